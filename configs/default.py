@@ -1,0 +1,60 @@
+"""Every field of a run, with its default. Other configs import this one."""
+
+from ml_collections import ConfigDict
+
+
+def get_config() -> ConfigDict:
+    """The fields that every config has."""
+    config = ConfigDict()
+    config.seed = 0  # parameters, order of the data, latents: all follow from it
+    config.num_train_steps = 10_000  # generator updates
+    config.batch_size = 128  # images a step over all devices of all hosts
+    config.steps_per_call = 10  # steps compiled into one call; shortened to divide
+    # the intervals below
+    config.log_every_steps = 100  # steps; 0 logs the last step only
+    config.sample_every_steps = 500  # steps between sample grids; 0: first and last
+    config.checkpoint_every_steps = 500  # steps; 0 saves the last step only
+    config.checkpoints_to_keep = 2  # the newest, older ones are deleted
+    config.sample_rows = 8  # of a sample grid; row r has class r of a conditional GAN
+    config.sample_columns = 8  # of a sample grid
+    config.tensorboard = True  # write event files; False spares TensorFlow's import
+    config.compilation_cache_dir = ""  # of compiled programs; "": ~/.cache/gan_jax
+
+    config.data = ConfigDict()
+    config.data.name = "mnist"  # mnist, celeb_a, folder or array
+    config.data.split = "train"  # TFDS split, for example "train[:1000]"
+    config.data.image_size = 28  # pixels; images are resized to this square
+    config.data.channels = 1  # 1 grey, 3 RGB; images are converted
+    config.data.crop = 0  # pixels: side of the centre square cut out first; 0: the
+    # largest; above the image's side: padded with black
+    config.data.label = ""  # attribute used as label (celeb_a, array); "": the own
+    config.data.num_classes = 10  # classes of the labels; 1 where there are none
+    config.data.data_dir = ""  # of prepared TFDS data; "": TFDS's own default
+    config.data.manual_dir = ""  # of original files or the folder of images; "": the
+    # embedded files (MNIST)
+    config.data.cache_dir = ""  # of decoded arrays; "": beside the prepared data
+    config.data.device_bytes = 2**30  # data up to this many bytes live on the device,
+    # larger data are gathered by the host
+
+    config.model = ConfigDict()
+    config.model.name = "dcgan"  # see gan_jax/models/__init__.py
+    config.model.latent_size = 100  # length of a latent vector
+    config.model.convolution = "auto"  # auto, lax or matmul: see models/layers.py
+    config.model.dtype = "float32"  # of the computation: float32 or bfloat16
+    config.model.sync_batch_norm = True  # statistics of the whole batch over all
+    # devices; False: of each device's share
+    config.model.generator = ConfigDict()
+    config.model.generator.features = 64  # width of the last hidden feature map
+    config.model.discriminator = ConfigDict()
+    config.model.discriminator.features = 64  # width of the first feature map
+
+    config.optimizer = ConfigDict()
+    config.optimizer.generator = ConfigDict()
+    config.optimizer.generator.name = "adam"  # adam, rmsprop or sgd
+    config.optimizer.generator.learning_rate = 2e-4
+    config.optimizer.generator.b1 = 0.5  # decay of the mean of gradients
+    config.optimizer.generator.b2 = 0.999  # decay of the mean of squared gradients
+    config.optimizer.discriminator = (
+        config.optimizer.generator.copy_and_resolve_references()
+    )
+    return config

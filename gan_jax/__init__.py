@@ -1,0 +1,1 @@
+"""Generative adversarial networks as pure functions of two parameter trees."""

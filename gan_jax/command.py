@@ -1,0 +1,81 @@
+"""What every command shares: flags that are read strictly, errors in one sentence."""
+
+from collections.abc import Callable
+import logging as standard_logging
+from pathlib import Path
+import re
+import sys
+import traceback
+from typing import Any, NoReturn
+
+from absl import app, flags, logging
+
+PACKAGE = Path(__file__).parent
+
+
+def _raised_here(error: BaseException) -> bool:
+    """Whether our own code raised the error, which then says all there is to say."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return bool(frames) and PACKAGE in Path(frames[-1].filename).parents
+
+
+def _is_worth_showing(record: standard_logging.LogRecord) -> bool:
+    """Keeps our own log lines and the warnings of libraries, orbax above all."""
+    ours = PACKAGE in Path(record.pathname).parents
+    return ours or record.levelno >= standard_logging.WARNING
+
+
+def _exit(message: str, code: int) -> NoReturn:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _unknown_field(argv: list[str], error: Exception) -> str:
+    """Says which override names no field, from the message of ml_collections."""
+    text = str(error.args[0])
+    near = re.search(r'Did you mean "(\w+)" instead of "(\w+)"', text)
+    nearest = f"did you mean {near[1]}? " if near else ""
+    quoted = re.findall(r"'(\w+)", text)
+    name = near[2] if near else quoted[0] if quoted else text
+    found = [word for word in argv if re.search(rf"\.{name}\b", word.split("=")[0])]
+    return (
+        f"{found[0] if found else name} sets a field that the config does not have: "
+        f"{nearest}configs/default.py lists every field."
+    )
+
+
+def _parse(argv: list[str]) -> list[str]:
+    try:
+        rest = flags.FLAGS(argv)
+    except flags.Error as error:
+        _exit(f"{error}; --help lists the flags, configs/default.py the fields.", 2)
+    except (AttributeError, KeyError) as error:
+        _exit(_unknown_field(argv, error), 2)
+    if len(rest) > 1:
+        _exit(f"unexpected argument {rest[1]!r}: flags are written --name=value.", 2)
+    return rest
+
+
+def run(main: Callable[[], Any]) -> None:
+    """Parses the flags and calls main; a user's mistake exits with code 1 or 2.
+
+    A ValueError or OSError that gan_jax itself raised is printed as one sentence. Any
+    other error is a bug and keeps its traceback, as all do with --verbosity=1.
+    """
+
+    def guarded(argv: list[str]) -> None:
+        del argv
+        everything = logging.get_verbosity() > logging.INFO
+        if not everything:
+            logging.get_absl_handler().addFilter(_is_worth_showing)
+        try:
+            main()
+        except KeyboardInterrupt:
+            _exit("interrupted.", 130)
+        except (ValueError, OSError) as error:
+            if everything or not _raised_here(error):
+                raise
+            _exit(str(error), 1)
+
+    logging.set_verbosity(logging.INFO)
+    app.run(guarded, flags_parser=_parse)

@@ -1,0 +1,198 @@
+"""The array cache: a source is decoded once to .npy files, memory-mapped afterwards."""
+
+from collections.abc import Callable, Iterator, Mapping
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import pathlib
+import re
+import shutil
+from typing import BinaryIO, NamedTuple
+import uuid
+
+from absl import logging
+from ml_collections import ConfigDict
+import numpy as np
+import tqdm
+
+FORMAT = 1  # Part of every key: raise it when the same key would give other bytes.
+
+_USER_ERRORS = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EEXIST,
+)
+
+
+class Dataset(NamedTuple):
+    """Images in memory-mapped arrays.
+
+    Attributes:
+      images: (N, H, W, C) uint8 in [0, 255], memory-mapped and read-only.
+      labels: (N,) int32 in [0, num_classes), zeros where the source has no labels.
+      num_classes: label classes in the source, 1 where it has no labels.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    num_classes: int
+
+
+class Source(NamedTuple):
+    """What a cache is filled from.
+
+    Attributes:
+      examples: yields an image (H, W, C) uint8 and its label.
+      num_examples: how many at most, for the progress bar and the disk space needed.
+      num_classes: None takes the highest label seen, plus one.
+    """
+
+    examples: Iterator[tuple[np.ndarray, int]]
+    num_examples: int
+    num_classes: int | None
+
+
+def data_dir(config: ConfigDict) -> pathlib.Path:
+    """config.data_dir, or else the default of TFDS, found without importing it."""
+    default = os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
+    return pathlib.Path(config.data_dir or default).expanduser().absolute()
+
+
+def load_or_write(
+    config: ConfigDict, key: Mapping[str, str | int], read: Callable[[], Source]
+) -> Dataset:
+    """The cached arrays of `key`; the first time, they are written from `read()`.
+
+    Args:
+      config: the data section; image_size, channels and crop join the key.
+      key: what else the arrays depend on: source, version, split, ...
+      read: called only if there is no cache yet.
+
+    Raises:
+      ValueError: the cache cannot be written (full disk, no permission) or read.
+    """
+    shape = (config.image_size, config.image_size, config.channels)
+    key = {**key, "shape": repr(shape), "crop": config.crop, "format": FORMAT}
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+    root = pathlib.Path(config.cache_dir or data_dir(config) / "gan_jax_cache")
+    name = re.sub(r"[^\w.]+", "-", str(key["source"]))
+    folder = root.expanduser() / f"{name}-{digest[:16]}"
+    if not folder.exists():
+        try:
+            _write_once(folder, key, shape, read)
+        except OSError as error:
+            if error.errno not in _USER_ERRORS:
+                raise
+            raise ValueError(
+                f"The image cache could not be written in {folder.parent}:"
+                f" {error.strerror}. It needs a folder that can be written, on a disk"
+                " with space. Set --config.data.cache_dir to one, or free some space."
+                " Nothing half written was left."
+            ) from error
+    return _open(folder)
+
+
+def _open(folder: pathlib.Path) -> Dataset:
+    try:
+        facts = json.loads((folder / "facts.json").read_text())
+        return Dataset(
+            images=np.load(folder / "images.npy", mmap_mode="r"),
+            labels=np.load(folder / "labels.npy"),
+            num_classes=facts["num_classes"],
+        )
+    except (OSError, ValueError, EOFError, KeyError) as error:
+        raise ValueError(
+            f"The image cache {folder} is damaged or not readable ({error}). It holds"
+            " images.npy, labels.npy and facts.json, as they were written. Delete that"
+            " folder, and the next run writes it again."
+        ) from error
+
+
+def _write_once(
+    folder: pathlib.Path,
+    key: Mapping[str, str | int],
+    shape: tuple[int, ...],
+    read: Callable[[], Source],
+) -> None:
+    """Writes under a temporary name and renames: `folder` is complete or absent."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with _lock(folder.parent / f".{folder.name}.lock") as locked:
+        if folder.exists():
+            return  # Written by the process that held the lock before.
+        if locked:  # So nobody is writing: what lies there was left by a killed run.
+            for leftover in folder.parent.glob(f"incomplete.{folder.name}.*"):
+                shutil.rmtree(leftover, ignore_errors=True)
+        temporary = folder.parent / f"incomplete.{folder.name}.{uuid.uuid4().hex}"
+        source = read()
+        _check_space(folder.parent, source.num_examples * int(np.prod(shape)))
+        logging.info("Writing %d images to the cache %s", source.num_examples, folder)
+        temporary.mkdir()
+        try:
+            _write(temporary, source, shape)
+            (temporary / "key.json").write_text(json.dumps(key, indent=2))
+            temporary.rename(folder)
+        except OSError:
+            if not folder.exists():  # Otherwise a process without our lock was first.
+                raise
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _write(folder: pathlib.Path, source: Source, shape: tuple[int, ...]) -> None:
+    labels: list[int] = []
+    # Plain writes and not a memory map: on a full disk they raise, a map kills.
+    with open(folder / "images.npy", "wb") as file:
+        _write_header(file, (0, *shape))
+        for image, label in tqdm.tqdm(
+            source.examples, total=source.num_examples, unit=" images", disable=None
+        ):
+            assert image.shape == shape and image.dtype == np.uint8
+            file.write(image.tobytes())
+            labels.append(label)
+        file.seek(0)
+        _write_header(file, (len(labels), *shape))
+        file.flush()
+        os.fsync(file.fileno())
+    np.save(folder / "labels.npy", np.asarray(labels, np.int32))
+    num_classes = source.num_classes or max(labels, default=0) + 1
+    facts = {"num_examples": len(labels), "num_classes": num_classes}
+    (folder / "facts.json").write_text(json.dumps(facts, indent=2))
+
+
+def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+    # NumPy pads the header so that the first axis can grow in place.
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
+
+
+@contextlib.contextmanager
+def _lock(path: pathlib.Path) -> Iterator[bool]:
+    """Holds the lock file; False where the file system has no locks."""
+    with open(path, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            locked = True
+        except BlockingIOError:
+            logging.info("Another process prepares the same data: waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+            locked = True
+        except OSError:
+            locked = False
+        yield locked
+
+
+def _check_space(folder: pathlib.Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise ValueError(
+            f"The image cache needs {needed:,} bytes, and the disk of {folder} has"
+            f" {free:,} free. Free some, or set --config.data.cache_dir to a folder on"
+            " another disk. Nothing was written."
+        )

@@ -1,0 +1,79 @@
+"""Image sets of TensorFlow Datasets (TFDS), mnist and celeb_a above all."""
+
+import pathlib
+import re
+
+from ml_collections import ConfigDict
+
+from gan_jax.data import cache, raw_files
+
+# Pinned, so that their cache is found without asking TFDS.
+VERSIONS = {"mnist": "3.0.1", "celeb_a": "2.1.0"}
+
+
+def load(config: ConfigDict) -> cache.Dataset:
+    """The arrays of a TFDS image set; TensorFlow is imported only to prepare them.
+
+    Args:
+      config: the data section. `name` is the set's name in TFDS; `split` has TFDS's
+        syntax ("train", "train[:1000]"); `label` names an attribute, a class label or
+        a boolean feature, and empty takes the feature "label" if there is one.
+
+    Raises:
+      ValueError: raw files missing or damaged, a set without images or not prepared
+        by TFDS, unknown split or label, prepared data damaged, disk full.
+    """
+    data_dir = cache.data_dir(config)
+    full_name = _full_name(config.name, data_dir)
+    key = {
+        "source": full_name,
+        "data_dir": str(data_dir.resolve()),
+        "split": config.split,
+        "label": config.label,
+    }
+    return cache.load_or_write(config, key, lambda: _read(config, full_name, data_dir))
+
+
+def is_known(config: ConfigDict) -> bool:
+    """Whether TFDS has a set of this name, or a prepared one lies in data_dir."""
+    name = re.split("[:/]", config.name)[0]
+    if (cache.data_dir(config) / name).is_dir():
+        return True
+    import tensorflow_datasets as tfds
+
+    return name in tfds.list_builders(with_community_datasets=False)
+
+
+def _full_name(name: str, data_dir: pathlib.Path) -> str:
+    """`name:version`, with the newest prepared version of a set that is not pinned."""
+    if ":" in name:
+        return name
+    if name in VERSIONS:
+        return f"{name}:{VERSIONS[name]}"
+    prepared = [
+        tuple(int(number) for number in folder.parent.name.split("."))
+        for folder in (data_dir / name).glob("*/dataset_info.json")
+        if re.fullmatch(r"\d+\.\d+\.\d+", folder.parent.name)
+    ]
+    if prepared:
+        return f"{name}:{'.'.join(str(number) for number in max(prepared))}"
+    from gan_jax.data import tfds_reader  # Imports TensorFlow: 5 s.
+
+    current = tfds_reader.open_builder(name, data_dir).info.full_name
+    return ":".join(current.rsplit("/", 1))
+
+
+def _read(config: ConfigDict, full_name: str, data_dir: pathlib.Path) -> cache.Source:
+    name, version = full_name.split(":")
+    manual_dir = None
+    if config.manual_dir:
+        manual_dir = pathlib.Path(config.manual_dir).expanduser()
+    prepared = (data_dir / name / version / "dataset_info.json").exists()
+    download = name not in raw_files.RAW_FILES
+    if not (prepared or download):
+        manual_dir = manual_dir or raw_files.default_folder(name, data_dir)
+        raw_files.check(name, manual_dir)
+    from gan_jax.data import tfds_reader  # Imports TensorFlow: 5 s.
+
+    builder = tfds_reader.open_builder(full_name, data_dir)
+    return tfds_reader.read(config, builder, manual_dir, download=download)

@@ -1,0 +1,65 @@
+"""Trains a GAN: python -m gan_jax.main --config=configs/dcgan.py."""
+
+from pathlib import Path
+
+from absl import flags
+from ml_collections import config_flags
+
+from gan_jax import command, parallel, train
+
+_CONFIG = config_flags.DEFINE_config_file(
+    "config",
+    None,
+    "Python file with get_config(); fields are set by --config.section.field=value.",
+    lock_config=True,
+)
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "The run's folder; default runs/<config name>."
+)
+_OVERRIDE = flags.DEFINE_bool(
+    "override_config", False, "Go on with a run whose config differs from this one."
+)
+_COORDINATOR = flags.DEFINE_string(
+    "coordinator_address",
+    None,
+    "host:port of the first of several processes, where the environment does not "
+    "say it (TPU pods and SLURM do).",
+)
+_NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "Processes of the job.")
+_PROCESS_ID = flags.DEFINE_integer("process_id", None, "This process, from 0.")
+
+
+def _config_name(filename: str) -> str:
+    """Dcgan of configs/dcgan.py, dcgan_celeba of configs/dcgan.py:celeba."""
+    path, _, preset = filename.partition(":")
+    return Path(path).stem + (f"_{preset}" if preset else "")
+
+
+def main() -> None:
+    """Reads the flags and trains.
+
+    Raises:
+      ValueError: no config, or one that does not exist.
+    """
+    if _CONFIG.value is None:
+        raise ValueError(
+            "no config was given; name one, for example --config=configs/dcgan.py."
+        )
+    parallel.initialize(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
+    filename = config_flags.get_config_filename(flags.FLAGS["config"])
+    path = Path(filename.partition(":")[0])
+    if not path.is_file():
+        known = ", ".join(str(other) for other in sorted(path.parent.glob("*.py")))
+        raise ValueError(
+            f"there is no config file {path}; give one as --config"
+            + (f", here: {known}." if known else ".")
+        )
+    train.train_and_evaluate(
+        _CONFIG.value,
+        Path(_WORKDIR.value or Path("runs") / _config_name(filename)),
+        override_config=_OVERRIDE.value,
+    )
+
+
+if __name__ == "__main__":
+    command.run(main)

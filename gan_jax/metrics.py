@@ -1,0 +1,60 @@
+"""The numbers of a training run: one name each, and how a person reads them."""
+
+from collections.abc import Mapping, Sequence
+
+from clu import metrics as clu_metrics
+import flax
+import numpy as np
+
+
+@flax.struct.dataclass
+class TrainMetrics(clu_metrics.Collection):
+    """Means over the steps since the last log; see train_step.py for their meaning."""
+
+    d_loss: clu_metrics.Average.from_output("d_loss")  # type: ignore[valid-type]
+    g_loss: clu_metrics.Average.from_output("g_loss")  # type: ignore[valid-type]
+    d_real: clu_metrics.Average.from_output("d_real")  # type: ignore[valid-type]
+    d_fake_before: clu_metrics.Average.from_output(  # type: ignore[valid-type]
+        "d_fake_before"
+    )
+    d_fake_after: clu_metrics.Average.from_output(  # type: ignore[valid-type]
+        "d_fake_after"
+    )
+    d_grad_norm: clu_metrics.Average.from_output(  # type: ignore[valid-type]
+        "d_grad_norm"
+    )
+    g_grad_norm: clu_metrics.Average.from_output(  # type: ignore[valid-type]
+        "g_grad_norm"
+    )
+
+
+def average(calls: Sequence[Mapping[str, np.ndarray]]) -> dict[str, float]:
+    """Means over calls, each a dict of (T,) arrays with one value a step."""
+    joined = {name: np.concatenate([call[name] for call in calls]) for name in calls[0]}
+    collection = TrainMetrics.single_from_model_output(**joined)
+    return {name: float(value) for name, value in collection.compute().items()}
+
+
+def format_seconds(seconds: float) -> str:
+    """Seconds as m:ss, or h:mm:ss from an hour on."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def progress_line(
+    step: int,
+    num_steps: int,
+    *,
+    scalars: Mapping[str, float],
+    images_per_second: float,
+    seconds_left: float,
+) -> str:
+    """One line of at most 100 characters that says how the run stands."""
+    return (
+        f"step {step}/{num_steps}"
+        f"  d_loss {scalars['d_loss']:.3f}  g_loss {scalars['g_loss']:.3f}"
+        f"  D(x) {scalars['d_real']:.2f}"
+        f"  D(G(z)) {scalars['d_fake_before']:.2f} / {scalars['d_fake_after']:.2f}"
+        f"  {images_per_second:.0f} images/s  {format_seconds(seconds_left)} left"
+    )

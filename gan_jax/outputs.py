@@ -1,0 +1,97 @@
+"""What a run shows and writes besides checkpoints: progress, metrics, sample grids."""
+
+from collections.abc import Mapping
+from pathlib import Path
+import sys
+import time
+
+import numpy as np
+
+from gan_jax import events
+from gan_jax import images as images_lib
+from gan_jax import metrics as metrics_lib
+from gan_jax import workdir as workdir_lib
+
+
+class Outputs:
+    """The terminal's progress line, metrics.jsonl, sample grids and event files."""
+
+    def __init__(
+        self,
+        workdir: Path,
+        *,
+        first_step: int,
+        num_steps: int,
+        batch_size: int,
+        tensorboard: bool,
+    ) -> None:
+        """Opens the outputs of a run that goes on from `first_step`.
+
+        Args:
+          workdir: the run's folder.
+          first_step: steps done before; later lines of metrics.jsonl are dropped.
+          num_steps: steps of the whole run.
+          batch_size: images a step.
+          tensorboard: write event files too.
+        """
+        self._workdir = workdir
+        self._num_steps = num_steps
+        self._batch_size = batch_size
+        self._events = events.EventWriter(workdir) if tensorboard else None
+        self._calls: list[dict[str, np.ndarray]] = []
+        self._first_step = self._logged_step = first_step
+        self._line_width = 0
+        workdir_lib.drop_metrics_after(workdir, first_step)
+        self.start_clock()
+
+    def start_clock(self) -> None:
+        """Starts to count the seconds that steps take."""
+        self._first_time = self._logged_time = time.perf_counter()
+
+    def add(self, step: int, metrics: Mapping[str, np.ndarray]) -> None:
+        """Takes the (T,) metrics of the call that ended at `step`."""
+        self._calls.append(dict(metrics))
+        if sys.stdout.isatty():
+            self._show(step, metrics_lib.average(self._calls[-1:]), end="")
+
+    def log(self, step: int) -> None:
+        """Writes the means over the steps since the last log."""
+        scalars = metrics_lib.average(self._calls)
+        now = time.perf_counter()
+        scalars["steps_per_second"] = (step - self._logged_step) / (
+            now - self._logged_time
+        )
+        self._show(step, scalars, end="\n")
+        workdir_lib.append_metrics(self._workdir, step, scalars)
+        if self._events:
+            self._events.write_scalars(step, scalars)
+        self._calls, self._logged_step, self._logged_time = [], step, now
+
+    def save_samples(self, step: int, images: np.ndarray, columns: int) -> None:
+        """Writes a grid of (N, H, W, C) float images in [-1, 1] as samples/step_*."""
+        grid = images_lib.make_grid(images_lib.to_uint8(images), columns)
+        images_lib.save_png(self._workdir / "samples" / f"step_{step:07}.png", grid)
+        if self._events:
+            self._events.write_image(step, "samples", grid)
+
+    def close(self) -> None:
+        """Ends the progress line and the event files."""
+        if self._line_width:
+            print(flush=True)
+        if self._events:
+            self._events.close()
+
+    def _show(self, step: int, scalars: Mapping[str, float], *, end: str) -> None:
+        seconds = time.perf_counter() - self._first_time
+        steps_per_second = (step - self._first_step) / seconds
+        line = metrics_lib.progress_line(
+            step,
+            self._num_steps,
+            scalars=scalars,
+            images_per_second=steps_per_second * self._batch_size,
+            seconds_left=(self._num_steps - step) / steps_per_second,
+        )
+        # A shorter line must cover the one it replaces.
+        start = "\r" if self._line_width else ""
+        print(start + line.ljust(self._line_width), end=end, flush=True)
+        self._line_width = 0 if end else len(line)

@@ -1,0 +1,52 @@
+"""Draws of latents and labels, and images generated from them: pure functions.
+
+Every draw of an example uses `fold_in(key, index)` with the example's index in the
+global batch, so the numbers do not depend on the number of devices or hosts.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+
+def fold_in_each(key: jax.Array, indices: jax.Array) -> jax.Array:
+    """One key an example: (B,) keys from a key and (B,) global example indices."""
+    return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, indices)
+
+
+def draw_latents(key: jax.Array, indices: jax.Array, *, latent_size: int) -> jax.Array:
+    """Latents (B, Z) float32 from N(0, 1) for (B,) global example indices."""
+    keys = fold_in_each(key, indices)
+    return jax.vmap(lambda k: jax.random.normal(k, (latent_size,)))(keys)
+
+
+def draw_labels(key: jax.Array, indices: jax.Array, *, num_classes: int) -> jax.Array:
+    """Labels (B,) int32, uniform in [0, num_classes), for (B,) example indices."""
+    keys = fold_in_each(key, indices)
+    return jax.vmap(lambda k: jax.random.randint(k, (), 0, num_classes))(keys)
+
+
+def generate_images(
+    generator: nn.Module,
+    variables: Mapping[str, Any],
+    latents: jax.Array,
+    labels: jax.Array,
+) -> jax.Array:
+    """Images (B, H, W, C) float32 in [-1, 1], with running BatchNorm statistics.
+
+    Args:
+      generator: the module.
+      variables: its `params` and `batch_stats`.
+      latents: (B, Z).
+      labels: (B,) int32; an unconditional generator ignores them.
+    """
+    images = generator.apply(variables, latents, labels, train=False)
+    return jnp.asarray(images, jnp.float32)
+
+
+def to_float(images: jax.Array) -> jax.Array:
+    """Images as float32 in [-1, 1] from uint8 in [0, 255], any shape."""
+    return images.astype(jnp.float32) / 127.5 - 1

@@ -1,0 +1,118 @@
+"""What lies in a run's folder: config.json, metrics.jsonl, samples/, checkpoints/.
+
+A run is understood, resumed and sampled from its folder alone.
+"""
+
+from collections.abc import Mapping
+import json
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+MISSING = "(no such field)"
+
+
+def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            flat |= _flatten(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a text file under a temporary name first, so that it is never half."""
+    unfinished = path.with_name(path.name + ".tmp")
+    unfinished.write_text(text)
+    unfinished.replace(path)
+
+
+def differences(old: ConfigDict, new: ConfigDict) -> dict[str, tuple[Any, Any]]:
+    """The fields whose values differ, as name -> (old value, new value)."""
+    before, after = _flatten(old.to_dict()), _flatten(new.to_dict())
+    names = sorted(before.keys() | after.keys())
+    return {
+        name: (before.get(name, MISSING), after.get(name, MISSING))
+        for name in names
+        if before.get(name, MISSING) != after.get(name, MISSING)
+    }
+
+
+def read_config(workdir: Path) -> ConfigDict:
+    """The resolved config of the run in `workdir`.
+
+    Raises:
+      ValueError: the folder holds no run, or its config.json cannot be read.
+    """
+    path = workdir / "config.json"
+    try:
+        return ConfigDict(json.loads(path.read_text()))
+    except FileNotFoundError:
+        raise ValueError(
+            f"{workdir} holds no run: {path} does not exist; give the folder of a "
+            "run as --workdir, or start one with python -m gan_jax.main."
+        ) from None
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is not JSON ({error}); restore it from a copy, or start the run "
+            "anew in another --workdir."
+        ) from None
+
+
+def claim(workdir: Path, config: ConfigDict, *, override: bool) -> None:
+    """Makes `workdir` the folder of a run with this config.
+
+    Args:
+      workdir: made if it does not exist.
+      config: written to config.json; tuples become lists there.
+      override: go on with a run whose config differs.
+
+    Raises:
+      ValueError: the folder cannot be written, or it belongs to a run with another
+        config and `override` is false.
+    """
+    config = ConfigDict(json.loads(json.dumps(config.to_dict())))
+    try:
+        (workdir / "samples").mkdir(parents=True, exist_ok=True)
+        if (workdir / "config.json").exists():
+            differing = differences(read_config(workdir), config)
+            if differing and not override:
+                listed = "; ".join(
+                    f"{name} was {old!r}, now {new!r}"
+                    for name, (old, new) in differing.items()
+                )
+                raise ValueError(
+                    f"{workdir} belongs to a run with another config: {listed}. Give "
+                    "the old values, another --workdir, or --override_config to go on "
+                    "with the new ones."
+                )
+        write_whole(workdir / "config.json", json.dumps(config.to_dict(), indent=2))
+    except OSError as error:
+        raise ValueError(
+            f"cannot write the run's folder {workdir}: {error.strerror}; give another "
+            "one as --workdir."
+        ) from None
+
+
+def append_metrics(workdir: Path, step: int, scalars: Mapping[str, float]) -> None:
+    """Adds one line to metrics.jsonl."""
+    with (workdir / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({"step": step, **scalars}) + "\n")
+
+
+def drop_metrics_after(workdir: Path, step: int) -> None:
+    """Removes the lines of metrics.jsonl above `step`: they will be written again."""
+    path = workdir / "metrics.jsonl"
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text().splitlines():
+        try:
+            if json.loads(line)["step"] <= step:
+                kept.append(line + "\n")
+        except ValueError:
+            continue  # the last line of a run that was killed while writing it
+    write_whole(path, "".join(kept))

@@ -1,0 +1,53 @@
+"""Settings of all tests: two CPU devices, strict JAX, small runs on made-up data."""
+
+import os
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+
+import jax
+
+jax.config.update("jax_platforms", "cpu")
+jax.config.update("jax_num_cpu_devices", 2)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+from configs import default
+from ml_collections import ConfigDict
+import numpy as np
+import pytest
+
+IMAGE_SIZE = 16
+
+
+@pytest.fixture
+def array_path(tmp_path):
+    """An .npz file of 48 images 16x16x1 in three classes."""
+    rng = np.random.default_rng(0)
+    path = tmp_path / "images.npz"
+    images = rng.integers(0, 256, (48, IMAGE_SIZE, IMAGE_SIZE, 1), np.uint8)
+    np.savez(path, images=images, labels=np.arange(48, dtype=np.int32) % 3)
+    return path
+
+
+@pytest.fixture
+def tiny_config(tmp_path, array_path) -> ConfigDict:
+    """A run of four steps that takes seconds."""
+    config = default.get_config()
+    config.num_train_steps = 4
+    config.batch_size = 8
+    config.steps_per_call = 2
+    config.log_every_steps = 2
+    config.sample_every_steps = 2
+    config.checkpoint_every_steps = 2
+    config.sample_rows = config.sample_columns = 2
+    config.tensorboard = False
+    config.compilation_cache_dir = str(tmp_path / "compiled")
+    config.data.name = "array"
+    config.data.manual_dir = str(array_path)
+    config.data.cache_dir = str(tmp_path / "cache")
+    config.data.image_size = IMAGE_SIZE
+    config.data.num_classes = 3
+    config.model.latent_size = 5
+    config.model.generator.features = 4
+    config.model.discriminator.features = 4
+    config.lock()
+    return config

@@ -1,0 +1,237 @@
+"""The step: which tree moves, by which gradient, and what does not matter."""
+
+import functools
+
+import chex
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from gan_jax import sampling
+from gan_jax import state as state_lib
+from gan_jax import train_step
+from gan_jax.models import dcgan
+
+LATENTS, SIZE, BATCH = 5, 16, 6
+STATIC = {"latent_size": LATENTS, "num_classes": 3}
+GENERATOR = dcgan.Generator(image_size=SIZE, features=4)
+DISCRIMINATOR = dcgan.Discriminator(image_size=SIZE, features=4)
+
+
+@functools.cache
+def make_state():
+    tx = optax.adam(2e-4, b1=0.5)
+    create = functools.partial(
+        state_lib.create,
+        generator=GENERATOR,
+        discriminator=DISCRIMINATOR,
+        generator_tx=tx,
+        discriminator_tx=tx,
+        latent_size=LATENTS,
+        image_shape=(SIZE, SIZE, 1),
+    )
+    return jax.jit(create)(jax.random.key(0))
+
+
+def make_batch(seed=0):
+    rng = np.random.default_rng(seed)
+    return {
+        "images": rng.integers(0, 256, (BATCH, SIZE, SIZE, 1), np.uint8),
+        "labels": rng.integers(0, 3, BATCH).astype(np.int32),
+        "slots": np.arange(BATCH, dtype=np.int32),
+    }
+
+
+step_jitted = jax.jit(functools.partial(train_step.train_step, **STATIC))
+
+
+def assert_trees_equal(one, other):
+    jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+def assert_all_leaves_differ(one, other):
+    pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
+    assert all(np.any(np.asarray(a) != np.asarray(b)) for a, b in pairs)
+
+
+def fake_pass(state, key=None):
+    latents = jax.random.normal(key or jax.random.key(9), (BATCH, LATENTS))
+    labels = jnp.zeros(BATCH, jnp.int32)
+    images, pull_back, stats = jax.vjp(
+        lambda params: state.generator.apply(params, latents, labels),
+        state.generator.params,
+        has_aux=True,
+    )
+    return latents, labels, images, pull_back, stats
+
+
+def test_discriminator_step_leaves_generator_untouched():
+    state, batch = make_state(), make_batch()
+    _, labels, images, _, _ = fake_pass(state)
+    new, _ = train_step.discriminator_step(
+        state,
+        sampling.to_float(batch["images"]),
+        batch["labels"],
+        fake_images=images,
+        fake_labels=labels,
+    )
+    assert_trees_equal(new.generator, state.generator)
+    assert_all_leaves_differ(new.discriminator.params, state.discriminator.params)
+    assert_all_leaves_differ(
+        new.discriminator.batch_stats, state.discriminator.batch_stats
+    )
+    assert new.discriminator.step == 1
+
+
+def test_generator_step_leaves_discriminator_untouched():
+    state = make_state()
+    _, labels, images, pull_back, stats = fake_pass(state)
+    new, _ = train_step.generator_step(
+        state, images, labels, pull_back=pull_back, batch_stats=stats
+    )
+    assert_trees_equal(new.discriminator, state.discriminator)
+    assert_all_leaves_differ(new.generator.params, state.generator.params)
+    assert_all_leaves_differ(new.generator.batch_stats, state.generator.batch_stats)
+    assert new.generator.step == 1
+
+
+def slow_reference(state, batch, key):
+    """Both updates from two whole losses, each written out and differentiated alone."""
+    latent_key, _ = jax.random.split(key)
+    latents = sampling.draw_latents(latent_key, batch["slots"], latent_size=LATENTS)
+    real = batch["images"] / 127.5 - 1
+
+    def run(module, variables, inputs):
+        return module.apply(variables, inputs, train=True, mutable=["batch_stats"])
+
+    def d_loss(d_params):
+        fake, _ = run(GENERATOR, state.generator.variables, latents)
+        stats = state.discriminator.batch_stats
+        real_logits, new = run(
+            DISCRIMINATOR, {"params": d_params, "batch_stats": stats}, real
+        )
+        fake_logits, new = run(
+            DISCRIMINATOR, {"params": d_params, **new}, jax.lax.stop_gradient(fake)
+        )
+        loss = jnp.mean(nn.softplus(-real_logits)) + jnp.mean(nn.softplus(fake_logits))
+        return loss, new["batch_stats"]
+
+    grads, stats = jax.grad(d_loss, has_aux=True)(state.discriminator.params)
+    discriminator = state.discriminator.apply_gradients(grads=grads, batch_stats=stats)
+
+    def g_loss(g_params):
+        fake, new = run(
+            GENERATOR, {**state.generator.variables, "params": g_params}, latents
+        )
+        logits, _ = run(DISCRIMINATOR, discriminator.variables, fake)
+        return jnp.mean(nn.softplus(-logits)), new["batch_stats"]
+
+    grads, stats = jax.grad(g_loss, has_aux=True)(state.generator.params)
+    generator = state.generator.apply_gradients(grads=grads, batch_stats=stats)
+    return state_lib.GANState(generator, discriminator)
+
+
+def test_train_step_equals_two_separately_differentiated_losses():
+    # The gradients are read back from Adam's first moments, (1 - b1) g after one step,
+    # since the parameters' own change hides their size.
+    state, batch, key = make_state(), make_batch(), jax.random.key(3)
+    got, _ = step_jitted(state, batch, key)
+    expected = jax.jit(slow_reference)(state, batch, key)
+    for name in ("generator", "discriminator"):
+        one, other = getattr(got, name), getattr(expected, name)
+        chex.assert_trees_all_close(
+            one.opt_state[0].mu, other.opt_state[0].mu, rtol=1e-3, atol=1e-6
+        )
+        chex.assert_trees_all_close(
+            one.batch_stats, other.batch_stats, rtol=1e-4, atol=1e-6
+        )
+
+
+def test_metrics_are_those_of_the_losses():
+    # A fresh DCGAN's logits are near 0: losses near 2 ln 2 and ln 2, D near a half.
+    _, metrics = step_jitted(make_state(), make_batch(), jax.random.key(3))
+    assert set(metrics) == {
+        *("d_loss", "g_loss", "d_real", "d_fake_before", "d_fake_after"),
+        *("d_grad_norm", "g_grad_norm"),
+    }
+    np.testing.assert_allclose(metrics["d_loss"], 2 * np.log(2), rtol=0.1, atol=0)
+    np.testing.assert_allclose(metrics["g_loss"], np.log(2), rtol=0.1, atol=0)
+    for name in ("d_real", "d_fake_before", "d_fake_after"):
+        np.testing.assert_allclose(metrics[name], 0.5, rtol=0.1, atol=0)
+
+
+def test_same_key_same_result_and_new_key_new_noise():
+    state, batch = make_state(), make_batch()
+    one, _ = step_jitted(state, batch, jax.random.key(1))
+    same, _ = step_jitted(state, batch, jax.random.key(1))
+    other, _ = step_jitted(state, batch, jax.random.key(2))
+    assert_trees_equal(one, same)
+    assert_all_leaves_differ(one.generator.params, other.generator.params)
+
+
+def test_bare_step_equals_jitted_step():
+    state, batch, key = make_state(), make_batch(), jax.random.key(1)
+    bare, _ = train_step.train_step(state, batch, key, **STATIC)
+    jitted, _ = step_jitted(state, batch, key)
+    chex.assert_trees_all_close(
+        bare.generator.opt_state, jitted.generator.opt_state, rtol=1e-3, atol=1e-6
+    )
+
+
+def test_scanned_steps_equal_stepped_steps():
+    batches = [make_batch(seed) for seed in range(3)]
+    stepped = make_state()
+    for number, batch in enumerate(batches):
+        key = jax.random.fold_in(jax.random.key(1), number)
+        stepped, _ = step_jitted(stepped, batch, key)
+
+    def body(state, batch):
+        key = jax.random.fold_in(jax.random.key(1), state.generator.step)
+        return train_step.train_step(state, batch, key, **STATIC)
+
+    stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *batches)
+    scanned, metrics = jax.jit(lambda s, b: jax.lax.scan(body, s, b))(
+        make_state(), stacked
+    )
+    assert metrics["d_loss"].shape == (3,)
+    # Adam turns a gradient's rounding at zero into a whole step of 2e-4.
+    chex.assert_trees_all_close(
+        scanned.generator.params, stepped.generator.params, rtol=1e-4, atol=1e-4
+    )
+
+
+def test_ten_steps_compile_once():
+    @jax.jit
+    @chex.assert_max_traces(n=1)
+    def step(state, batch, key):
+        return train_step.train_step(state, batch, key, **STATIC)
+
+    state = make_state()
+    for number in range(10):
+        state, _ = step(state, make_batch(number), jax.random.key(number))
+    assert state.generator.step == state.discriminator.step == 10
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_draws_of_an_example_depend_on_its_slot_alone(count):
+    key = jax.random.key(0)
+    whole = sampling.draw_latents(key, jnp.arange(8), latent_size=LATENTS)
+    part = sampling.draw_latents(key, jnp.arange(4, 4 + count), latent_size=LATENTS)
+    np.testing.assert_array_equal(part, whole[4 : 4 + count])
+    labels = sampling.draw_labels(key, jnp.arange(8), num_classes=3)
+    part = sampling.draw_labels(key, jnp.arange(4, 4 + count), num_classes=3)
+    np.testing.assert_array_equal(part, labels[4 : 4 + count])
+
+
+def test_drawn_labels_are_uniform():
+    labels = sampling.draw_labels(jax.random.key(0), jnp.arange(3000), num_classes=3)
+    # Binomial(3000, 1/3): standard deviation 26.
+    np.testing.assert_allclose(np.bincount(labels), 1000, rtol=0, atol=4 * 26)
+
+
+def test_to_float_maps_bytes_to_minus_one_to_one():
+    got = sampling.to_float(np.array([0, 51, 255], np.uint8))
+    np.testing.assert_allclose(got, [-1, -0.6, 1], rtol=0, atol=1e-6)
