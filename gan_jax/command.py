@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 import logging as standard_logging
+import os
 from pathlib import Path
 import re
 import sys
@@ -77,5 +78,7 @@ def run(main: Callable[[], Any]) -> None:
                 raise
             _exit(str(error), 1)
 
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # no greetings of TensorFlow
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # nor a notice of this option
     logging.set_verbosity(logging.INFO)
     app.run(guarded, flags_parser=_parse)

@@ -46,6 +46,7 @@ def main() -> None:
             "no config was given; name one, for example --config=configs/dcgan.py."
         )
     parallel.initialize(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
+    parallel.use_compilation_cache(_CONFIG.value.compilation_cache_dir)
     filename = config_flags.get_config_filename(flags.FLAGS["config"])
     path = Path(filename.partition(":")[0])
     if not path.is_file():

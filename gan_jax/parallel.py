@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 import os
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -31,6 +32,19 @@ def initialize(
         or "JAX_COORDINATOR_ADDRESS" in os.environ
     ):
         jax.distributed.initialize()
+
+
+def use_compilation_cache(directory: str) -> None:
+    """Keeps compiled programs in `directory`; "" stands for ~/.cache/gan_jax.
+
+    Several CPU devices do without: XLA (jaxlib 0.10.2) runs the all-reduces of a CPU
+    program that comes from the cache out of order, and aborts when they meet.
+    """
+    if jax.default_backend() == "cpu" and jax.device_count() > 1:
+        return
+    path = Path(directory or "~/.cache/gan_jax").expanduser()
+    jax.config.update("jax_compilation_cache_dir", str(path))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
 def is_writer() -> bool:

@@ -120,11 +120,12 @@ def check_finite(
     for name, values in metrics.items():
         bad = np.flatnonzero(~np.isfinite(values))
         if bad.size:
+            first = step - len(values) + bad[0] + 1
             raise ValueError(
-                f"{name} is {values[bad[0]]} at step {step - len(values) + bad[0] + 1}: "
-                "the run has diverged and stops; the last good checkpoint is that of "
-                f"step {saved_step}. Lower a learning rate or choose another loss, and "
-                "start again in another --workdir."
+                f"{name} is {values[bad[0]]} at step {first}: the run has diverged and "
+                f"stops; the last good checkpoint is that of step {saved_step}. Lower "
+                "a learning rate or choose another loss, and start again in another "
+                "--workdir."
             )
 
 

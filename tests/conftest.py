@@ -10,27 +10,34 @@ jax.config.update("jax_platforms", "cpu")
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
-from configs import default
 from ml_collections import ConfigDict
 import numpy as np
 import pytest
 
+from configs import default
+
 IMAGE_SIZE = 16
 
 
-@pytest.fixture
-def array_path(tmp_path):
-    """An .npz file of 48 images 16x16x1 in three classes."""
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory):
+    """An .npz file of 48 images 16x16x1 in three classes, and its cache later."""
+    folder = tmp_path_factory.mktemp("shared")
     rng = np.random.default_rng(0)
-    path = tmp_path / "images.npz"
     images = rng.integers(0, 256, (48, IMAGE_SIZE, IMAGE_SIZE, 1), np.uint8)
-    np.savez(path, images=images, labels=np.arange(48, dtype=np.int32) % 3)
-    return path
+    labels = np.arange(48, dtype=np.int32) % 3
+    np.savez(folder / "images.npz", images=images, labels=labels)
+    return folder
 
 
 @pytest.fixture
-def tiny_config(tmp_path, array_path) -> ConfigDict:
+def tiny_config(shared_folder) -> ConfigDict:
     """A run of four steps that takes seconds."""
+    return make_tiny_config(shared_folder)
+
+
+def make_tiny_config(folder) -> ConfigDict:
+    """The default config, made small, on the data in `folder`."""
     config = default.get_config()
     config.num_train_steps = 4
     config.batch_size = 8
@@ -40,10 +47,9 @@ def tiny_config(tmp_path, array_path) -> ConfigDict:
     config.checkpoint_every_steps = 2
     config.sample_rows = config.sample_columns = 2
     config.tensorboard = False
-    config.compilation_cache_dir = str(tmp_path / "compiled")
     config.data.name = "array"
-    config.data.manual_dir = str(array_path)
-    config.data.cache_dir = str(tmp_path / "cache")
+    config.data.manual_dir = str(folder / "images.npz")
+    config.data.cache_dir = str(folder / "cache")
     config.data.image_size = IMAGE_SIZE
     config.data.num_classes = 3
     config.model.latent_size = 5

@@ -4,9 +4,10 @@ import contextlib
 import itertools
 import threading
 
-from gan_jax.data import batches
 import numpy as np
 import pytest
+
+from gan_jax.data import batches
 
 
 def order_of_run(seed, steps, num_examples, batch_size):

@@ -7,10 +7,11 @@ import shutil
 import threading
 import types
 
-from configs import default
-from gan_jax.data import cache
 import numpy as np
 import pytest
+
+from configs import default
+from gan_jax.data import cache
 
 KEY = {"source": "test"}
 
@@ -91,7 +92,7 @@ def test_leftover_of_a_killed_run_is_removed_and_not_used(config):
 
 def test_full_disk_is_one_sentence_and_leaves_nothing(config):
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    with pytest.raises(ValueError, match="No space left.*cache_dir"):
+    with pytest.raises(ValueError, match=r"No space left.*cache_dir"):
         cache.load_or_write(config, KEY, lambda: make_source(error=full))
     assert visible(pathlib.Path(config.cache_dir)) == []
 
@@ -100,14 +101,14 @@ def test_too_small_disk_is_refused_before_writing(config, monkeypatch):
     monkeypatch.setattr(
         shutil, "disk_usage", lambda path: types.SimpleNamespace(free=11)
     )
-    with pytest.raises(ValueError, match="needs 12 bytes.*11 free"):
+    with pytest.raises(ValueError, match=r"needs 12 bytes.*11 free"):
         cache.load_or_write(config, KEY, make_source)
 
 
 def test_cache_dir_that_is_a_file_is_refused(config, tmp_path):
     config.cache_dir = str(tmp_path / "file")
     (tmp_path / "file").touch()
-    with pytest.raises(ValueError, match="could not be written.*file"):
+    with pytest.raises(ValueError, match=r"could not be written.*file"):
         cache.load_or_write(config, KEY, make_source)
 
 
@@ -116,7 +117,7 @@ def test_damaged_cache_is_named(config, name):
     cache.load_or_write(config, KEY, make_source)
     (path,) = pathlib.Path(config.cache_dir).glob(f"*/{name}")
     os.truncate(path, path.stat().st_size // 2)
-    with pytest.raises(ValueError, match="damaged.*Delete that folder"):
+    with pytest.raises(ValueError, match=r"damaged.*Delete that folder"):
         cache.load_or_write(config, KEY, make_source)
 
 
@@ -128,9 +129,7 @@ def test_two_writers_at_once_both_get_the_arrays_of_one(config):
     def work():
         start.wait()
         datasets.append(
-            cache.load_or_write(
-                config, KEY, lambda: read.append(1) or make_source(1000)
-            )
+            cache.load_or_write(config, KEY, lambda: read.append(1) or make_source(200))
         )
 
     threads = [threading.Thread(target=work) for _ in range(2)]

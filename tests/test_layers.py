@@ -1,10 +1,11 @@
 """Tests of gan_jax.models.layers: equality with Flax and lax, to second order."""
 
+from flax import linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import linen as nn
+
 from gan_jax.models import layers
 
 # (size, kernel, stride, padding, C, features); the layers of the models and odd ones.

@@ -42,7 +42,9 @@ def test_dcgan_parameter_counts(size, channels):
     generator = dcgan.Generator(image_size=size, channels=channels)
     discriminator = dcgan.Discriminator(image_size=size)
     g = jax.eval_shape(lambda: init(generator, jnp.zeros((1, LATENTS))))
-    d = jax.eval_shape(lambda: init(discriminator, jnp.zeros((1, size, size, channels))))
+    d = jax.eval_shape(
+        lambda: init(discriminator, jnp.zeros((1, size, size, channels)))
+    )
     assert (count(g["params"]), count(d["params"])) == PARAMETERS[size, channels]
 
 
@@ -125,5 +127,5 @@ def test_build_refuses_unknown_names(tiny_config):
         models.build(tiny_config, axis_name=None)
     tiny_config.model.name = "dcgan"
     tiny_config.model.dtype = "float16"
-    with pytest.raises(ValueError, match="unknown dtype 'float16'; allowed are float32"):
+    with pytest.raises(ValueError, match="unknown dtype 'float16'; allowed are"):
         models.build(tiny_config, axis_name=None)

@@ -10,9 +10,8 @@ import numpy as np
 import optax
 import pytest
 
-from gan_jax import sampling
+from gan_jax import sampling, train_step
 from gan_jax import state as state_lib
-from gan_jax import train_step
 from gan_jax.models import dcgan
 
 LATENTS, SIZE, BATCH = 5, 16, 6

@@ -67,16 +67,15 @@ def _read(config: ConfigDict, path: pathlib.Path) -> cache.Source:
 
 def _open(path: pathlib.Path) -> Mapping[str, np.ndarray]:
     try:
-        opened = np.load(path, mmap_mode="r", allow_pickle=False)
-        if isinstance(opened, np.ndarray):
-            return {"images": opened}
+        if not zipfile.is_zipfile(path):  # An .npz file is a zip archive.
+            return {"images": np.lib.format.open_memmap(path, mode="r")}
         wanted = ("images", "labels", "attributes", "attribute_names")
-        with opened:
+        with np.load(path, allow_pickle=False) as opened:
             return {name: opened[name] for name in wanted if name in opened}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(
-            f"The array file {path} cannot be read: {error}. It must be an .npz or .npy"
-            " file as numpy.savez and numpy.save write it, without Python objects."
+            f"The array file {path} cannot be read ({error}). It must be an .npz or"
+            " .npy file as numpy.savez and numpy.save write it, without Python objects."
             " Write it anew, or set --config.data.manual_dir to another."
         ) from error
 

@@ -132,7 +132,7 @@ def convolve(
     lows = tuple(low for low, _ in pads)
     sizes = zip(size, window, strides, pads, strict=True)
     outputs = tuple((h + sum(pad) - k) // s + 1 for h, k, s, pad in sizes)
-    return _forward(_Geometry(size, window, strides, lows, outputs), images, kernel)
+    return _forward(_Geometry(size, window, strides, lows, outputs, min(kernel.shape[2:])), images, kernel)
 
 
 def transpose_convolve(
@@ -176,7 +176,7 @@ def transpose_convolve(
         size = tuple(n * s + max(k - s, 0) for n, k, s in sizes)
         lows = (0, 0)
     kernel = kernel[::-1, ::-1].swapaxes(2, 3)
-    geometry = _Geometry(size, window, strides, lows, outputs)
+    geometry = _Geometry(size, window, strides, lows, outputs, min(kernel.shape[2:]))
     return _input_gradient(geometry, images, kernel)
 
 
@@ -206,6 +206,7 @@ class _Geometry(NamedTuple):
     strides: tuple[int, ...]
     lows: tuple[int, ...]  # padding before the first row and column
     outputs: tuple[int, ...]  # windows along each axis
+    channels: int  # the smaller of the images' and the outputs'
 
     @property
     def cells(self) -> tuple[int, ...]:
@@ -220,12 +221,31 @@ class _Geometry(NamedTuple):
         sizes = zip(self.window, self.cells, strict=True)
         return tuple(-(-k // c) for k, c in sizes)
 
+    @property
+    def tiled(self) -> bool:
+        """Whether Winograd's products are worth their sums."""
+        return self.taps == (2, 2) and self.channels >= 32
+
+    @property
+    def num_cells(self) -> tuple[int, ...]:
+        """Rows and columns of cells that the windows cover."""
+        outputs = self.outputs
+        if self.tiled:
+            outputs = tuple(n + n % 2 for n in outputs)
+        return tuple(n + t - 1 for n, t in zip(outputs, self.taps, strict=True))
+
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _forward(geometry: _Geometry, images: jax.Array, kernel: jax.Array) -> jax.Array:
     """Returns the convolution (B, *outputs, F)."""
     cells = _to_cells(geometry, images.astype(_wide(images)))
-    return _correlate(cells, _kernel_to_cells(geometry, kernel)).astype(images.dtype)
+    weights = _kernel_to_cells(geometry, kernel)
+    if geometry.tiled:
+        n, m = geometry.outputs
+        outputs = _winograd_forward(cells, weights)[:, :n, :m]
+    else:
+        outputs = _correlate(cells, weights)
+    return outputs.astype(images.dtype)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -234,7 +254,12 @@ def _input_gradient(
 ) -> jax.Array:
     """Returns the gradient (B, *size, C) in the images, given that in the outputs."""
     weights = _kernel_to_cells(geometry, kernel)
-    cells = _spread(gradient.astype(_wide(gradient)), weights)
+    wide = gradient.astype(_wide(gradient))
+    if geometry.tiled:
+        cells = _winograd_spread(_even(wide), weights, geometry.cells[0])
+    else:
+        cells = _spread(wide, weights)
+        cells = cells.reshape(*cells.shape[:3], geometry.cells[0], -1)
     return _from_cells(geometry, cells).astype(gradient.dtype)
 
 
@@ -244,8 +269,17 @@ def _kernel_gradient(
 ) -> jax.Array:
     """Returns the gradient (kh, kw, C, F) in the kernel, given that in the outputs."""
     cells = _to_cells(geometry, images.astype(_wide(images)))
-    weights = _contract(geometry.taps, cells, gradient.astype(cells.dtype))
+    wide = gradient.astype(cells.dtype)
+    if geometry.tiled:
+        weights = _winograd_contract(cells, _even(wide))
+    else:
+        weights = _contract(geometry.taps, cells, wide)
     return _kernel_from_cells(geometry, weights).astype(images.dtype)
+
+
+def _even(gradient: jax.Array) -> jax.Array:
+    _, n, m, _ = gradient.shape
+    return _pad(gradient, (0, 0), (n + n % 2, m + m % 2))
 
 
 def _forward_fwd(geometry, images, kernel):
@@ -289,40 +323,37 @@ def _wide(array: jax.Array) -> Any:
 
 
 def _to_cells(geometry: _Geometry, images: jax.Array) -> jax.Array:
-    """Images as (B, rows, columns, cell height * cell width * C), padded as needed."""
-    (h, w), (p, q), (i, j) = geometry.size, geometry.cells, geometry.lows
-    rows, columns = _num_cells(geometry)
-    high, right = rows * p - h - i, columns * q - w - j
-    zero = jnp.zeros((), images.dtype)
-    images = lax.pad(images, zero, [(0, 0, 0), (i, high, 0), (j, right, 0), (0, 0, 0)])
-    images = images.reshape(-1, rows, p, columns, q, images.shape[-1])
-    return images.transpose(0, 1, 3, 2, 4, 5).reshape(len(images), rows, columns, -1)
+    """Images as (B, rows, columns, cell height, cell width * C), zeros around."""
+    (p, q), (rows, columns) = geometry.cells, geometry.num_cells
+    images = _pad(images, geometry.lows, (rows * p, columns * q))
+    images = images.reshape(len(images), rows, p, columns, -1)
+    return images.transpose(0, 1, 3, 2, 4)
 
 
 def _from_cells(geometry: _Geometry, cells: jax.Array) -> jax.Array:
-    """Images (B, H, W, C) of their cells, without the padding."""
-    (h, w), (p, q), (i, j) = geometry.size, geometry.cells, geometry.lows
-    rows, columns = cells.shape[1:3]
-    high, right = h + i - rows * p, w + j - columns * q
-    zero = jnp.zeros((), cells.dtype)
-    images = cells.reshape(-1, rows, columns, p, q, cells.shape[-1] // (p * q))
-    images = images.transpose(0, 1, 3, 2, 4, 5)
-    images = images.reshape(-1, rows * p, columns * q, images.shape[-1])
-    return lax.pad(images, zero, [(0, 0, 0), (-i, high, 0), (-j, right, 0), (0, 0, 0)])
+    """Images (B, H, W, C) of their cells, without the zeros around."""
+    b, rows, columns, p, width = cells.shape
+    q = geometry.cells[1]
+    images = cells.transpose(0, 1, 3, 2, 4)
+    images = images.reshape(b, rows * p, columns * q, width // q)
+    return _pad(images, tuple(-low for low in geometry.lows), geometry.size)
 
 
-def _num_cells(geometry: _Geometry) -> tuple[int, ...]:
-    return tuple(
-        n + t - 1 for n, t in zip(geometry.outputs, geometry.taps, strict=True)
-    )
+def _pad(
+    images: jax.Array, lows: tuple[int, ...], size: tuple[int, ...]
+) -> jax.Array:
+    """Images of the given size, with zeros added (or rows cut, if low is negative)."""
+    sizes = zip(lows, size, images.shape[1:3], strict=True)
+    pads = [(low, new - old - low, 0) for low, new, old in sizes]
+    zero = jnp.zeros((), images.dtype)
+    return lax.pad(images, zero, [(0, 0, 0), *pads, (0, 0, 0)])
 
 
 def _kernel_to_cells(geometry: _Geometry, kernel: jax.Array) -> jax.Array:
     """Kernel as (taps, taps, cell height * cell width * C, F), zeros at the end."""
-    (r, t), (p, q) = geometry.taps, geometry.cells
-    high, right = r * p - kernel.shape[0], t * q - kernel.shape[1]
+    (r, t), (p, q), (k, l) = geometry.taps, geometry.cells, geometry.window
     kernel = kernel.astype(_wide(kernel))
-    kernel = jnp.pad(kernel, [(0, high), (0, right), (0, 0), (0, 0)])
+    kernel = jnp.pad(kernel, [(0, r * p - k), (0, t * q - l), (0, 0), (0, 0)])
     kernel = kernel.reshape(r, p, t, q, *kernel.shape[2:])
     return kernel.transpose(0, 2, 1, 3, 4, 5).reshape(r, t, -1, kernel.shape[-1])
 
@@ -335,50 +366,139 @@ def _kernel_from_cells(geometry: _Geometry, weights: jax.Array) -> jax.Array:
     return kernel.reshape(r * p, t * q, *kernel.shape[4:])[:k, :l]
 
 
+# Direct products: all windows of the cells times the kernel.
+
+
 def _patches(cells: jax.Array, taps: tuple[int, ...]) -> jax.Array:
-    """All windows of the cells (B, rows, columns, D), as (B, *outputs, taps * D)."""
-    rows, columns = cells.shape[1] - taps[0] + 1, cells.shape[2] - taps[1] + 1
+    """All windows of the cells, as (B, *outputs, taps * D)."""
+    cells = cells.reshape(*cells.shape[:3], -1)
+    rows, columns = (n - t + 1 for n, t in zip(cells.shape[1:3], taps, strict=True))
     windows = product(range(taps[0]), range(taps[1]))
     slices = [cells[:, i : i + rows, j : j + columns] for i, j in windows]
     return jnp.concatenate(slices, axis=-1)
 
 
-def _frame(array: jax.Array, taps: tuple[int, ...]) -> jax.Array:
-    """The array with taps - 1 zeros around each of its images."""
-    r, t = (tap - 1 for tap in taps)
-    return jnp.pad(array, [(0, 0), (r, r), (t, t), (0, 0)])
-
-
 def _correlate(cells: jax.Array, weights: jax.Array) -> jax.Array:
-    """Outputs (B, *outputs, F) of cells (B, rows, columns, D)."""
-    taps = weights.shape[:2]
-    patches = _patches(cells, taps)
-    outputs = patches.reshape(-1, patches.shape[-1]) @ weights.reshape(
-        -1, weights.shape[-1]
-    )
+    """Outputs (B, *outputs, F) of cells."""
+    patches = _patches(cells, weights.shape[:2])
+    outputs = _flat(patches) @ _flat(weights)
     return outputs.reshape(*patches.shape[:3], -1)
 
 
 def _spread(gradient: jax.Array, weights: jax.Array) -> jax.Array:
     """Cells (B, rows, columns, D) that outputs (B, *outputs, F) came from."""
     r, t, d, f = weights.shape
-    if d >= f:
-        flipped = weights[::-1, ::-1].swapaxes(2, 3)
-        return _correlate(_frame(gradient, (r, t)), flipped)
     b, n, m, _ = gradient.shape
-    parts = gradient.reshape(-1, f) @ weights.reshape(-1, f).T
-    parts = parts.reshape(b, n, m, r, t, d)
-    shifted = [
-        jnp.pad(parts[:, :, :, i, j], [(0, 0), (i, r - 1 - i), (j, t - 1 - j), (0, 0)])
-        for i, j in product(range(r), range(t))
-    ]
+    if d >= f:
+        gradient = _pad(gradient, (r - 1, t - 1), (n + 2 * r - 2, m + 2 * t - 2))
+        return _correlate(gradient, weights[::-1, ::-1].swapaxes(2, 3))
+    parts = (_flat(gradient) @ _flat(weights).T).reshape(b, n, m, r, t, d)
+    size = (n + r - 1, m + t - 1)
+    shifts = product(range(r), range(t))
+    shifted = [_pad(parts[:, :, :, i, j], (i, j), size) for i, j in shifts]
     return sum(shifted[1:], shifted[0])
 
 
 def _contract(
     taps: tuple[int, ...], cells: jax.Array, gradient: jax.Array
 ) -> jax.Array:
-    """Gradient (*taps, D, F) in the weights."""
-    d, f = cells.shape[-1], gradient.shape[-1]
-    patches = _patches(cells, taps).reshape(-1, taps[0] * taps[1] * d)
-    return (patches.T @ gradient.reshape(-1, f)).reshape(*taps, d, f)
+    """Gradient (taps * taps * D, F) in the weights."""
+    return _flat(_patches(cells, taps)).T @ _flat(gradient)
+
+
+def _flat(array: jax.Array) -> jax.Array:
+    return array.reshape(-1, array.shape[-1])
+
+
+# Winograd's F(2x2, 2x2), in 9 products where the direct ones are 16. Along one axis
+# y0 = d0 g0 + d1 g1 and y1 = d1 g0 + d2 g1 are sums of three products:
+# (d0 - d1) g0,  d1 (g0 + g1),  (d2 - d1) g1.
+
+
+def _split_cells(cells: jax.Array, axis: int) -> list[jax.Array]:
+    """The three combinations of the three cells under each pair of outputs."""
+    length = cells.shape[axis]
+    first, second, third = (
+        lax.slice_in_dim(cells, i, length - 2 + i, 2, axis) for i in range(3)
+    )
+    return [first - second, second, third - second]
+
+
+def _join_cells(parts: list[jax.Array], axis: int) -> jax.Array:
+    """The transpose of `_split_cells`."""
+    first, second, third = parts
+    pads = [(0, 0)] * first.ndim
+    before, after = list(pads), list(pads)
+    before[axis], after[axis] = (1, 0), (0, 1)
+    even = jnp.pad(first, after) + jnp.pad(third, before)
+    odd = jnp.pad(second - first - third, after)
+    return _interleave(even, odd, axis)
+
+
+def _split_outputs(outputs: jax.Array, axis: int) -> list[jax.Array]:
+    """The transpose of `_join_outputs`."""
+    length = outputs.shape[axis]
+    even = lax.slice_in_dim(outputs, 0, length, 2, axis)
+    odd = lax.slice_in_dim(outputs, 1, length, 2, axis)
+    return [even, even + odd, odd]
+
+
+def _join_outputs(parts: list[jax.Array], axis: int) -> jax.Array:
+    """Pairs of outputs of their three products."""
+    first, second, third = parts
+    return _interleave(first + second, second + third, axis)
+
+
+def _interleave(even: jax.Array, odd: jax.Array, axis: int) -> jax.Array:
+    shape = (*even.shape[:axis], 2 * even.shape[axis], *even.shape[axis + 1 :])
+    # A choice by index, not a stack: XLA computes it in the pass that reads the sums.
+    index = lax.broadcasted_iota(jnp.int32, (2, *even.shape[axis + 1 :]), 0)
+    even, odd = (jnp.expand_dims(part, axis + 1) for part in (even, odd))
+    return jnp.where(index == 0, even, odd).reshape(shape)
+
+
+def _split_weights(weights: jax.Array) -> list[jax.Array]:
+    """The three combinations of two taps along the first axis."""
+    return [weights[0], weights[0] + weights[1], weights[1]]
+
+
+def _join_weights(parts: list[jax.Array]) -> jax.Array:
+    """The transpose of `_split_weights`."""
+    return jnp.stack([parts[0] + parts[1], parts[1] + parts[2]])
+
+
+def _split2(split, array, axes):
+    return [p for part in split(array, axes[0]) for p in split(part, axes[1])]
+
+
+def _join2(join, parts, axes):
+    rows = [join(parts[i : i + 3], axes[1]) for i in (0, 3, 6)]
+    return join(rows, axes[0])
+
+
+def _winograd_forward(cells: jax.Array, weights: jax.Array) -> jax.Array:
+    factors = [v for row in _split_weights(weights) for v in _split_weights(row)]
+    parts = _split2(_split_cells, cells, (1, 2))
+    products = [_dot(u, v) for u, v in zip(parts, factors, strict=True)]
+    return _join2(_join_outputs, products, (1, 2))
+
+
+def _dot(u, v):
+    return (u.reshape(-1, v.shape[0]) @ v).reshape(*u.shape[:3], -1)
+
+
+def _winograd_spread(gradient, weights, p):
+    factors = [v for row in _split_weights(weights) for v in _split_weights(row)]
+    parts = _split2(_split_outputs, gradient, (1, 2))
+    products = [_dot(u, v.T) for u, v in zip(parts, factors, strict=True)]
+    products = [m.reshape(*m.shape[:3], p, -1) for m in products]
+    return _join2(_join_cells, products, (1, 2))
+
+
+def _winograd_contract(cells, gradient):
+    us = _split2(_split_cells, cells, (1, 2))
+    ms = _split2(_split_outputs, gradient, (1, 2))
+    d = cells.shape[3] * cells.shape[4]
+    vs = [u.reshape(-1, d).T @ _flat(m) for u, m in zip(us, ms, strict=True)]
+    rows = [_join_weights(vs[i : i + 3]) for i in (0, 3, 6)]
+    return _join_weights(rows)

@@ -1,0 +1,38 @@
+"""Bytes, grids and files of images."""
+
+import numpy as np
+from PIL import Image
+
+from gan_jax import images
+
+
+def test_to_uint8_rounds_and_clips():
+    got = images.to_uint8(np.array([-2, -1, -0.998, -0.6, 0, 1, 1.5]))
+    # -0.998 is 0.255 of a step above 0; 0 is 127.5, which rounds to even.
+    np.testing.assert_array_equal(got, [0, 0, 0, 51, 128, 255, 255])
+    assert got.dtype == np.uint8
+
+
+def test_to_uint8_inverts_the_conversion_of_the_data():
+    levels = np.arange(256, dtype=np.float32)
+    np.testing.assert_array_equal(images.to_uint8(levels / 127.5 - 1), levels)
+
+
+def test_grid_is_filled_row_by_row_on_white():
+    tiles = np.arange(3, dtype=np.uint8)[:, None, None, None] * np.ones(
+        (1, 1, 2, 1), np.uint8
+    )
+    grid = images.make_grid(tiles, 2, gap=1)[..., 0]
+    expected = [[0, 0, 255, 1, 1], [255] * 5, [2, 2, 255, 255, 255]]
+    np.testing.assert_array_equal(grid, expected)
+
+
+def test_png_keeps_every_byte(tmp_path):
+    rng = np.random.default_rng(0)
+    for channels in (1, 3):
+        image = rng.integers(0, 256, (5, 7, channels), np.uint8)
+        images.save_png(tmp_path / "image.png", image)
+        with Image.open(tmp_path / "image.png") as opened:
+            read = np.asarray(opened).reshape(image.shape)
+        np.testing.assert_array_equal(read, image)
+    assert [path.name for path in tmp_path.iterdir()] == ["image.png"]

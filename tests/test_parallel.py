@@ -1,0 +1,160 @@
+"""Devices and hosts do not change the numbers: the test of the whole design."""
+
+import os
+from pathlib import Path
+import socket
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gan_jax import checkpoints, parallel
+
+ROOT = Path(__file__).parent.parent
+BATCH, STEPS = 16, 6
+
+
+@pytest.fixture(scope="module")
+def train(tmp_path_factory):
+    """Starts a tiny training as a user would; returns its process and folder."""
+    folder = tmp_path_factory.mktemp("devices")
+    rng = np.random.default_rng(0)
+    np.savez(
+        folder / "images.npz",
+        images=rng.integers(0, 256, (100, 16, 16, 1), np.uint8),
+        labels=np.zeros(100, np.int32),
+    )
+
+    def start(name, devices, *flags):
+        overrides = {
+            "num_train_steps": STEPS,
+            "steps_per_call": 2,
+            "batch_size": BATCH,
+            "log_every_steps": 2,
+            "sample_every_steps": 0,
+            "checkpoint_every_steps": 0,
+            "tensorboard": False,
+            "compilation_cache_dir": folder / "compiled",
+            "data.name": "array",
+            "data.manual_dir": folder / "images.npz",
+            "data.cache_dir": folder / "cache",
+            "data.image_size": 16,
+            "data.num_classes": 0,
+            "model.generator.features": 4,
+            "model.discriminator.features": 4,
+        }
+        command = [sys.executable, "-m", "gan_jax.main", "--config=configs/dcgan.py"]
+        command += [f"--workdir={folder / name}", *flags]
+        command += [f"--config.{field}={value}" for field, value in overrides.items()]
+        options = f"--xla_force_host_platform_device_count={devices}"
+        environment = os.environ | {"XLA_FLAGS": options, "JAX_PLATFORMS": "cpu"}
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        return process, folder / name
+
+    return start
+
+
+def finish(process):
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    return output
+
+
+@pytest.fixture(scope="module")
+def on_one_device(train):
+    process, workdir = train("one", 1)
+    finish(process)
+    return checkpoints.read(workdir / "checkpoints")
+
+
+def assert_same_run(got, expected):
+    """Equal up to the order in which floats are added up.
+
+    Sums over 16 examples are taken whole or in 2 or 8 parts: relative 1e-7 in a
+    gradient. Adam divides each gradient by its own size, so where a gradient is near
+    zero that rounding can move a parameter by a share of the learning rate, 2e-4 a
+    step; the statistics and moments, which are not divided, are held more tightly.
+    """
+    for name in ("generator", "discriminator"):
+        one, other = got[name], expected[name]
+        assert one["step"] == other["step"] == STEPS
+
+        def close(part, one=one, other=other, **tolerance):
+            jax.tree.map(
+                lambda a, b: np.testing.assert_allclose(a, b, **tolerance),
+                one[part],
+                other[part],
+            )
+
+        close("params", rtol=0, atol=2e-5)
+        close("batch_stats", rtol=1e-4, atol=1e-5)
+        close("opt_state", rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("devices, start", [(2, "first"), (2, "second"), (8, "first")])
+def test_devices_do_not_change_the_run(train, on_one_device, devices, start):
+    # The second start would take its program from a cache, see use_compilation_cache.
+    process, workdir = train(f"{start}-of-{devices}", devices)
+    finish(process)
+    assert_same_run(checkpoints.read(workdir / "checkpoints"), on_one_device)
+
+
+def test_two_processes_give_the_run_of_one_and_host_0_writes(train, on_one_device):
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    flags = [f"--coordinator_address=localhost:{port}", "--num_processes=2"]
+    first, workdir = train("host0", 1, *flags, "--process_id=0")
+    second, other_workdir = train("host1", 1, *flags, "--process_id=1")
+    finish(second)
+    finish(first)
+    assert_same_run(checkpoints.read(workdir / "checkpoints"), on_one_device)
+    assert not other_workdir.exists()
+
+
+def test_a_batch_that_devices_cannot_share_is_refused():
+    with pytest.raises(ValueError, match=r"batch_size is 7, which 2 devices.*=8"):
+        parallel.local_slots(7)
+
+
+def test_local_slots_number_the_examples_of_the_global_batch():
+    np.testing.assert_array_equal(parallel.local_slots(6), [[0, 1, 2], [3, 4, 5]])
+
+
+def test_replicate_and_unreplicate_are_inverse():
+    tree = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.int32(4)}
+    replicated = parallel.replicate(tree)
+    assert replicated["a"].shape == (2, 2, 3)
+    jax.tree.map(np.testing.assert_array_equal, parallel.unreplicate(replicated), tree)
+
+
+def test_scan_steps_scans_averages_agrees_to_stop_and_donates():
+    def step(state, data, inputs, key):
+        del key
+        total = jax.lax.psum(inputs * data, parallel.AXIS)
+        return state + total, {"total": total}
+
+    call = parallel.scan_steps(step)
+    state = parallel.replicate(jnp.float32(1))
+    inputs = np.array([[1, 2, 3], [10, 20, 30]], np.float32)  # (D, T)
+    new, metrics, stop = call(
+        state,
+        parallel.replicate(np.float32(2)),
+        inputs,
+        jax.random.key(0),
+        np.array([0, 1], np.int32),
+    )
+    np.testing.assert_array_equal(metrics["total"], [[22, 44, 66]] * 2)
+    np.testing.assert_array_equal(new, [133, 133])
+    np.testing.assert_array_equal(stop, [1, 1])
+    assert state.is_deleted()

@@ -1,0 +1,245 @@
+"""The loop: intervals, resuming, signals, what lies in the folder, what is refused."""
+
+import json
+import os
+import shutil
+import signal
+import threading
+
+import conftest
+import jax
+import numpy as np
+from PIL import Image
+import pytest
+
+from gan_jax import checkpoints, data, parallel, train
+from gan_jax.data import feed
+
+
+@pytest.mark.parametrize(
+    "step, every, last, due",
+    [
+        *((0, 5, 12, True), (4, 5, 12, False), (5, 5, 12, True), (10, 5, 12, True)),
+        *((12, 5, 12, True), (5, 0, 12, False), (12, 0, 12, True), (0, 0, 12, False)),
+    ],
+)
+def test_is_due_at_multiples_and_at_the_end(step, every, last, due):
+    assert train.is_due(step, every, last) == due
+
+
+@pytest.mark.parametrize(
+    "steps, wanted, intervals, expected",
+    [
+        (10_000, 10, (100, 500, 500), 10),
+        (10_000, 16, (100, 500, 500), 10),
+        (10_000, 10, (0, 0, 0), 10),
+        (30, 10, (9, 0, 0), 3),
+        (7, 10, (100, 0, 0), 1),
+        (8, 100, (0, 0, 4), 4),
+    ],
+)
+def test_steps_per_call_divides_every_interval(
+    tiny_config, steps, wanted, intervals, expected
+):
+    tiny_config.num_train_steps = steps
+    tiny_config.steps_per_call = wanted
+    for name, value in zip(train.INTERVALS, intervals, strict=True):
+        tiny_config[name] = value
+    assert train.steps_per_call(tiny_config) == expected
+
+
+@pytest.mark.parametrize(
+    "field, value, least",
+    [("num_train_steps", 0, 1), ("batch_size", 0, 1), ("log_every_steps", -1, 0)],
+)
+def test_counts_out_of_range_are_refused(tiny_config, field, value, least):
+    tiny_config[field] = value
+    with pytest.raises(ValueError, match=f"{field} is {value}.*at least {least}"):
+        train.steps_per_call(tiny_config)
+
+
+def read_metrics(workdir):
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def assert_trees_equal(one, other):
+    jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+@pytest.fixture(scope="module")
+def unbroken(shared_folder, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("unbroken")
+    train.train_and_evaluate(conftest.make_tiny_config(shared_folder), workdir)
+    return workdir
+
+
+def test_a_run_leaves_config_metrics_samples_and_checkpoints(unbroken):
+    assert json.loads((unbroken / "config.json").read_text())["batch_size"] == 8
+    lines = read_metrics(unbroken)
+    assert [line["step"] for line in lines] == [2, 4]
+    assert all(np.isfinite(list(line.values())).all() for line in lines)
+    names = sorted(path.name for path in (unbroken / "samples").iterdir())
+    assert names == [f"step_{step:07}.png" for step in (0, 2, 4)]
+    with Image.open(unbroken / "samples" / names[0]) as grid:
+        assert grid.size == (34, 34)  # two of 16 pixels and a gap of 2
+    assert checkpoints.Checkpoints(unbroken / "checkpoints").all_steps() == [2, 4]
+
+
+def test_resumed_run_equals_unbroken_run(tiny_config, unbroken, tmp_path, monkeypatch):
+    workdir = tmp_path / "broken"
+    save = checkpoints.Checkpoints.save
+
+    def save_and_die(self, step, state):
+        save(self, step, state)
+        self.wait()
+        raise KeyboardInterrupt  # nothing after the checkpoint of step 2 is run
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints.Checkpoints, "save", save_and_die)
+        with pytest.raises(KeyboardInterrupt):
+            train.train_and_evaluate(tiny_config, workdir)
+    with (workdir / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 3, "d_loss": 9.0}\n{"step": 4, "d_')  # killed here
+    train.train_and_evaluate(tiny_config, workdir)
+
+    assert_trees_equal(
+        checkpoints.read(workdir / "checkpoints"),
+        checkpoints.read(unbroken / "checkpoints"),
+    )
+    for got, expected in zip(
+        read_metrics(workdir), read_metrics(unbroken), strict=True
+    ):
+        got.pop("steps_per_second"), expected.pop("steps_per_second")
+        assert got == expected
+    name = "samples/step_0000004.png"
+    assert (workdir / name).read_bytes() == (unbroken / name).read_bytes()
+
+
+def test_another_seed_is_another_run(tiny_config, unbroken, tmp_path):
+    tiny_config.seed = 1
+    train.train_and_evaluate(tiny_config, tmp_path / "other")
+    one = checkpoints.read(unbroken / "checkpoints")["generator"]["params"]
+    other = checkpoints.read(tmp_path / "other" / "checkpoints")["generator"]["params"]
+    kernels = one["to_image"]["kernel"], other["to_image"]["kernel"]
+    assert np.any(kernels[0] != kernels[1])
+
+
+def test_a_finished_run_does_nothing(tiny_config, unbroken, monkeypatch):
+    before = {path: path.stat().st_mtime_ns for path in unbroken.rglob("*.png")}
+    monkeypatch.setattr(data, "create", None)  # not even the data are opened
+    train.train_and_evaluate(tiny_config, unbroken)
+    assert {path: path.stat().st_mtime_ns for path in unbroken.rglob("*.png")} == before
+    assert [line["step"] for line in read_metrics(unbroken)] == [2, 4]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_the_run_goes_on_later(
+    tiny_config, unbroken, tmp_path, monkeypatch, number
+):
+    tiny_config.checkpoint_every_steps = 0
+    tiny_config.log_every_steps = 0
+    tiny_config.sample_every_steps = 0
+    workdir = tmp_path / "stopped"
+    make_call = train.make_call
+
+    def make_call_that_is_interrupted(config):
+        call, numbers = make_call(config), [number]
+
+        def interrupted(*args):
+            while numbers:  # at the first call only: a second signal kills
+                os.kill(os.getpid(), numbers.pop())
+            return call(*args)
+
+        return interrupted
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "make_call", make_call_that_is_interrupted)
+        tiny_config.num_train_steps = 8
+        train.train_and_evaluate(tiny_config, workdir)
+    steps = checkpoints.Checkpoints(workdir / "checkpoints").all_steps()
+    assert len(steps) == 1 and 0 < steps[0] < 8
+    assert signal.getsignal(number) is not None
+    train.train_and_evaluate(tiny_config, workdir)
+    assert checkpoints.Checkpoints(workdir / "checkpoints").all_steps()[-1] == 8
+
+
+def test_diverged_run_names_step_and_checkpoint(tiny_config, tmp_path):
+    tiny_config.optimizer.discriminator.learning_rate = float("nan")
+    with pytest.raises(ValueError, match=r"is nan at step [12]: .*step None"):
+        train.train_and_evaluate(tiny_config, tmp_path / "diverged")
+
+
+def test_check_finite_names_the_first_bad_step():
+    metrics = {"d_loss": np.array([1.0, 2.0, np.inf, np.nan])}
+    with pytest.raises(ValueError, match=r"d_loss is inf at step 39: .*of step 30"):
+        train.check_finite(metrics, 40, 30)
+
+
+def test_another_config_is_refused_unless_overridden(tiny_config, unbroken, tmp_path):
+    workdir = shutil.copytree(unbroken, tmp_path / "copy")
+    tiny_config.num_train_steps = 6
+    tiny_config.optimizer.generator.learning_rate = 1e-3
+    with pytest.raises(
+        ValueError,
+        match=r"num_train_steps was 4, now 6; optimizer.generator.learning_rate was "
+        r"0.0002, now 0.001.*--override_config",
+    ):
+        train.train_and_evaluate(tiny_config, workdir)
+    train.train_and_evaluate(tiny_config, workdir, override_config=True)
+    assert read_metrics(workdir)[-1]["step"] == 6
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tiny_config, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match=r"cannot write .*file/run: Not a directory"):
+        train.train_and_evaluate(tiny_config, tmp_path / "file" / "run")
+
+
+def test_data_on_the_device_and_data_from_the_host_give_the_same_batches(tiny_config):
+    dataset = data.create(tiny_config.data)
+    slots = parallel.local_slots(8)
+    batches = {}
+    for device_bytes in (0, 2**30):
+        inputs = feed.create(
+            dataset,
+            seed=3,
+            steps=range(4, 12, 2),
+            batch_size=8,
+            slots=slots,
+            device_bytes=device_bytes,
+        )
+        assert bool(inputs.resident) == (device_bytes > 0)
+        batches[device_bytes] = [
+            feed.fetch(
+                inputs.resident,
+                jax.tree.map(lambda leaf, d=device, t=step: leaf[d, t], call),
+            )
+            for call in inputs.calls
+            for device in range(2)
+            for step in range(2)
+        ]
+    assert len(batches[0]) == 16
+    for one, other in zip(batches[0], batches[2**30], strict=True):
+        assert_trees_equal(one, other)
+    # 64 examples of 48, in order of (call, device, step): all 48 were seen.
+    seen = np.concatenate([batch["images"] for batch in batches[0]])
+    assert len(np.unique(seen.reshape(len(seen), -1), axis=0)) == 48
+
+
+def test_prefetching_thread_ends_with_the_run(tiny_config, tmp_path):
+    tiny_config.data.device_bytes = 0
+    train.train_and_evaluate(tiny_config, tmp_path / "run")
+    names = [thread.name for thread in threading.enumerate()]
+    assert not [name for name in names if name.startswith("prefetch")]
+
+
+def test_tensorboard_events_hold_the_metrics(tiny_config, tmp_path):
+    tiny_config.tensorboard = True
+    train.train_and_evaluate(tiny_config, tmp_path / "run")
+    from tensorboard.backend.event_processing import event_accumulator
+
+    events = event_accumulator.EventAccumulator(str(tmp_path / "run"))
+    events.Reload()
+    assert [event.step for event in events.Tensors("d_loss")] == [2, 4]
+    assert [event.step for event in events.Tensors("samples")] == [0, 2, 4]
