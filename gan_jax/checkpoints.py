@@ -106,6 +106,17 @@ class Checkpoints:
         self._manager.close()
 
 
+def latest_step(directory: Path) -> int:
+    """The newest complete checkpoint's step; 0 where there is none."""
+    if not directory.is_dir():
+        return 0
+    saved = Checkpoints(directory)
+    try:
+        return saved.latest_step() or 0
+    finally:
+        saved.close()
+
+
 def read(directory: Path, step: int | None = None) -> dict[str, Any]:
     """The state dict saved at `step`, or at the newest step, leaves NumPy arrays.
 

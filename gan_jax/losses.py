@@ -1,53 +1,207 @@
 """Adversarial losses on logits: label 1 is real, 0 is fake.
 
-At zero logits the discriminator's loss is 2 ln 2 and the generator's ln 2.
+Each is a mean over the batch, to be minimised. At zero logits the default's are 2 ln 2
+for the discriminator and ln 2 for the generator.
 """
+
+from collections.abc import Callable
+import difflib
+import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
 
-def _check(logits: jax.Array) -> None:
-    if logits.ndim != 1:
-        raise ValueError(
-            f"logits have shape {logits.shape}, but a loss takes (B,): a shape such "
-            "as (B, 1) would broadcast against labels (B,) in silence; reshape the "
-            "discriminator's output to (B,)."
-        )
+class Loss(NamedTuple):
+    """The two losses of one game, on logits (B,); fake logits alone unless uses_real."""
+
+    discriminator: Callable[[jax.Array, jax.Array], jax.Array]  # (real, fake)
+    generator: Callable[
+        [jax.Array, jax.Array | None], jax.Array
+    ]  # (fake, real or None)
+    uses_real: bool = False  # by the generator's loss
 
 
-def discriminator_loss(real_logits: jax.Array, fake_logits: jax.Array) -> jax.Array:
-    """Mean BCE of the real logits against 1 plus mean BCE of the fake against 0.
+def _check(*several_logits: jax.Array) -> None:
+    for logits in several_logits:
+        if logits.ndim != 1:
+            raise ValueError(
+                f"logits have shape {logits.shape}, but a loss takes (B,): a shape "
+                "such as (B, 1) would broadcast against labels (B,) in silence; "
+                "reshape the discriminator's output to (B,)."
+            )
 
-    Goodfellow et al. 2014 (arXiv 1406.2661), equation 1, as a loss to minimise.
 
-    Args:
-      real_logits: (B,) discriminator's output on data.
-      fake_logits: (B,) discriminator's output on generated images.
+def _cross_entropy(logits: jax.Array, label: float) -> jax.Array:
+    """Mean BCE of (B,) logits against one label, in softplus form."""
+    _check(logits)
+    labels = jnp.full_like(logits, label)
+    return jnp.mean(optax.sigmoid_binary_cross_entropy(logits, labels))
 
-    Raises:
-      ValueError: logits that are not (B,).
+
+def cross_entropy_discriminator_loss(
+    real_logits: jax.Array, fake_logits: jax.Array, *, real_label: float = 1.0
+) -> jax.Array:
+    """Mean BCE of the real logits against real_label plus of the fake against 0.
+
+    Goodfellow et al. 2014 (arXiv 1406.2661), equation 1, as a loss to minimise. A
+    real_label below 1 is the one-sided smoothing of Salimans et al. 2016 (arXiv
+    1606.03498), section 3.4: the best logit of an image that is surely real is then
+    log(real_label / (1 - real_label)) instead of infinity.
     """
-    _check(real_logits)
+    return _cross_entropy(real_logits, real_label) + _cross_entropy(fake_logits, 0.0)
+
+
+def non_saturating_generator_loss(
+    fake_logits: jax.Array, real_logits: jax.Array | None = None
+) -> jax.Array:
+    """Mean -log D(G(z)), BCE against 1: Goodfellow et al. 2014, section 3."""
+    return _cross_entropy(fake_logits, 1.0)
+
+
+def minimax_generator_loss(
+    fake_logits: jax.Array, real_logits: jax.Array | None = None
+) -> jax.Array:
+    """Mean log(1 - D(G(z))), negative: Goodfellow et al. 2014, equation 1."""
+    return -_cross_entropy(fake_logits, 0.0)
+
+
+def least_squares_discriminator_loss(
+    real_logits: jax.Array, fake_logits: jax.Array
+) -> jax.Array:
+    """Half the mean squares of (real - 1) plus half those of fake.
+
+    Mao et al. 2017 (arXiv 1611.04076), equation 2 with a = 0 and b = 1, on the logits
+    themselves: there is no sigmoid.
+    """
+    _check(real_logits, fake_logits)
+    return (jnp.mean(jnp.square(real_logits - 1)) + jnp.mean(fake_logits**2)) / 2
+
+
+def least_squares_generator_loss(
+    fake_logits: jax.Array, real_logits: jax.Array | None = None
+) -> jax.Array:
+    """Half the mean squares of (fake - 1): Mao et al., equation 2 with c = 1."""
     _check(fake_logits)
-    real = optax.sigmoid_binary_cross_entropy(real_logits, jnp.ones_like(real_logits))
-    fake = optax.sigmoid_binary_cross_entropy(fake_logits, jnp.zeros_like(fake_logits))
+    return jnp.mean(jnp.square(fake_logits - 1)) / 2
+
+
+def wasserstein_discriminator_loss(
+    real_logits: jax.Array, fake_logits: jax.Array
+) -> jax.Array:
+    """Mean fake logit minus mean real logit.
+
+    Arjovsky et al. 2017 (arXiv 1701.07875), algorithm 1, with the sign turned. It
+    bounds a distance only while the discriminator is Lipschitz: clip or penalise it.
+    """
+    _check(real_logits, fake_logits)
+    return jnp.mean(fake_logits) - jnp.mean(real_logits)
+
+
+def linear_generator_loss(
+    fake_logits: jax.Array, real_logits: jax.Array | None = None
+) -> jax.Array:
+    """Minus the mean fake logit: Arjovsky et al., algorithm 1; Miyato et al., eq. 17."""
+    _check(fake_logits)
+    return -jnp.mean(fake_logits)
+
+
+def hinge_discriminator_loss(
+    real_logits: jax.Array, fake_logits: jax.Array
+) -> jax.Array:
+    """Mean max(0, 1 - real) plus mean max(0, 1 + fake).
+
+    Lim and Ye 2017 (arXiv 1705.02894); Miyato et al. 2018 (arXiv 1802.05957),
+    equation 16, with the sign turned.
+    """
+    _check(real_logits, fake_logits)
+    real, fake = jax.nn.relu(1 - real_logits), jax.nn.relu(1 + fake_logits)
     return jnp.mean(real) + jnp.mean(fake)
 
 
-def generator_loss(fake_logits: jax.Array) -> jax.Array:
-    """Mean BCE of the fake logits against 1: the non-saturating loss.
+def relativistic_discriminator_loss(
+    real_logits: jax.Array, fake_logits: jax.Array
+) -> jax.Array:
+    """Mean -log sigmoid(real - fake), example i against example i.
 
-    Goodfellow et al. 2014 (arXiv 1406.2661), section 3: maximise log D(G(z)).
+    Jolicoeur-Martineau 2018 (arXiv 1807.00734), RSGAN; Huang et al. 2024 (R3GAN, arXiv
+    2501.05441), equation 2. Not the average form (RaGAN).
+    """
+    _check(real_logits, fake_logits)
+    if real_logits.shape != fake_logits.shape:
+        raise ValueError(
+            f"{len(real_logits)} real and {len(fake_logits)} fake logits, but the "
+            "relativistic loss compares them in pairs: give it as many of each."
+        )
+    return jnp.mean(jax.nn.softplus(fake_logits - real_logits))
+
+
+def relativistic_generator_loss(
+    fake_logits: jax.Array, real_logits: jax.Array | None
+) -> jax.Array:
+    """Mean -log sigmoid(fake - real): the discriminator's loss, roles exchanged."""
+    if real_logits is None:
+        raise ValueError(
+            "no real logits, but the relativistic generator's loss compares the fake "
+            "ones with them: give real_logits where Loss.uses_real."
+        )
+    return relativistic_discriminator_loss(fake_logits, real_logits)
+
+
+LOSSES: dict[str, Loss] = {
+    "non_saturating": Loss(
+        cross_entropy_discriminator_loss, non_saturating_generator_loss
+    ),
+    "minimax": Loss(cross_entropy_discriminator_loss, minimax_generator_loss),
+    "least_squares": Loss(
+        least_squares_discriminator_loss, least_squares_generator_loss
+    ),
+    "wasserstein": Loss(wasserstein_discriminator_loss, linear_generator_loss),
+    "hinge": Loss(hinge_discriminator_loss, linear_generator_loss),
+    "relativistic": Loss(
+        relativistic_discriminator_loss, relativistic_generator_loss, True
+    ),
+}
+SMOOTHED = ("non_saturating", "minimax")
+
+
+def create(name: str, *, real_label: float = 1.0) -> Loss:
+    """The loss of that name, its real label smoothed to real_label.
 
     Args:
-      fake_logits: (B,) discriminator's output on generated images.
+      name: one of LOSSES.
+      real_label: in (0.5, 1], the target of the real logits; 1 does not smooth. Fake
+        logits keep 0 and the generator's target stays 1: smoothing is one-sided.
 
     Raises:
-      ValueError: logits that are not (B,).
+      ValueError: an unknown name, a real_label outside its range, or one other than 1
+        for a loss whose real logits have no cross-entropy to smooth.
     """
-    _check(fake_logits)
-    return jnp.mean(
-        optax.sigmoid_binary_cross_entropy(fake_logits, jnp.ones_like(fake_logits))
-    )
+    if name not in LOSSES:
+        near = difflib.get_close_matches(name, LOSSES, n=1, cutoff=0.4)
+        raise ValueError(
+            f"unknown loss {name!r}"
+            + (f" (did you mean {near[0]!r}?)" if near else "")
+            + f"; known are {', '.join(LOSSES)}: name one of them."
+        )
+    if not 0.5 < real_label <= 1:
+        raise ValueError(
+            f"real_label is {real_label}, but allowed is above 0.5 up to 1: at 0.5 or "
+            "below a real image is not called real; set it to 1, or 0.9 to smooth."
+        )
+    if real_label == 1:
+        return LOSSES[name]
+    if name not in SMOOTHED:
+        raise ValueError(
+            f"real_label is {real_label}, but the loss {name!r} has no cross-entropy "
+            "of real logits whose label could be smoothed: set real_label to 1, or "
+            f"the loss to {' or '.join(SMOOTHED)}."
+        )
+    smoothed = functools.partial(LOSSES[name].discriminator, real_label=real_label)
+    return LOSSES[name]._replace(discriminator=smoothed)
+
+
+discriminator_loss = cross_entropy_discriminator_loss  # until train_step takes a Loss
+generator_loss = non_saturating_generator_loss

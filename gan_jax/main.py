@@ -45,8 +45,6 @@ def main() -> None:
         raise ValueError(
             "no config was given; name one, for example --config=configs/dcgan.py."
         )
-    parallel.initialize(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
-    parallel.use_compilation_cache(_CONFIG.value.compilation_cache_dir)
     filename = config_flags.get_config_filename(flags.FLAGS["config"])
     path = Path(filename.partition(":")[0])
     if not path.is_file():
@@ -55,6 +53,8 @@ def main() -> None:
             f"there is no config file {path}; give one as --config"
             + (f", here: {known}." if known else ".")
         )
+    parallel.initialize(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
+    parallel.use_compilation_cache(_CONFIG.value.compilation_cache_dir)
     train.train_and_evaluate(
         _CONFIG.value,
         Path(_WORKDIR.value or Path("runs") / _config_name(filename)),

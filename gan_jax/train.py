@@ -165,6 +165,33 @@ class Writer:
 
 
 @contextlib.contextmanager
+def open_writer(
+    config: ConfigDict,
+    workdir: Path,
+    *,
+    draw: Callable[[Any], jax.Array],
+    first_step: int,
+) -> Iterator[Writer]:
+    """A Writer whose files are closed, and whose checkpoints are on disk, at the end."""
+    checkpoints = checkpoints_lib.Checkpoints(
+        workdir / "checkpoints", keep=config.checkpoints_to_keep
+    )
+    outputs = outputs_lib.Outputs(
+        workdir,
+        first_step=first_step,
+        num_steps=config.num_train_steps,
+        batch_size=config.batch_size,
+        tensorboard=config.tensorboard,
+    )
+    try:
+        yield Writer(config, checkpoints, outputs, draw)
+        checkpoints.wait()
+    finally:
+        outputs.close()
+        checkpoints.close()
+
+
+@contextlib.contextmanager
 def catch_signals() -> Iterator[list[str]]:
     """Collects the names of SIGTERM and SIGINT as they come; a second one kills."""
     caught: list[str] = []
@@ -258,40 +285,28 @@ def train_and_evaluate(
       ValueError: a config that cannot be run, or a run that diverged.
       OSError: a checkpoint could not be written.
     """
-    stride, last = steps_per_call(config), config.num_train_steps
-    slots = parallel.local_slots(config.batch_size)
+    last, slots = config.num_train_steps, parallel.local_slots(config.batch_size)
+    stride = steps_per_call(config)
     generator, discriminator = models.build(config, axis_name=parallel.AXIS)
     init_key, train_key, sample_key = jax.random.split(jax.random.key(config.seed), 3)
+    if parallel.is_writer() and not override_config:
+        workdir_lib.check(workdir, config)
+    first_step = _first_step(workdir)
+    if first_step >= last:
+        logging.info("%s is finished: all %d steps are done.", workdir, last)
+        return
+    state = create_state(config, generator, discriminator, init_key)
+    dataset = data_lib.create(config.data)
     with contextlib.ExitStack() as stack:
-        saved = None
-        if parallel.is_writer():
-            workdir_lib.claim(workdir, config, override=override_config)
-            saved = checkpoints_lib.Checkpoints(
-                workdir / "checkpoints", keep=config.checkpoints_to_keep
-            )
-            stack.callback(saved.close)
-        first_step = (saved.latest_step() or 0) if saved else 0
-        first_step = int(parallel.broadcast_from_writer(np.int32(first_step)))
-        if first_step >= last:
-            logging.info("%s is finished: all %d steps are done.", workdir, last)
-            return
-        state = create_state(config, generator, discriminator, init_key)
-        if first_step:
-            state = _restore(state, first_step, saved)
-        dataset = data_lib.create(config.data)
         writer = None
-        if saved:
-            outputs = outputs_lib.Outputs(
-                workdir,
-                first_step=first_step,
-                num_steps=last,
-                batch_size=config.batch_size,
-                tensorboard=config.tensorboard,
+        if parallel.is_writer():
+            workdir_lib.claim(workdir, config)
+            draw = make_draw(config, generator, sample_key)
+            writer = stack.enter_context(
+                open_writer(config, workdir, draw=draw, first_step=first_step)
             )
-            stack.callback(outputs.close)
-            writer = Writer(
-                config, saved, outputs, make_draw(config, generator, sample_key)
-            )
+        if first_step:
+            state = _restore(state, first_step, writer)
         state = parallel.replicate(state)
         if writer and first_step == 0:
             writer.save_samples(0, state)
@@ -311,16 +326,22 @@ def train_and_evaluate(
             first_step=first_step,
             writer=writer,
         )
-        if saved:
-            saved.wait()
+
+
+def _first_step(workdir: Path) -> int:
+    """The steps that the run in `workdir` has done, as host 0 sees it, on all hosts."""
+    step = 0
+    if parallel.is_writer():
+        step = checkpoints_lib.latest_step(workdir / "checkpoints")
+    return int(parallel.broadcast_from_writer(np.int32(step)))
 
 
 def _restore(
-    state: state_lib.GANState, step: int, saved: checkpoints_lib.Checkpoints | None
+    state: state_lib.GANState, step: int, writer: Writer | None
 ) -> state_lib.GANState:
     """The state of `step`: read by host 0, which gives it to the others."""
     logging.info("Going on from the checkpoint of step %d.", step)
     state = jax.tree.map(np.asarray, state)
-    if saved:
-        state = serialization.from_state_dict(state, saved.restore(step))
+    if writer:
+        state = serialization.from_state_dict(state, writer.checkpoints.restore(step))
     return parallel.broadcast_from_writer(state)

@@ -30,6 +30,11 @@ def write_whole(path: Path, text: str) -> None:
     unfinished.replace(path)
 
 
+def _as_json(config: ConfigDict) -> ConfigDict:
+    """The config as config.json gives it back: tuples are lists."""
+    return ConfigDict(json.loads(json.dumps(config.to_dict())))
+
+
 def differences(old: ConfigDict, new: ConfigDict) -> dict[str, tuple[Any, Any]]:
     """The fields whose values differ, as name -> (old value, new value)."""
     before, after = _flatten(old.to_dict()), _flatten(new.to_dict())
@@ -62,34 +67,36 @@ def read_config(workdir: Path) -> ConfigDict:
         ) from None
 
 
-def claim(workdir: Path, config: ConfigDict, *, override: bool) -> None:
-    """Makes `workdir` the folder of a run with this config.
-
-    Args:
-      workdir: made if it does not exist.
-      config: written to config.json; tuples become lists there.
-      override: go on with a run whose config differs.
+def check(workdir: Path, config: ConfigDict) -> None:
+    """Refuses a folder that belongs to a run with another config; writes nothing.
 
     Raises:
-      ValueError: the folder cannot be written, or it belongs to a run with another
-        config and `override` is false.
+      ValueError: names the fields that differ.
     """
-    config = ConfigDict(json.loads(json.dumps(config.to_dict())))
+    if not (workdir / "config.json").exists():
+        return
+    differing = differences(read_config(workdir), _as_json(config))
+    if differing:
+        listed = "; ".join(
+            f"{name} was {old!r}, now {new!r}" for name, (old, new) in differing.items()
+        )
+        raise ValueError(
+            f"{workdir} belongs to a run with another config: {listed}. Give the old "
+            "values, another --workdir, or --override_config to go on with the new "
+            "ones."
+        )
+
+
+def claim(workdir: Path, config: ConfigDict) -> None:
+    """Makes the folder of a run and writes its config.json.
+
+    Raises:
+      ValueError: the folder cannot be written.
+    """
     try:
         (workdir / "samples").mkdir(parents=True, exist_ok=True)
-        if (workdir / "config.json").exists():
-            differing = differences(read_config(workdir), config)
-            if differing and not override:
-                listed = "; ".join(
-                    f"{name} was {old!r}, now {new!r}"
-                    for name, (old, new) in differing.items()
-                )
-                raise ValueError(
-                    f"{workdir} belongs to a run with another config: {listed}. Give "
-                    "the old values, another --workdir, or --override_config to go on "
-                    "with the new ones."
-                )
-        write_whole(workdir / "config.json", json.dumps(config.to_dict(), indent=2))
+        text = json.dumps(_as_json(config).to_dict(), indent=2)
+        write_whole(workdir / "config.json", text)
     except OSError as error:
         raise ValueError(
             f"cannot write the run's folder {workdir}: {error.strerror}; give another "

@@ -190,10 +190,11 @@ def test_another_config_is_refused_unless_overridden(tiny_config, unbroken, tmp_
     assert read_metrics(workdir)[-1]["step"] == 6
 
 
-def test_a_folder_that_cannot_be_made_is_refused(tiny_config, tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(ValueError, match=r"cannot write .*file/run: Not a directory"):
-        train.train_and_evaluate(tiny_config, tmp_path / "file" / "run")
+def test_a_mistake_does_not_claim_the_folder(tiny_config, tmp_path):
+    tiny_config.data.num_classes = 4
+    with pytest.raises(ValueError, match="num_classes is 4"):
+        train.train_and_evaluate(tiny_config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_data_on_the_device_and_data_from_the_host_give_the_same_batches(tiny_config):

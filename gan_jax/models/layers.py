@@ -132,7 +132,11 @@ def convolve(
     lows = tuple(low for low, _ in pads)
     sizes = zip(size, window, strides, pads, strict=True)
     outputs = tuple((h + sum(pad) - k) // s + 1 for h, k, s, pad in sizes)
-    return _forward(_Geometry(size, window, strides, lows, outputs, min(kernel.shape[2:])), images, kernel)
+    return _forward(
+        _Geometry(size, window, strides, lows, outputs, min(kernel.shape[2:])),
+        images,
+        kernel,
+    )
 
 
 def transpose_convolve(
@@ -339,9 +343,7 @@ def _from_cells(geometry: _Geometry, cells: jax.Array) -> jax.Array:
     return _pad(images, tuple(-low for low in geometry.lows), geometry.size)
 
 
-def _pad(
-    images: jax.Array, lows: tuple[int, ...], size: tuple[int, ...]
-) -> jax.Array:
+def _pad(images: jax.Array, lows: tuple[int, ...], size: tuple[int, ...]) -> jax.Array:
     """Images of the given size, with zeros added (or rows cut, if low is negative)."""
     sizes = zip(lows, size, images.shape[1:3], strict=True)
     pads = [(low, new - old - low, 0) for low, new, old in sizes]

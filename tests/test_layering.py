@@ -1,0 +1,80 @@
+"""Who imports whom: the drawing of the architecture, held to."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "gan_jax"
+
+# What each module of gan_jax may import of ours; sub-packages count as one.
+PURE = {"state", "sampling", "losses"}
+ALLOWED = {
+    "__init__": set(),
+    "checkpoints": {"state"},
+    "command": set(),
+    "data": {"data"},
+    "events": set(),
+    "images": set(),
+    "losses": set(),
+    "main": {"train", "parallel", "command"},
+    "metrics": set(),
+    "models": {"models"},
+    "optimizers": set(),
+    "outputs": {"events", "images", "metrics", "workdir"},
+    "parallel": set(),
+    "sample": {"checkpoints", "command", "images", "models", "sampling", "workdir"},
+    "sampling": {"state"},
+    "state": set(),
+    "train": {
+        *("checkpoints", "data", "models", "optimizers", "outputs", "parallel"),
+        *("train_step", "workdir"),
+        *PURE,
+    },
+    "train_step": PURE,
+    "workdir": set(),
+}
+# Heavy libraries and the only modules that may name them.
+OWNERS = {
+    "tensorflow": {"events", "data"},
+    "tensorflow_datasets": {"data"},
+    "orbax": {"checkpoints"},
+    "clu": {"events", "metrics"},
+    "absl": None,
+}
+
+
+def modules():
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        yield parts[0], path
+
+
+def imported(path):
+    """Dotted names of everything that a file imports, at any depth of its code."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize(
+    "name, path", list(modules()), ids=lambda value: str(value)[-40:]
+)
+def test_imports_keep_the_layers(name, path):
+    assert name in ALLOWED, f"say in this table what {name} may import"
+    for dotted in imported(path):
+        parts = dotted.split(".")
+        assert parts[0] not in ("configs", "experiments", "tests"), dotted
+        assert not dotted.startswith("jax._src"), dotted
+        if parts[0] == "gan_jax":
+            assert parts[1] in ALLOWED[name], f"{name} imports {dotted}"
+        owners = OWNERS.get(parts[0])
+        assert owners is None or name in owners, f"{name} imports {dotted}"
+
+
+def test_importing_the_package_imports_nothing():
+    (docstring,) = ast.parse((PACKAGE / "__init__.py").read_text()).body
+    assert isinstance(docstring, ast.Expr)
