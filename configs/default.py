@@ -1,4 +1,12 @@
-"""Every field of a run, with its default. Other configs import this one."""
+"""Every field of a run, with its default. Other configs import this one.
+
+The sections of the two networks and of the two optimisers hold the arguments of what
+`model.name` and the optimiser's `name` say: a config that names others gives them
+whole.
+"""
+
+from collections.abc import Mapping
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -27,6 +35,7 @@ def get_config() -> ConfigDict:
     config.data.channels = 1  # 1 grey, 3 RGB; images are converted
     config.data.crop = 0  # pixels: side of the centre square cut out first; 0: the
     # largest; above the image's side: padded with black
+    config.data.flip = False  # mirror images left to right at random
     config.data.label = ""  # attribute used as label (celeb_a, array); "": the own
     config.data.num_classes = 10  # classes of the labels; 1 where there are none
     config.data.data_dir = ""  # of prepared TFDS data; "": TFDS's own default
@@ -39,22 +48,79 @@ def get_config() -> ConfigDict:
     config.model = ConfigDict()
     config.model.name = "dcgan"  # see gan_jax/models/__init__.py
     config.model.latent_size = 100  # length of a latent vector
+    config.model.latent_distribution = "normal"  # normal, or uniform in [-1, 1)
     config.model.convolution = "auto"  # auto, lax or matmul: see models/layers.py
     config.model.dtype = "float32"  # of the computation: float32 or bfloat16
     config.model.sync_batch_norm = True  # statistics of the whole batch over all
     # devices; False: of each device's share
     config.model.generator = ConfigDict()
     config.model.generator.features = 64  # width of the last hidden feature map
+    config.model.generator.condition = "none"  # how labels enter: none, onehot,
+    # embedding or batch_norm; one of both networks needs one of the other
+    config.model.generator.embedding_size = 50  # length of a label's learned vector
+    config.model.generator.norm = "batch"  # batch or none
+    config.model.generator.output = "tanh"  # tanh or sigmoid, scaled to [-1, 1]
     config.model.discriminator = ConfigDict()
     config.model.discriminator.features = 64  # width of the first feature map
+    config.model.discriminator.condition = "none"  # how labels enter: none, onehot,
+    # embedding, projection or auxiliary
+    config.model.discriminator.embedding_size = 50  # length of a label's vector
+    config.model.discriminator.auxiliary_weight = 1.0  # of the classifier's loss
+    config.model.discriminator.norm = "batch"  # batch, layer, none or spectral
+    config.model.discriminator.activation = "leaky_relu"  # leaky_relu or relu
+
+    config.recipe = ConfigDict()
+    config.recipe.update = "shared"  # shared, fresh or simultaneous: see recipes.py
+    config.recipe.discriminator_batches = "separate"  # separate or joint
+    config.recipe.discriminator_steps = 1  # discriminator updates a step
+    config.recipe.generator_steps = 1  # generator updates a step
+    config.recipe.loss = "non_saturating"  # a name in losses.LOSSES
+    config.recipe.real_label = 1.0  # target of real logits; 0.9 smooths one side
+    config.recipe.penalty = "none"  # none or a name in penalties.PENALTIES
+    config.recipe.penalty_weight = 10.0  # multiplies the penalty
+    config.recipe.instance_noise = 0.0  # standard deviation; images span [-1, 1]
+    config.recipe.packing = 1  # images that the discriminator judges together
+    config.recipe.clip_weights = 0.0  # bound of discriminator parameters; 0: none
+    config.recipe.ema_decay = 0.0  # of the generator's average; 0 keeps none
 
     config.optimizer = ConfigDict()
     config.optimizer.generator = ConfigDict()
-    config.optimizer.generator.name = "adam"  # adam, rmsprop or sgd
+    config.optimizer.generator.name = "adam"  # see gan_jax/optimizers.py
     config.optimizer.generator.learning_rate = 2e-4
     config.optimizer.generator.b1 = 0.5  # decay of the mean of gradients
     config.optimizer.generator.b2 = 0.999  # decay of the mean of squared gradients
     config.optimizer.discriminator = (
         config.optimizer.generator.copy_and_resolve_references()
     )
+    return config
+
+
+def with_preset(
+    config: ConfigDict, presets: Mapping[str, Mapping[str, Any]], preset: str | None
+) -> ConfigDict:
+    """The config with a preset's differences; a section among them is replaced.
+
+    Args:
+      config: changed in place and returned.
+      presets: for each name its differences, such as {"data.channels": 3}.
+      preset: a name in presets; None changes nothing.
+
+    Raises:
+      ValueError: an unknown preset.
+    """
+    if preset is None:
+        return config
+    if preset not in presets:
+        known = ", ".join(presets) or "none"
+        raise ValueError(
+            f"there is no preset {preset!r}; this config's presets are: {known}. Give "
+            "one of them after the colon, or leave the colon out"
+        )
+    for path, value in presets[preset].items():
+        *sections, field = path.split(".")
+        section = config
+        for name in sections:
+            section = section[name]
+        is_section = isinstance(value, Mapping)
+        section[field] = ConfigDict(value) if is_section else value
     return config

@@ -1,7 +1,8 @@
 """Adversarial losses on logits: label 1 is real, 0 is fake.
 
-Each is a mean over the batch, to be minimised. At zero logits the default's are 2 ln 2
-for the discriminator and ln 2 for the generator.
+Each is a mean over the batch, to be minimised; logits that are not (B,) are a
+ValueError. At zero logits non_saturating has 2 ln 2 for the discriminator, ln 2 for
+the generator.
 """
 
 from collections.abc import Callable
@@ -15,13 +16,13 @@ import optax
 
 
 class Loss(NamedTuple):
-    """The two losses of one game, on logits (B,); fake logits alone unless uses_real."""
+    """The two losses of one game: functions of logits (B,) to a scalar."""
 
-    discriminator: Callable[[jax.Array, jax.Array], jax.Array]  # (real, fake)
-    generator: Callable[
-        [jax.Array, jax.Array | None], jax.Array
-    ]  # (fake, real or None)
-    uses_real: bool = False  # by the generator's loss
+    # Of (real_logits, fake_logits).
+    discriminator: Callable[[jax.Array, jax.Array], jax.Array]
+    # Of (fake_logits, real_logits); the real ones may be None unless uses_real.
+    generator: Callable[[jax.Array, jax.Array | None], jax.Array]
+    uses_real: bool = False
 
 
 def _check(*several_logits: jax.Array) -> None:
@@ -91,10 +92,9 @@ def least_squares_generator_loss(
 def wasserstein_discriminator_loss(
     real_logits: jax.Array, fake_logits: jax.Array
 ) -> jax.Array:
-    """Mean fake logit minus mean real logit.
+    """Mean fake minus mean real logit; the discriminator must be kept Lipschitz.
 
-    Arjovsky et al. 2017 (arXiv 1701.07875), algorithm 1, with the sign turned. It
-    bounds a distance only while the discriminator is Lipschitz: clip or penalise it.
+    Arjovsky et al. 2017 (arXiv 1701.07875), algorithm 1, with the sign turned.
     """
     _check(real_logits, fake_logits)
     return jnp.mean(fake_logits) - jnp.mean(real_logits)
@@ -103,7 +103,7 @@ def wasserstein_discriminator_loss(
 def linear_generator_loss(
     fake_logits: jax.Array, real_logits: jax.Array | None = None
 ) -> jax.Array:
-    """Minus the mean fake logit: Arjovsky et al., algorithm 1; Miyato et al., eq. 17."""
+    """Minus the mean fake logit: Arjovsky, algorithm 1; Miyato, equation 17."""
     _check(fake_logits)
     return -jnp.mean(fake_logits)
 
@@ -168,7 +168,7 @@ SMOOTHED = ("non_saturating", "minimax")
 
 
 def create(name: str, *, real_label: float = 1.0) -> Loss:
-    """The loss of that name, its real label smoothed to real_label.
+    """The loss of that name, the label of real images smoothed to real_label.
 
     Args:
       name: one of LOSSES.
@@ -199,9 +199,8 @@ def create(name: str, *, real_label: float = 1.0) -> Loss:
             "of real logits whose label could be smoothed: set real_label to 1, or "
             f"the loss to {' or '.join(SMOOTHED)}."
         )
-    smoothed = functools.partial(LOSSES[name].discriminator, real_label=real_label)
-    return LOSSES[name]._replace(discriminator=smoothed)
-
-
-discriminator_loss = cross_entropy_discriminator_loss  # until train_step takes a Loss
-generator_loss = non_saturating_generator_loss
+    return LOSSES[name]._replace(
+        discriminator=functools.partial(
+            cross_entropy_discriminator_loss, real_label=real_label
+        )
+    )

@@ -3,36 +3,20 @@
 from collections.abc import Mapping, Sequence
 
 from clu import metrics as clu_metrics
-import flax
 import numpy as np
 
 
-@flax.struct.dataclass
-class TrainMetrics(clu_metrics.Collection):
-    """Means over the steps since the last log; see train_step.py for their meaning."""
-
-    d_loss: clu_metrics.Average.from_output("d_loss")  # type: ignore[valid-type]
-    g_loss: clu_metrics.Average.from_output("g_loss")  # type: ignore[valid-type]
-    d_real: clu_metrics.Average.from_output("d_real")  # type: ignore[valid-type]
-    d_fake_before: clu_metrics.Average.from_output(  # type: ignore[valid-type]
-        "d_fake_before"
-    )
-    d_fake_after: clu_metrics.Average.from_output(  # type: ignore[valid-type]
-        "d_fake_after"
-    )
-    d_grad_norm: clu_metrics.Average.from_output(  # type: ignore[valid-type]
-        "d_grad_norm"
-    )
-    g_grad_norm: clu_metrics.Average.from_output(  # type: ignore[valid-type]
-        "g_grad_norm"
-    )
-
-
 def average(calls: Sequence[Mapping[str, np.ndarray]]) -> dict[str, float]:
-    """Means over calls, each a dict of (T,) arrays with one value a step."""
+    """Means over the steps of several calls, each a dict of (T,) arrays.
+
+    The names are those that train_step.py gives.
+    """
     joined = {name: np.concatenate([call[name] for call in calls]) for name in calls[0]}
-    collection = TrainMetrics.single_from_model_output(**joined)
-    return {name: float(value) for name, value in collection.compute().items()}
+    collection = clu_metrics.Collection.create(
+        **{name: clu_metrics.Average.from_output(name) for name in joined}
+    )
+    means = collection.single_from_model_output(**joined).compute()
+    return {name: float(value) for name, value in means.items()}
 
 
 def format_seconds(seconds: float) -> str:

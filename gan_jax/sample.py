@@ -21,6 +21,9 @@ _LABEL = flags.DEFINE_integer(
     "label", None, "The class asked of a conditional generator; default uniform draws."
 )
 _STEP = flags.DEFINE_integer("step", None, "Of the checkpoint; default the newest.")
+_AVERAGED = flags.DEFINE_bool(
+    "averaged", True, "Use the generator's averaged parameters where the run has them."
+)
 _BATCH_SIZE = flags.DEFINE_integer(
     "batch_size", 256, "Images generated at once; changes nothing else.", lower_bound=1
 )
@@ -36,6 +39,7 @@ def generate_batches(
     seed: int,
     label: int | None = None,
     step: int | None = None,
+    averaged: bool = True,
     batch_size: int = 256,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Batches of images (B, H, W, C) uint8 and labels (B,) int32, `num` in all.
@@ -49,6 +53,7 @@ def generate_batches(
       seed: of latents and labels.
       label: the label of all images; None draws labels uniformly.
       step: of the checkpoint; None takes the newest.
+      averaged: use the averaged parameters where the run keeps them.
       batch_size: images generated at once.
 
     Raises:
@@ -62,14 +67,19 @@ def generate_batches(
             f"{classes - 1}: give one of them as --label."
         )
     generator, _ = models.build(config, axis_name=None)
-    variables = checkpoints_lib.read(workdir / "checkpoints", step)["generator"]
-    variables = {name: variables[name] for name in ("params", "batch_stats")}
+    saved = checkpoints_lib.read(workdir / "checkpoints", step)
+    variables = {name: saved["generator"][name] for name in ("params", "batch_stats")}
+    if averaged and saved["averaged"]:
+        variables["params"] = saved["averaged"]
     latent_key, label_key = jax.random.split(jax.random.key(seed))
 
     @jax.jit
     def generate(indices: jax.Array) -> tuple[jax.Array, jax.Array]:
         latents = sampling.draw_latents(
-            latent_key, indices, latent_size=config.model.latent_size
+            latent_key,
+            indices,
+            latent_size=config.model.latent_size,
+            distribution=config.model.latent_distribution,
         )
         if label is None:
             labels = sampling.draw_labels(label_key, indices, num_classes=classes)
@@ -110,6 +120,7 @@ def main() -> None:
         seed=_SEED.value,
         label=_LABEL.value,
         step=_STEP.value,
+        averaged=_AVERAGED.value,
         batch_size=_BATCH_SIZE.value,
     )
     images, labels = (np.concatenate(parts) for parts in zip(*batches, strict=True))

@@ -4,7 +4,8 @@ Every draw of an example uses `fold_in(key, index)` with the example's index in 
 global batch, so the numbers do not depend on the number of devices or hosts.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+import functools
 from typing import Any
 
 import flax.linen as nn
@@ -17,10 +18,29 @@ def fold_in_each(key: jax.Array, indices: jax.Array) -> jax.Array:
     return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, indices)
 
 
-def draw_latents(key: jax.Array, indices: jax.Array, *, latent_size: int) -> jax.Array:
-    """Latents (B, Z) float32 from N(0, 1) for (B,) global example indices."""
-    keys = fold_in_each(key, indices)
-    return jax.vmap(lambda k: jax.random.normal(k, (latent_size,)))(keys)
+LATENT_DISTRIBUTIONS: dict[str, Callable[..., jax.Array]] = {
+    "normal": jax.random.normal,
+    "uniform": functools.partial(jax.random.uniform, minval=-1.0, maxval=1.0),
+}
+
+
+def draw_latents(
+    key: jax.Array,
+    indices: jax.Array,
+    *,
+    latent_size: int,
+    distribution: str = "normal",
+) -> jax.Array:
+    """Latents (B, Z) float32 for (B,) global example indices.
+
+    Args:
+      key: PRNG key, the same on all replicas.
+      indices: (B,) int32.
+      latent_size: Z.
+      distribution: "normal", N(0, 1), or "uniform" in [-1, 1).
+    """
+    draw = LATENT_DISTRIBUTIONS[distribution]
+    return jax.vmap(lambda one: draw(one, (latent_size,)))(fold_in_each(key, indices))
 
 
 def draw_labels(key: jax.Array, indices: jax.Array, *, num_classes: int) -> jax.Array:
@@ -50,3 +70,16 @@ def generate_images(
 def to_float(images: jax.Array) -> jax.Array:
     """Images as float32 in [-1, 1] from uint8 in [0, 255], any shape."""
     return images.astype(jnp.float32) / 127.5 - 1
+
+
+def flip_randomly(key: jax.Array, indices: jax.Array, images: jax.Array) -> jax.Array:
+    """Images (B, H, W, C), each mirrored left to right with probability 1/2."""
+    keys = fold_in_each(key, indices)
+    flips = jax.vmap(jax.random.bernoulli)(keys)[:, None, None, None]
+    return jnp.where(flips, images[:, :, ::-1], images)
+
+
+def draw_noise(key: jax.Array, indices: jax.Array, images: jax.Array) -> jax.Array:
+    """N(0, 1) noise of the images' shape (B, ...)."""
+    keys = fold_in_each(key, indices)
+    return jax.vmap(lambda one: jax.random.normal(one, images.shape[1:]))(keys)

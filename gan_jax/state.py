@@ -1,6 +1,6 @@
 """The state of a GAN: two train states and nothing else."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from flax import struct
 import flax.linen as nn
@@ -8,6 +8,20 @@ from flax.training import train_state
 import jax
 import jax.numpy as jnp
 import optax
+
+
+class Pass(NamedTuple):
+    """What one training pass through a network leaves.
+
+    Attributes:
+      output: images or logits, or a pair of logits.
+      batch_stats: BatchNorm's running statistics after the pass.
+      loss: scalar, the sum of what the network sowed into "losses"; 0 if nothing.
+    """
+
+    output: Any
+    batch_stats: Any
+    loss: jax.Array
 
 
 class TrainState(train_state.TrainState):
@@ -24,23 +38,47 @@ class TrainState(train_state.TrainState):
         """What the module's `apply` takes: `params` and `batch_stats`."""
         return {"params": self.params, "batch_stats": self.batch_stats}
 
-    def apply(self, params: Any, *args: Any, **kwargs: Any) -> tuple[jax.Array, Any]:
-        """The training pass at `params`: its output, and the batch_stats it leaves."""
-        variables = self.variables | {"params": params}
+    def apply(
+        self, params: Any, inputs: jax.Array, labels: jax.Array, key: jax.Array
+    ) -> Pass:
+        """The training pass at `params`; `key` is for dropout, where there is any."""
         output, updates = self.apply_fn(
-            variables, *args, train=True, mutable=["batch_stats"], **kwargs
+            self.variables | {"params": params},
+            inputs,
+            labels,
+            train=True,
+            mutable=["batch_stats", "losses"],
+            rngs={"dropout": key},
         )
-        return output, updates.get("batch_stats", self.batch_stats)
+        sown = jax.tree.leaves(updates.get("losses", {}))
+        return Pass(
+            output.astype(jnp.float32),
+            updates.get("batch_stats", self.batch_stats),
+            sum(sown, start=jnp.zeros(())),
+        )
 
 
 class GANState(struct.PyTreeNode):
     """Both networks: the unit that is checkpointed, replicated and donated.
 
     The generator's step is the step of the run.
+
+    Attributes:
+      generator: parameters, statistics and optimiser's state.
+      discriminator: the same.
+      averaged: the generator's averaged parameters; an empty dict if none are kept.
     """
 
     generator: TrainState
     discriminator: TrainState
+    averaged: Any
+
+    @property
+    def sampler_variables(self) -> dict[str, Any]:
+        """The generator's variables, its parameters the averaged ones if kept."""
+        return self.generator.variables | (
+            {"params": self.averaged} if self.averaged else {}
+        )
 
 
 def _create_one(
@@ -49,7 +87,9 @@ def _create_one(
     tx: optax.GradientTransformation,
     *inputs: jax.Array,
 ) -> TrainState:
-    variables = module.init(key, *inputs, train=True)
+    params_key, dropout_key = jax.random.split(key)
+    keys = {"params": params_key, "dropout": dropout_key}
+    variables = module.init(keys, *inputs, train=True)
     state = TrainState.create(
         apply_fn=module.apply,
         params=variables["params"],
@@ -67,7 +107,8 @@ def create(
     generator_tx: optax.GradientTransformation,
     discriminator_tx: optax.GradientTransformation,
     latent_size: int,
-    image_shape: tuple[int, int, int],
+    image_shape: tuple[int, ...],
+    average: bool = False,
 ) -> GANState:
     """A fresh GANState at step 0; pure, so it can be jitted, vmapped or only shaped.
 
@@ -79,14 +120,18 @@ def create(
       discriminator_tx: the discriminator's optimiser.
       latent_size: length of a latent vector.
       image_shape: (H, W, C) of the images that the discriminator sees.
+      average: keep averaged parameters of the generator.
     """
     g_key, d_key = jax.random.split(key)
     labels = jnp.zeros((1,), jnp.int32)
     latents = jnp.zeros((1, latent_size))
     images = jnp.zeros((1, *image_shape))
+    g_state = _create_one(generator, g_key, generator_tx, latents, labels)
     return GANState(
-        generator=_create_one(generator, g_key, generator_tx, latents, labels),
+        generator=g_state,
         discriminator=_create_one(
             discriminator, d_key, discriminator_tx, images, labels
         ),
+        # A copy: two leaves of a donated state must not share a buffer.
+        averaged=jax.tree.map(jnp.copy, g_state.params) if average else {},
     )

@@ -1,9 +1,8 @@
 """The training loop: builds the parts of a run and drives them."""
 
 import collections
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 import contextlib
-import dataclasses
 import functools
 import math
 from pathlib import Path
@@ -15,30 +14,16 @@ from absl import logging
 from flax import serialization
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 from ml_collections import ConfigDict
 import numpy as np
 
 from gan_jax import checkpoints as checkpoints_lib
 from gan_jax import data as data_lib
-from gan_jax import models, optimizers, parallel, sampling, train_step
-from gan_jax import outputs as outputs_lib
+from gan_jax import models, optimizers, parallel, recipes, train_step
 from gan_jax import state as state_lib
 from gan_jax import workdir as workdir_lib
+from gan_jax import writer as writer_lib
 from gan_jax.data import feed
-
-INTERVALS = ("log_every_steps", "sample_every_steps", "checkpoint_every_steps")
-
-
-def is_due(step: int, every: int, last: int) -> bool:
-    """Whether something done every so many steps is due after `step` steps.
-
-    Args:
-      step: steps done.
-      every: interval in steps; 0 leaves only the last step.
-      last: the run's number of steps, after which everything is due.
-    """
-    return step == last or (every > 0 and step % every == 0)
 
 
 def steps_per_call(config: ConfigDict) -> int:
@@ -51,13 +36,15 @@ def steps_per_call(config: ConfigDict) -> int:
       ValueError: a count of steps or images that is out of range.
     """
     counts = {"num_train_steps": 1, "batch_size": 1, "steps_per_call": 1}
-    for name, least in (counts | dict.fromkeys(INTERVALS, 0)).items():
+    for name, least in (counts | dict.fromkeys(writer_lib.INTERVALS, 0)).items():
         if config[name] < least:
             raise ValueError(
                 f"{name} is {config[name]}, but must be at least {least}: set "
                 f"--config.{name}."
             )
-    common = math.gcd(config.num_train_steps, *(config[name] for name in INTERVALS))
+    common = math.gcd(
+        config.num_train_steps, *(config[name] for name in writer_lib.INTERVALS)
+    )
     return max(n for n in range(1, config.steps_per_call + 1) if common % n == 0)
 
 
@@ -73,131 +60,34 @@ def create_state(
         generator_tx=optimizers.create(config.optimizer.generator),
         discriminator_tx=optimizers.create(config.optimizer.discriminator),
         latent_size=config.model.latent_size,
-        image_shape=(data.image_size, data.image_size, data.channels),
+        image_shape=(
+            data.image_size,
+            data.image_size,
+            data.channels * config.recipe.packing,
+        ),
+        average=config.recipe.ema_decay > 0,
     )
     return jax.jit(create)(key)
 
 
-def make_call(config: ConfigDict) -> Callable[..., Any]:
+def make_call(recipe: recipes.Recipe) -> Callable[..., Any]:
     """The compiled call of several training steps; see parallel.scan_steps."""
-    step = functools.partial(
-        train_step.train_step,
-        latent_size=config.model.latent_size,
-        num_classes=config.data.num_classes,
-        axis_name=parallel.AXIS,
-    )
 
-    def step_on_inputs(state: Any, resident: Any, inputs: Any, key: Any) -> Any:
+    def step(state: Any, resident: Any, inputs: Any, key: Any) -> Any:
+        batch = feed.fetch(resident, inputs)
         step_key = jax.random.fold_in(key, state.generator.step)
-        return step(state, feed.fetch(resident, inputs), step_key)
+        return train_step.train_step(state, batch, step_key, recipe=recipe)
 
-    return parallel.scan_steps(step_on_inputs)
-
-
-def make_draw(
-    config: ConfigDict, generator: nn.Module, key: jax.Array
-) -> Callable[[Any], jax.Array]:
-    """Draws the sample grid's images: the same latents always, row r with class r."""
-    count = config.sample_rows * config.sample_columns
-    size = config.model.latent_size
-    latents = sampling.draw_latents(key, jnp.arange(count), latent_size=size)
-    labels = jnp.arange(count) // config.sample_columns % config.data.num_classes
-    return jax.jit(
-        lambda variables: sampling.generate_images(
-            generator, variables, latents, labels
-        )
-    )
-
-
-def check_finite(
-    metrics: Mapping[str, np.ndarray], step: int, saved_step: int | None
-) -> None:
-    """Raises if one of the (T,) metrics of the call that ended at `step` is not finite.
-
-    Raises:
-      ValueError: names the first such step, the metric and the last checkpoint.
-    """
-    for name, values in metrics.items():
-        bad = np.flatnonzero(~np.isfinite(values))
-        if bad.size:
-            first = step - len(values) + bad[0] + 1
-            raise ValueError(
-                f"{name} is {values[bad[0]]} at step {first}: the run has diverged and "
-                f"stops; the last good checkpoint is that of step {saved_step}. Lower "
-                "a learning rate or choose another loss, and start again in another "
-                "--workdir."
-            )
-
-
-@dataclasses.dataclass(frozen=True)
-class Writer:
-    """What host 0 does between calls: check, show, log, draw, save."""
-
-    config: ConfigDict
-    checkpoints: checkpoints_lib.Checkpoints
-    outputs: outputs_lib.Outputs
-    draw: Callable[[Any], jax.Array]
-
-    def settle(self, step: int, metrics: Mapping[str, np.ndarray]) -> None:
-        """Checks and shows the metrics (T,) of the call that ended at `step`."""
-        check_finite(metrics, step, self.checkpoints.latest_step())
-        self.outputs.add(step, metrics)
-
-    def write(self, step: int, state: Any) -> None:
-        """Logs, draws and saves what is due after `step` steps."""
-        due = functools.partial(is_due, step, last=self.config.num_train_steps)
-        if due(self.config.log_every_steps):
-            self.outputs.log(step)
-        if due(self.config.sample_every_steps):
-            self.save_samples(step, state)
-        if due(self.config.checkpoint_every_steps):
-            self.save(step, state)
-
-    def save_samples(self, step: int, state: Any) -> None:
-        """Writes the grid of the replicated state."""
-        generator = parallel.unreplicate(state.generator.variables)
-        images = np.asarray(self.draw(generator))
-        self.outputs.save_samples(step, images, self.config.sample_columns)
-
-    def save(self, step: int, state: Any) -> None:
-        """Starts to save the replicated state."""
-        self.checkpoints.save(step, parallel.unreplicate(state))
-
-
-@contextlib.contextmanager
-def open_writer(
-    config: ConfigDict,
-    workdir: Path,
-    *,
-    draw: Callable[[Any], jax.Array],
-    first_step: int,
-) -> Iterator[Writer]:
-    """A Writer whose files are closed, and whose checkpoints are on disk, at the end."""
-    checkpoints = checkpoints_lib.Checkpoints(
-        workdir / "checkpoints", keep=config.checkpoints_to_keep
-    )
-    outputs = outputs_lib.Outputs(
-        workdir,
-        first_step=first_step,
-        num_steps=config.num_train_steps,
-        batch_size=config.batch_size,
-        tensorboard=config.tensorboard,
-    )
-    try:
-        yield Writer(config, checkpoints, outputs, draw)
-        checkpoints.wait()
-    finally:
-        outputs.close()
-        checkpoints.close()
+    return parallel.scan_steps(step)
 
 
 @contextlib.contextmanager
 def catch_signals() -> Iterator[list[str]]:
     """Collects the names of SIGTERM and SIGINT as they come; a second one kills."""
     caught: list[str] = []
-    previous: dict[int, Any] = {}
+    previous: dict[signal.Signals, Any] = {}
 
-    def handle(number: int, frame: Any) -> None:
+    def handle(number: Any, frame: Any) -> None:
         del frame
         caught.append(signal.Signals(number).name)
         signal.signal(number, previous[number])
@@ -216,9 +106,10 @@ def run_steps(
     state: Any,
     inputs: feed.Feed,
     *,
+    call: Callable[..., Any],
     key: jax.Array,
     first_step: int,
-    writer: Writer | None,
+    writer: writer_lib.Writer | None,
 ) -> int:
     """Runs the remaining steps and returns how many are done in all.
 
@@ -230,11 +121,11 @@ def run_steps(
       config: the whole config.
       state: the replicated GANState after first_step steps; donated.
       inputs: the batches of the steps from first_step on.
+      call: several compiled steps, see make_call.
       key: the run's train key.
       first_step: steps done before.
       writer: host 0's; None on the others.
     """
-    call = make_call(config)
     resident = parallel.replicate(inputs.resident)
     last, step, leaving = config.num_train_steps, first_step, False
     in_flight: collections.deque[tuple[int, Any]] = collections.deque()
@@ -257,7 +148,7 @@ def run_steps(
                     writer.outputs.start_clock()
             step += steps_per_call(config)
             in_flight.append((step, outcome))
-            boundary = any(is_due(step, config[name], last) for name in INTERVALS)
+            boundary = writer_lib.is_boundary(config, step)
             while len(in_flight) > (0 if boundary or leaving else 1):
                 leaving = settle() or leaving
             if writer and boundary:
@@ -287,6 +178,7 @@ def train_and_evaluate(
     """
     last, slots = config.num_train_steps, parallel.local_slots(config.batch_size)
     stride = steps_per_call(config)
+    recipe = recipes.create(config, axis_name=parallel.AXIS)
     generator, discriminator = models.build(config, axis_name=parallel.AXIS)
     init_key, train_key, sample_key = jax.random.split(jax.random.key(config.seed), 3)
     if parallel.is_writer() and not override_config:
@@ -301,9 +193,11 @@ def train_and_evaluate(
         writer = None
         if parallel.is_writer():
             workdir_lib.claim(workdir, config)
-            draw = make_draw(config, generator, sample_key)
+            draw = writer_lib.make_draw(config, generator, sample_key)
             writer = stack.enter_context(
-                open_writer(config, workdir, draw=draw, first_step=first_step)
+                writer_lib.open_writer(
+                    config, workdir, draw=draw, first_step=first_step
+                )
             )
         if first_step:
             state = _restore(state, first_step, writer)
@@ -316,12 +210,14 @@ def train_and_evaluate(
             steps=range(first_step, last, stride),
             batch_size=config.batch_size,
             slots=slots,
+            examples_per_slot=recipe.examples_per_slot,
             device_bytes=config.data.device_bytes,
         )
         run_steps(
             config,
             state,
             inputs,
+            call=make_call(recipe),
             key=train_key,
             first_step=first_step,
             writer=writer,
@@ -337,7 +233,7 @@ def _first_step(workdir: Path) -> int:
 
 
 def _restore(
-    state: state_lib.GANState, step: int, writer: Writer | None
+    state: state_lib.GANState, step: int, writer: writer_lib.Writer | None
 ) -> state_lib.GANState:
     """The state of `step`: read by host 0, which gives it to the others."""
     logging.info("Going on from the checkpoint of step %d.", step)

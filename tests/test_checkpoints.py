@@ -17,7 +17,9 @@ def make_state(value):
         opt_state=({"mu": np.full((3, 4), -value, np.float32)}, {}),
         batch_stats={},
     )
-    return state_lib.GANState(generator=train_state, discriminator=train_state)
+    return state_lib.GANState(
+        generator=train_state, discriminator=train_state, averaged={}
+    )
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from gan_jax import checkpoints, data, parallel, train
+from gan_jax import checkpoints, data, parallel, train, writer
 from gan_jax.data import feed
 
 
@@ -24,7 +24,7 @@ from gan_jax.data import feed
     ],
 )
 def test_is_due_at_multiples_and_at_the_end(step, every, last, due):
-    assert train.is_due(step, every, last) == due
+    assert writer.is_due(step, every, last) == due
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_steps_per_call_divides_every_interval(
 ):
     tiny_config.num_train_steps = steps
     tiny_config.steps_per_call = wanted
-    for name, value in zip(train.INTERVALS, intervals, strict=True):
+    for name, value in zip(writer.INTERVALS, intervals, strict=True):
         tiny_config[name] = value
     assert train.steps_per_call(tiny_config) == expected
 
@@ -173,7 +173,7 @@ def test_diverged_run_names_step_and_checkpoint(tiny_config, tmp_path):
 def test_check_finite_names_the_first_bad_step():
     metrics = {"d_loss": np.array([1.0, 2.0, np.inf, np.nan])}
     with pytest.raises(ValueError, match=r"d_loss is inf at step 39: .*of step 30"):
-        train.check_finite(metrics, 40, 30)
+        writer.check_finite(metrics, 40, 30)
 
 
 def test_another_config_is_refused_unless_overridden(tiny_config, unbroken, tmp_path):
@@ -208,6 +208,7 @@ def test_data_on_the_device_and_data_from_the_host_give_the_same_batches(tiny_co
             steps=range(4, 12, 2),
             batch_size=8,
             slots=slots,
+            examples_per_slot=1,
             device_bytes=device_bytes,
         )
         assert bool(inputs.resident) == (device_bytes > 0)

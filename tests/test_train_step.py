@@ -10,12 +10,12 @@ import numpy as np
 import optax
 import pytest
 
-from gan_jax import sampling, train_step
+from gan_jax import gradients, recipes, sampling, train_step
 from gan_jax import state as state_lib
 from gan_jax.models import dcgan
 
 LATENTS, SIZE, BATCH = 5, 16, 6
-STATIC = {"latent_size": LATENTS, "num_classes": 3}
+RECIPE = recipes.Recipe(latent_size=LATENTS, num_classes=3)
 GENERATOR = dcgan.Generator(image_size=SIZE, features=4)
 DISCRIMINATOR = dcgan.Discriminator(image_size=SIZE, features=4)
 
@@ -35,16 +35,21 @@ def make_state():
     return jax.jit(create)(jax.random.key(0))
 
 
-def make_batch(seed=0):
+def make_batch(seed=0, examples=1):
     rng = np.random.default_rng(seed)
     return {
-        "images": rng.integers(0, 256, (BATCH, SIZE, SIZE, 1), np.uint8),
-        "labels": rng.integers(0, 3, BATCH).astype(np.int32),
+        "images": rng.integers(0, 256, (examples, BATCH, SIZE, SIZE, 1), np.uint8),
+        "labels": rng.integers(0, 3, (examples, BATCH)).astype(np.int32),
         "slots": np.arange(BATCH, dtype=np.int32),
     }
 
 
-step_jitted = jax.jit(functools.partial(train_step.train_step, **STATIC))
+def run_step(state, batch, key, **options):
+    recipe = RECIPE._replace(**options)
+    return train_step.train_step(state, batch, key, recipe=recipe)
+
+
+step_jitted = jax.jit(run_step)
 
 
 def assert_trees_equal(one, other):
@@ -56,27 +61,21 @@ def assert_all_leaves_differ(one, other):
     assert all(np.any(np.asarray(a) != np.asarray(b)) for a, b in pairs)
 
 
-def fake_pass(state, key=None):
-    latents = jax.random.normal(key or jax.random.key(9), (BATCH, LATENTS))
-    labels = jnp.zeros(BATCH, jnp.int32)
-    images, pull_back, stats = jax.vjp(
-        lambda params: state.generator.apply(params, latents, labels),
-        state.generator.params,
-        has_aux=True,
-    )
-    return latents, labels, images, pull_back, stats
+def make_images(seed):
+    """Images (P, B, H, W, C) and labels of one pack."""
+    batch = make_batch(seed)
+    images = batch["images"] / np.float32(127.5) - 1
+    return gradients.Images(images, batch["labels"])
 
 
-def test_discriminator_step_leaves_generator_untouched():
-    state, batch = make_state(), make_batch()
-    _, labels, images, _, _ = fake_pass(state)
-    new, _ = train_step.discriminator_step(
-        state,
-        sampling.to_float(batch["images"]),
-        batch["labels"],
-        fake_images=images,
-        fake_labels=labels,
-    )
+def test_update_of_the_discriminator_leaves_the_generator_untouched():
+    state, slots, key = make_state(), jnp.arange(BATCH), jax.random.key(1)
+    gradient = jax.jit(
+        lambda: gradients.discriminator_gradient(
+            state, make_images(0), make_images(1), slots=slots, key=key, recipe=RECIPE
+        )
+    )()
+    new = train_step.update_discriminator(state, gradient, recipe=RECIPE)
     assert_trees_equal(new.generator, state.generator)
     assert_all_leaves_differ(new.discriminator.params, state.discriminator.params)
     assert_all_leaves_differ(
@@ -85,60 +84,91 @@ def test_discriminator_step_leaves_generator_untouched():
     assert new.discriminator.step == 1
 
 
-def test_generator_step_leaves_discriminator_untouched():
-    state = make_state()
-    _, labels, images, pull_back, stats = fake_pass(state)
-    new, _ = train_step.generator_step(
-        state, images, labels, pull_back=pull_back, batch_stats=stats
-    )
+def test_update_of_the_generator_leaves_the_discriminator_untouched():
+    state, slots, key = make_state(), jnp.arange(BATCH), jax.random.key(1)
+
+    @jax.jit
+    def run():
+        fakes = gradients.generate(state.generator, slots, key, recipe=RECIPE)
+        return gradients.generator_gradient(
+            state, fakes, make_images(0), slots=slots, key=key, recipe=RECIPE
+        )
+
+    new = train_step.update_generator(state, run(), recipe=RECIPE)
     assert_trees_equal(new.discriminator, state.discriminator)
     assert_all_leaves_differ(new.generator.params, state.generator.params)
     assert_all_leaves_differ(new.generator.batch_stats, state.generator.batch_stats)
     assert new.generator.step == 1
 
 
-def slow_reference(state, batch, key):
+def draw_latents(step_key, *, generator_step=None):
+    """The latents of a step with one discriminator and one generator update."""
+    _, d_key, g_key = jax.random.split(step_key, 3)
+    if generator_step is not None:
+        d_key = jax.random.split(g_key, generator_step + 1)[generator_step]
+    latent_key, _ = jax.random.split(d_key)
+    latent_key, _, _ = jax.random.split(latent_key, 3)
+    member_key = jax.random.fold_in(latent_key, 0)
+    return sampling.draw_latents(member_key, jnp.arange(BATCH), latent_size=LATENTS)
+
+
+def slow_reference(state, batch, key, *, update="shared", joint=False):
     """Both updates from two whole losses, each written out and differentiated alone."""
-    latent_key, _ = jax.random.split(key)
-    latents = sampling.draw_latents(latent_key, batch["slots"], latent_size=LATENTS)
-    real = batch["images"] / 127.5 - 1
+    latents = draw_latents(key)
+    g_latents = draw_latents(key, generator_step=0) if update == "fresh" else latents
+    real = batch["images"][0] / 127.5 - 1
 
     def run(module, variables, inputs):
         return module.apply(variables, inputs, train=True, mutable=["batch_stats"])
 
     def d_loss(d_params):
         fake, _ = run(GENERATOR, state.generator.variables, latents)
-        stats = state.discriminator.batch_stats
-        real_logits, new = run(
-            DISCRIMINATOR, {"params": d_params, "batch_stats": stats}, real
-        )
-        fake_logits, new = run(
-            DISCRIMINATOR, {"params": d_params, **new}, jax.lax.stop_gradient(fake)
-        )
+        fake = jax.lax.stop_gradient(fake)
+        variables = {**state.discriminator.variables, "params": d_params}
+        if joint:
+            logits, new = run(DISCRIMINATOR, variables, jnp.concatenate([real, fake]))
+            real_logits, fake_logits = logits[:BATCH], logits[BATCH:]
+        else:
+            real_logits, new = run(DISCRIMINATOR, variables, real)
+            fake_logits, new = run(DISCRIMINATOR, {**variables, **new}, fake)
         loss = jnp.mean(nn.softplus(-real_logits)) + jnp.mean(nn.softplus(fake_logits))
         return loss, new["batch_stats"]
 
     grads, stats = jax.grad(d_loss, has_aux=True)(state.discriminator.params)
     discriminator = state.discriminator.apply_gradients(grads=grads, batch_stats=stats)
+    judge = state.discriminator if update == "simultaneous" else discriminator
 
     def g_loss(g_params):
-        fake, new = run(
-            GENERATOR, {**state.generator.variables, "params": g_params}, latents
-        )
-        logits, _ = run(DISCRIMINATOR, discriminator.variables, fake)
+        variables = {**state.generator.variables, "params": g_params}
+        fake, new = run(GENERATOR, variables, g_latents)
+        logits, _ = run(DISCRIMINATOR, judge.variables, fake)
         return jnp.mean(nn.softplus(-logits)), new["batch_stats"]
 
     grads, stats = jax.grad(g_loss, has_aux=True)(state.generator.params)
     generator = state.generator.apply_gradients(grads=grads, batch_stats=stats)
-    return state_lib.GANState(generator, discriminator)
+    return state_lib.GANState(generator, discriminator, averaged={})
 
 
-def test_train_step_equals_two_separately_differentiated_losses():
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"update": "shared"},
+        {"update": "fresh"},
+        {"update": "simultaneous"},
+        {"update": "shared", "joint": True},
+    ],
+    ids=str,
+)
+def test_train_step_equals_two_separately_differentiated_losses(options):
     # The gradients are read back from Adam's first moments, (1 - b1) g after one step,
     # since the parameters' own change hides their size.
     state, batch, key = make_state(), make_batch(), jax.random.key(3)
-    got, _ = step_jitted(state, batch, key)
-    expected = jax.jit(slow_reference)(state, batch, key)
+    recipe = {
+        "update": options["update"],
+        "discriminator_batches": "joint" if options.get("joint") else "separate",
+    }
+    got, _ = jax.jit(functools.partial(run_step, **recipe))(state, batch, key)
+    expected = jax.jit(functools.partial(slow_reference, **options))(state, batch, key)
     for name in ("generator", "discriminator"):
         one, other = getattr(got, name), getattr(expected, name)
         chex.assert_trees_all_close(
@@ -173,7 +203,7 @@ def test_same_key_same_result_and_new_key_new_noise():
 
 def test_bare_step_equals_jitted_step():
     state, batch, key = make_state(), make_batch(), jax.random.key(1)
-    bare, _ = train_step.train_step(state, batch, key, **STATIC)
+    bare, _ = run_step(state, batch, key)
     jitted, _ = step_jitted(state, batch, key)
     chex.assert_trees_all_close(
         bare.generator.opt_state, jitted.generator.opt_state, rtol=1e-3, atol=1e-6
@@ -189,7 +219,7 @@ def test_scanned_steps_equal_stepped_steps():
 
     def body(state, batch):
         key = jax.random.fold_in(jax.random.key(1), state.generator.step)
-        return train_step.train_step(state, batch, key, **STATIC)
+        return run_step(state, batch, key)
 
     stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *batches)
     scanned, metrics = jax.jit(lambda s, b: jax.lax.scan(body, s, b))(
@@ -206,7 +236,7 @@ def test_ten_steps_compile_once():
     @jax.jit
     @chex.assert_max_traces(n=1)
     def step(state, batch, key):
-        return train_step.train_step(state, batch, key, **STATIC)
+        return run_step(state, batch, key)
 
     state = make_state()
     for number in range(10):

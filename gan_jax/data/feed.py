@@ -15,7 +15,7 @@ class Feed(NamedTuple):
     Attributes:
       resident: arrays to replicate: `images` and `labels` of the whole dataset, or
         nothing where the host gathers.
-      calls: the inputs of one call after another, leaves (D, T, B / D, ...).
+      calls: the inputs of one call after another, leaves (D, T, ...).
     """
 
     resident: dict[str, np.ndarray]
@@ -29,6 +29,7 @@ def create(
     steps: range,
     batch_size: int,
     slots: np.ndarray,
+    examples_per_slot: int,
     device_bytes: int,
 ) -> Feed:
     """The feed of the run's remaining steps, the same batches wherever data live.
@@ -40,6 +41,7 @@ def create(
       batch_size: examples a step over all devices of all hosts.
       slots: (D, B / D_all) int32, the places in the global batch of this host's
         examples, one row for each local device.
+      examples_per_slot: N, the examples that each place takes a step.
       device_bytes: a dataset up to this size goes to the device as a whole.
     """
     resident = dataset.images.nbytes <= device_bytes
@@ -48,11 +50,14 @@ def create(
     def make(first: int) -> dict[str, np.ndarray]:
         order = [
             batches.batch_indices(
-                seed, step, num_examples=len(dataset.images), batch_size=batch_size
-            )
+                seed,
+                step,
+                num_examples=len(dataset.images),
+                batch_size=batch_size * examples_per_slot,
+            ).reshape(examples_per_slot, batch_size)
             for step in range(first, first + steps.step)
         ]
-        indices = np.stack(order)[:, slots].swapaxes(0, 1)  # (D, T, B / D_all)
+        indices = np.moveaxis(np.stack(order)[..., slots], 2, 0)  # (D, T, N, B / D_all)
         inputs = {"slots": np.broadcast_to(slots[:, None], shape)}
         if resident:
             return inputs | {"indices": indices}
@@ -65,7 +70,7 @@ def create(
 
 
 def fetch(resident: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """The batch of one step on one device: images, labels and slots.
+    """The batch of one step on one device, as train_step takes it.
 
     Args:
       resident: what Feed.resident holds, on the device.

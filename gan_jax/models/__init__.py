@@ -1,14 +1,16 @@
 """Pairs of networks by name."""
 
-from typing import Any
+from collections.abc import Iterable, Mapping
+import dataclasses
+from typing import Any, Literal, get_args, get_origin
 
 import flax.linen as nn
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from gan_jax.models import dcgan
+from gan_jax.models import dcgan, keras_dcgan, mlp
 
-MODELS: dict[str, Any] = {"dcgan": dcgan}
+MODELS: dict[str, Any] = {"dcgan": dcgan, "keras_dcgan": keras_dcgan, "mlp": mlp}
 DTYPES = ("float32", "bfloat16")
 
 
@@ -20,28 +22,81 @@ def build(config: ConfigDict, *, axis_name: str | None) -> tuple[nn.Module, nn.M
       axis_name: replicas over which BatchNorm averages, if config says so.
 
     Raises:
-      ValueError: an unknown model or dtype, or an image size that the model cannot
-        make.
+      ValueError: an unknown model, dtype, option or value of an option; an image size
+        that the model cannot make; or conditions that do not go together.
     """
     model, data = config.model, config.data
-    if model.name not in MODELS:
-        raise ValueError(
-            f"unknown model {model.name!r}; known are {', '.join(sorted(MODELS))}: set "
-            "--config.model.name to one."
-        )
-    if model.dtype not in DTYPES:
-        raise ValueError(
-            f"unknown dtype {model.dtype!r}; allowed are {' and '.join(DTYPES)}: set "
-            "--config.model.dtype to one."
-        )
+    _check_choice("name", model.name, MODELS)
+    _check_choice("dtype", model.dtype, DTYPES)
     family = MODELS[model.name]
-    family.pyramid(data.image_size)
+    family.check_image_size(data.image_size)
     shared = {
         "image_size": data.image_size,
+        "channels": data.channels,
+        "num_classes": data.num_classes,
         "convolution": model.convolution,
         "axis_name": axis_name if model.sync_batch_norm else None,
         "dtype": jnp.dtype(model.dtype),
     }
-    generator = family.Generator(channels=data.channels, **shared, **model.generator)
-    discriminator = family.Discriminator(**shared, **model.discriminator)
+    generator = _create(family.Generator, "generator", shared, model.generator)
+    discriminator = _create(
+        family.Discriminator, "discriminator", shared, model.discriminator
+    )
+    _check_conditions(generator, discriminator, data.num_classes)
     return generator, discriminator
+
+
+def _check_choice(field: str, value: str, allowed: Iterable[str]) -> None:
+    if value not in allowed:
+        raise ValueError(
+            f"config.model.{field} is {value!r}, but must be one of "
+            f"{', '.join(allowed)}: set --config.model.{field} to one of these."
+        )
+
+
+def _create(
+    module: Any, section: str, shared: Mapping[str, Any], options: ConfigDict
+) -> nn.Module:
+    """The module with what it takes of `shared`, and its own section of the config."""
+    ours = ("parent", "name", *shared)
+    fields = {field.name: field.type for field in dataclasses.fields(module)}
+    arguments = {name: value for name, value in shared.items() if name in fields}
+    for name, value in options.items():
+        if name in ours or name not in fields:
+            known = ", ".join(sorted(set(fields).difference(ours)))
+            raise ValueError(
+                f"config.model.{section} has the field {name!r}, but the model's "
+                f"{section} takes {known}: give config.model.{section} these fields "
+                "in a config file, or choose another --config.model.name."
+            )
+        if get_origin(fields[name]) is Literal:
+            _check_choice(f"{section}.{name}", value, get_args(fields[name]))
+        arguments[name] = tuple(value) if isinstance(value, list) else value
+    return module(**arguments)
+
+
+def _check_conditions(
+    generator: nn.Module, discriminator: nn.Module, num_classes: int
+) -> None:
+    pair = {"generator": generator.condition, "discriminator": discriminator.condition}
+    given = [name for name, condition in pair.items() if condition != "none"]
+    if len(given) == 1:
+        (other,) = set(pair).difference(given)
+        raise ValueError(
+            f"config.model.{given[0]}.condition is {pair[given[0]]!r}, but that of the "
+            f"{other} is 'none': a label tells nothing to one network alone. Give both "
+            "a condition, as configs/cgan.py does, or neither."
+        )
+    if given and num_classes < 2:
+        raise ValueError(
+            f"config.model.generator.condition is {pair['generator']!r}, but "
+            f"config.data.num_classes is {num_classes}, and it takes 2 or more: set "
+            "--config.data.num_classes to the data's own number, or both conditions "
+            "to none."
+        )
+    if pair["generator"] == "batch_norm" and generator.norm == "none":
+        raise ValueError(
+            "config.model.generator.condition is 'batch_norm', but its norm is 'none', "
+            "and then there is no BatchNorm to condition: set "
+            "--config.model.generator.norm=batch, or another condition."
+        )

@@ -1,23 +1,16 @@
-"""Deep convolutional generator and discriminator (DCGAN)."""
+"""Deep convolutional generator and discriminator (DCGAN), and their variants."""
 
 from collections.abc import Callable
 import functools
-from typing import Any
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gan_jax.models import layers
+from gan_jax.models import activations, conditional, layers, normalization
 
 KERNEL_INIT = nn.initializers.normal(0.02)
-
-
-def norm_scale_init(
-    key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32
-) -> jax.Array:
-    """BatchNorm scale from N(1, 0.02): mean one, as the reference codes draw it."""
-    return 1 + 0.02 * jax.random.normal(key, shape, dtype)
 
 
 def pyramid(image_size: int) -> tuple[int, int]:
@@ -41,19 +34,30 @@ def pyramid(image_size: int) -> tuple[int, int]:
     return base, doublings
 
 
+def check_image_size(image_size: int) -> None:
+    """Raises ValueError for a size that `pyramid` refuses."""
+    pyramid(image_size)
+
+
 class Generator(nn.Module):
-    """Latents to images by transposed convolutions.
+    """Latents, and labels of a conditional GAN, to images by transposed convolutions.
 
     Radford et al. 2015 (arXiv 1511.06434), section 3 and figure 1: project to a
-    small map, then 4x4 stride-2 transposed convolutions that double the size and
-    halve the width; BatchNorm and ReLU after all but the last, which ends in tanh.
-    The paper's figure shows 5x5 kernels; the authors' code and most ports since use
-    4x4 or 5x5. Here 4x4, which stride 2 covers evenly.
+    small map, then stride-2 transposed convolutions that double the size and halve
+    the width; BatchNorm and ReLU after all but the last, which ends in tanh. Kernels
+    are 5x5 in the paper's figure and the authors' code, 4x4 in the PyTorch example
+    and here, which stride 2 covers evenly.
 
     Attributes:
       image_size: side of the images, pixels; 4 to 7 times a power of two.
       channels: image channels.
       features: width of the last hidden map; doubles towards the latents.
+      condition: how labels enter: "none"; a code appended to the latents, "onehot"
+        or "embedding"; or "batch_norm", class-dependent scales and offsets.
+      num_classes: K, labels are in [0, K).
+      embedding_size: length of a label's learned vector.
+      norm: "batch", or "none", where convolutions have biases instead.
+      output: "tanh" or "sigmoid", both scaled to [-1, 1].
       convolution: "auto", "lax" or "matmul", see layers.py.
       axis_name: replicas over which BatchNorm averages its statistics.
       dtype: of the computation; parameters are float32.
@@ -62,6 +66,11 @@ class Generator(nn.Module):
     image_size: int = 28
     channels: int = 1
     features: int = 64
+    condition: Literal["none", "onehot", "embedding", "batch_norm"] = "none"
+    num_classes: int = 10
+    embedding_size: int = 50
+    norm: Literal["batch", "none"] = "batch"
+    output: Literal["tanh", "sigmoid"] = "tanh"
     convolution: str = "auto"
     axis_name: str | None = None
     dtype: Any = jnp.float32
@@ -70,46 +79,70 @@ class Generator(nn.Module):
     def __call__(
         self, latents: jax.Array, labels: jax.Array | None = None, *, train: bool
     ) -> jax.Array:
-        """Images (B, H, W, C) in [-1, 1] from latents (B, Z); labels are ignored."""
-        del labels
+        """Images (B, H, W, C) in [-1, 1] from latents (B, Z) and labels (B,) int32."""
         base, doublings = pyramid(self.image_size)
         conv = functools.partial(
             layers.ConvTranspose,
-            use_bias=False,
+            use_bias=self.norm == "none",
             kernel_init=KERNEL_INIT,
             implementation=self.convolution,
             dtype=self.dtype,
         )
-        norm = functools.partial(
-            nn.BatchNorm,
-            use_running_average=not train,
-            momentum=0.9,
-            epsilon=1e-5,
-            scale_init=norm_scale_init,
-            axis_name=self.axis_name,
-            dtype=self.dtype,
-        )
+        if self.condition in conditional.CODES:
+            latents = conditional.LabelVector(
+                self.condition,
+                self.num_classes,
+                self.embedding_size,
+                self.dtype,
+                name="label",
+            )(latents, labels)
         width = self.features * 2 ** (doublings - 1)
         x = latents[:, None, None, :]  # (B, 1, 1, Z)
         x = conv(width, (base, base), padding="VALID", name="project")(x)
-        x = nn.relu(norm(name="project_norm")(x))
+        x = nn.relu(self._normalize(x, labels, train=train, name="project_norm"))
         for level in range(1, doublings):
             x = conv(width // 2**level, (4, 4), (2, 2), name=f"up{level}")(x)
-            x = nn.relu(norm(name=f"up{level}_norm")(x))
+            x = nn.relu(self._normalize(x, labels, train=train, name=f"up{level}_norm"))
         x = conv(self.channels, (4, 4), (2, 2), name="to_image")(x)
-        return jnp.tanh(x)
+        return activations.OUTPUT[self.output](x)
+
+    def _normalize(
+        self, x: jax.Array, labels: jax.Array | None, *, train: bool, name: str
+    ) -> jax.Array:
+        if self.norm == "none":
+            return x
+        options = {
+            "use_running_average": not train,
+            "axis_name": self.axis_name,
+            "dtype": self.dtype,
+            "name": name,
+        }
+        if self.condition == "batch_norm":
+            norm = conditional.ConditionalBatchNorm(self.num_classes, **options)
+            return norm(x, labels)
+        return normalization.batch_norm(**options)(x)
 
 
 class Discriminator(nn.Module):
-    """Images to logits by strided convolutions.
+    """Images, and labels of a conditional GAN, to logits by strided convolutions.
 
-    Radford et al. 2015 (arXiv 1511.06434), section 3: 4x4 stride-2 convolutions that
-    halve the size and double the width, LeakyReLU 0.2, BatchNorm on all but the
-    first, then one convolution over the whole last map.
+    Radford et al. 2015 (arXiv 1511.06434), section 3: stride-2 convolutions, here
+    4x4, that halve the size and double the width, LeakyReLU 0.2, BatchNorm on all but
+    the first, then one convolution over the whole last map.
 
     Attributes:
       image_size: side of the images, pixels; 4 to 7 times a power of two.
       features: width of the first map; doubles towards the logit.
+      condition: how labels enter: "none"; one more image channel made of a code,
+        "onehot" or "embedding"; "projection", Miyato and Koyama 2018, with phi(x) the
+        whole last map, where theirs is its sum over positions; or "auxiliary", a
+        classifier on the last map whose loss is sown as losses/class (AC-GAN).
+      num_classes: K, labels are in [0, K).
+      embedding_size: length of a label's learned vector.
+      auxiliary_weight: factor of the classifier's loss.
+      norm: "batch"; "layer"; or "none" and "spectral" (on every kernel), where
+        convolutions have biases.
+      activation: "leaky_relu" or "relu".
       convolution: "auto", "lax" or "matmul", see layers.py.
       axis_name: replicas over which BatchNorm averages its statistics.
       dtype: of the computation; parameters and logits are float32.
@@ -117,6 +150,14 @@ class Discriminator(nn.Module):
 
     image_size: int = 28
     features: int = 64
+    condition: Literal["none", "onehot", "embedding", "projection", "auxiliary"] = (
+        "none"
+    )
+    num_classes: int = 10
+    embedding_size: int = 50
+    auxiliary_weight: float = 1.0
+    norm: Literal["batch", "layer", "none", "spectral"] = "batch"
+    activation: Literal["leaky_relu", "relu"] = "leaky_relu"
     convolution: str = "auto"
     axis_name: str | None = None
     dtype: Any = jnp.float32
@@ -125,30 +166,56 @@ class Discriminator(nn.Module):
     def __call__(
         self, images: jax.Array, labels: jax.Array | None = None, *, train: bool
     ) -> jax.Array:
-        """Logits (B,) float32 from images (B, H, W, C); labels are ignored."""
-        del labels
+        """Logits (B,) float32 from images (B, H, W, C) and labels (B,) int32."""
         base, halvings = pyramid(self.image_size)
         conv: Callable[..., nn.Module] = functools.partial(
             layers.Conv,
-            use_bias=False,
+            use_bias=self.norm in ("none", "spectral"),
             kernel_init=KERNEL_INIT,
             implementation=self.convolution,
             dtype=self.dtype,
         )
-        norm = functools.partial(
-            nn.BatchNorm,
-            use_running_average=not train,
-            momentum=0.9,
-            epsilon=1e-5,
-            scale_init=norm_scale_init,
-            axis_name=self.axis_name,
-            dtype=self.dtype,
-        )
-        activation = functools.partial(nn.leaky_relu, negative_slope=0.2)
-        x = conv(self.features, (4, 4), (2, 2), name="from_image")(images)
-        x = activation(x)
-        for level in range(1, halvings):
-            x = conv(self.features * 2**level, (4, 4), (2, 2), name=f"down{level}")(x)
-            x = activation(norm(name=f"down{level}_norm")(x))
-        x = conv(1, (base, base), padding="VALID", name="to_logit")(x)
-        return x.reshape(x.shape[0]).astype(jnp.float32)
+        activation = activations.HIDDEN[self.activation]
+        x = images
+        if self.condition in conditional.CODES:
+            x = conditional.LabelChannel(
+                self.condition,
+                self.num_classes,
+                self.embedding_size,
+                self.dtype,
+                name="label",
+            )(x, labels)
+        for level in range(halvings):
+            name = f"down{level}" if level else "from_image"
+            layer = conv(self.features * 2**level, (4, 4), (2, 2), name=name)
+            x = self._wrap(layer, train)(x)
+            x = self._normalize(x, name=f"{name}_norm", train=train) if level else x
+            x = activation(x)
+        head = functools.partial(conv, kernel_size=(base, base), padding="VALID")
+        logits = self._wrap(head(1, name="to_logit"), train)(x)
+        logits = logits.reshape(x.shape[0]).astype(jnp.float32)
+        if self.condition == "projection":
+            layer = conditional.Projection(self.num_classes, self.dtype, name="project")
+            logits += self._wrap(layer, train)(x.reshape(x.shape[0], -1), labels)
+        if self.condition == "auxiliary":
+            classify = self._wrap(head(self.num_classes, name="to_class"), train)
+            loss = conditional.class_loss(classify(x)[:, 0, 0, :], labels)
+            self.sow("losses", "class", self.auxiliary_weight * loss)
+        return logits
+
+    def _wrap(self, layer: nn.Module, train: bool) -> Callable[..., jax.Array]:
+        if self.norm == "spectral":
+            return normalization.spectral(layer, train=train)
+        return layer
+
+    def _normalize(self, x: jax.Array, *, train: bool, name: str) -> jax.Array:
+        if self.norm == "batch":
+            return normalization.batch_norm(
+                use_running_average=not train,
+                axis_name=self.axis_name,
+                dtype=self.dtype,
+                name=name,
+            )(x)
+        if self.norm == "layer":
+            return normalization.layer_norm(dtype=self.dtype, name=name)(x)
+        return x

@@ -1,0 +1,44 @@
+"""Conditional GANs on MNIST, 28x28: the DCGAN of configs/dcgan.py, told the digit.
+
+    python -m gan_jax.main --config=configs/cgan.py:onehot
+    python -m gan_jax.main --config=configs/cgan.py:embedding
+    python -m gan_jax.main --config=configs/cgan.py:projection
+    python -m gan_jax.main --config=configs/cgan.py:acgan
+
+The presets differ in how the label enters, and in nothing else:
+
+- onehot: one-hot, appended to the latents and, through a dense layer, as one more image
+  channel (Mirza and Osindero 2014, Conditional Generative Adversarial Nets, arXiv
+  1411.1784, whose own networks are dense). Without a preset it is this one.
+- embedding: the same, with a learned vector a class.
+- projection: conditional BatchNorm and a projection discriminator (Miyato and Koyama
+  2018, cGANs with Projection Discriminator, arXiv 1802.05637).
+- acgan: an auxiliary classifier in the discriminator (Odena et al. 2017, Conditional
+  Image Synthesis with Auxiliary Classifier GANs, arXiv 1610.09585).
+
+Row r of the sample grid is class r.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import default
+
+PRESETS = {
+    name: {
+        "model.generator.condition": generator,
+        "model.discriminator.condition": discriminator,
+    }
+    for name, generator, discriminator in (
+        ("onehot", "onehot", "onehot"),
+        ("embedding", "embedding", "embedding"),
+        ("projection", "batch_norm", "projection"),
+        ("acgan", "onehot", "auxiliary"),
+    )
+}
+
+
+def get_config(preset: str | None = "onehot") -> ConfigDict:
+    """One of the presets."""
+    config = default.get_config()
+    config.sample_rows = 10
+    return default.with_preset(config, PRESETS, preset)

@@ -1,0 +1,50 @@
+"""DCGAN on MNIST, 28x28, as the Keras books build it.
+
+Atienza 2018, Advanced Deep Learning with Keras, chapter 4, dcgan-mnist: dense first
+layer, 5x5 kernels, sigmoid output, no BatchNorm in the discriminator; real and fake
+images in one discriminator batch, new uniform latents for the generator's step, 40,000
+steps of RMSprop, the adversarial rate half of the discriminator's.
+
+    python -m gan_jax.main --config=configs/dcgan_keras.py
+
+Differences: the book averages the joint batch's loss over real and fake where ours
+adds the two means, which RMSprop does not see; it makes the discriminator's fakes with
+BatchNorm's running statistics, and draws real images with replacement.
+"""
+
+from ml_collections import ConfigDict
+
+from configs import default
+
+
+def get_config(preset: str | None = None) -> ConfigDict:
+    """The book's config; it has no presets."""
+    config = default.get_config()
+    config.num_train_steps = 40_000
+    config.batch_size = 64
+    config.model.name = "keras_dcgan"
+    config.model.latent_distribution = "uniform"
+    config.model.generator = ConfigDict(
+        {
+            "features": (128, 64, 32),
+            "condition": "none",  # none, onehot or embedding
+            "embedding_size": 50,
+            "output": "sigmoid",
+        }
+    )
+    config.model.discriminator = ConfigDict(
+        {
+            "features": (32, 64, 128, 256),
+            "condition": "none",  # none, onehot or embedding
+            "embedding_size": 50,
+        }
+    )
+    config.recipe.update = "fresh"
+    config.recipe.discriminator_batches = "joint"
+    config.optimizer.generator = ConfigDict(
+        {"name": "keras_rmsprop", "learning_rate": 1e-4, "decay": 3e-8}
+    )
+    config.optimizer.discriminator = ConfigDict(
+        {"name": "keras_rmsprop", "learning_rate": 2e-4, "decay": 6e-8}
+    )
+    return default.with_preset(config, {}, preset)

@@ -1,0 +1,35 @@
+"""Activations by name: what hidden layers apply, and what ends a generator."""
+
+from collections.abc import Callable, Mapping
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+HIDDEN: Mapping[str, Callable[[jax.Array], jax.Array]] = {
+    "leaky_relu": functools.partial(nn.leaky_relu, negative_slope=0.2),
+    "relu": nn.relu,
+}
+
+
+def scaled_sigmoid(x: jax.Array) -> jax.Array:
+    """2 sigmoid(x) - 1, in [-1, 1]: a sigmoid's image of [0, 1] in our range.
+
+    It equals tanh(x / 2): what differs from a tanh is the slope at 0.
+    """
+    return 2 * nn.sigmoid(x) - 1
+
+
+OUTPUT: Mapping[str, Callable[[jax.Array], jax.Array]] = {
+    "tanh": jnp.tanh,
+    "sigmoid": scaled_sigmoid,
+}
+
+
+def maxout(x: jax.Array, pieces: int) -> jax.Array:
+    """The largest of each unit's pieces: (B, U) from (B, U * pieces).
+
+    Goodfellow et al. 2013 (arXiv 1302.4389), section 3: h_i = max_j z_ij.
+    """
+    return jnp.max(x.reshape(x.shape[0], -1, pieces), axis=-1)

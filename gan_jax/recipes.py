@@ -1,0 +1,164 @@
+"""How a step is put together: the named options of published training recipes."""
+
+from typing import NamedTuple
+
+from ml_collections import ConfigDict
+
+from gan_jax import losses, penalties, sampling
+
+UPDATES = ("shared", "fresh", "simultaneous")
+DISCRIMINATOR_BATCHES = ("separate", "joint")
+
+
+class Recipe(NamedTuple):
+    """Everything static about a training step.
+
+    Attributes:
+      latent_size: length of a latent vector.
+      latent_distribution: "normal" or "uniform", see sampling.draw_latents.
+      num_classes: labels of generated images are uniform in [0, num_classes).
+      flip: mirror each real image with probability 1/2.
+      update: "shared": one generator pass, whose images serve both gradients, the
+        discriminator first (Radford et al. 2015 as the PyTorch example has it);
+        "fresh": new latents for the generator's gradient (Goodfellow et al. 2014,
+        algorithm 1); "simultaneous": both gradients at the old parameters from one
+        pass (Lin et al. 2018, arXiv 1712.04086, in their code).
+      discriminator_batches: "separate": real and fake in two passes; "joint": in one,
+        so that BatchNorm sees both.
+      discriminator_steps: updates of the discriminator a step, each on data of its
+        own.
+      generator_steps: updates of the generator a step, each on latents of its own.
+      loss: the pair of losses.
+      penalty: on the discriminator's gradient; None for none.
+      penalty_weight: multiplies the penalty.
+      instance_noise: standard deviation of N(0, 1) noise on all images that the
+        discriminator sees (Sonderby et al. 2017, arXiv 1610.04490, section 3).
+      packing: images that the discriminator judges together (Lin et al. 2018).
+      clip_weights: the discriminator's parameters are clipped to +- this after each
+        update; 0 leaves them (Arjovsky et al. 2017, arXiv 1701.07875, algorithm 1).
+      ema_decay: share kept of the generator's averaged parameters a step; 0 keeps no
+        average (Yazici et al. 2019, arXiv 1806.04498).
+      axis_name: replicas to average over; None for one.
+    """
+
+    latent_size: int
+    latent_distribution: str = "normal"
+    num_classes: int = 1
+    flip: bool = False
+    update: str = "shared"
+    discriminator_batches: str = "separate"
+    discriminator_steps: int = 1
+    generator_steps: int = 1
+    loss: losses.Loss = losses.LOSSES["non_saturating"]
+    penalty: penalties.Penalty | None = None
+    penalty_weight: float = 10.0
+    instance_noise: float = 0.0
+    packing: int = 1
+    clip_weights: float = 0.0
+    ema_decay: float = 0.0
+    axis_name: str | None = None
+
+    @property
+    def examples_per_slot(self) -> int:
+        """Real images that one place in the batch takes a step."""
+        return self.discriminator_steps * self.packing
+
+
+def _one_of(field: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(
+            f"{field} is {value!r}, but must be one of {', '.join(allowed)}: set "
+            f"--config.{field}."
+        )
+
+
+def _check_ranges(config: ConfigDict) -> None:
+    recipe = config.recipe
+    limits = {
+        "discriminator_steps": (recipe.discriminator_steps >= 1, "at least 1"),
+        "generator_steps": (recipe.generator_steps >= 1, "at least 1"),
+        "packing": (recipe.packing >= 1, "at least 1"),
+        "penalty_weight": (recipe.penalty_weight >= 0, "at least 0"),
+        "instance_noise": (recipe.instance_noise >= 0, "at least 0"),
+        "clip_weights": (recipe.clip_weights >= 0, "at least 0, 0 for no clipping"),
+        "ema_decay": (0 <= recipe.ema_decay < 1, "in [0, 1), 0 for no average"),
+    }
+    for field, (allowed, description) in limits.items():
+        if not allowed:
+            raise ValueError(
+                f"recipe.{field} is {recipe[field]}, but must be {description}: set "
+                f"--config.recipe.{field}."
+            )
+
+
+def _check_exclusions(config: ConfigDict) -> None:
+    """Refuses options that together mean nothing."""
+    recipe, discriminator = config.recipe, config.model.discriminator
+    conditional = discriminator.get("condition", "none") != "none"
+    if recipe.penalty != "none" and discriminator.get("norm", "none") == "batch":
+        raise ValueError(
+            f"recipe.penalty is {recipe.penalty!r} and the discriminator has "
+            "BatchNorm, which makes each logit depend on the whole batch, while a "
+            "gradient penalty is a norm for each image: set "
+            "--config.model.discriminator.norm to none, layer or spectral."
+        )
+    if recipe.packing > 1 and conditional:
+        raise ValueError(
+            f"recipe.packing is {recipe.packing} and the discriminator is conditional, "
+            "but a pack of images has no one label: set --config.recipe.packing=1 or "
+            "--config.model.discriminator.condition=none."
+        )
+    if recipe.update == "simultaneous" and (
+        recipe.discriminator_steps > 1 or recipe.generator_steps > 1
+    ):
+        raise ValueError(
+            "recipe.update is 'simultaneous', which is one update of each network from "
+            f"one pass, but discriminator_steps is {recipe.discriminator_steps} and "
+            f"generator_steps is {recipe.generator_steps}: set both to 1, or "
+            "--config.recipe.update to shared or fresh."
+        )
+    if recipe.clip_weights and recipe.loss != "wasserstein":
+        raise ValueError(
+            f"recipe.clip_weights is {recipe.clip_weights}, which bounds the slope of "
+            f"a Wasserstein discriminator, but recipe.loss is {recipe.loss!r}: set "
+            "--config.recipe.loss=wasserstein or --config.recipe.clip_weights=0."
+        )
+
+
+def create(config: ConfigDict, *, axis_name: str | None) -> Recipe:
+    """The recipe that a run's config describes.
+
+    Args:
+      config: the whole config; reads its sections data, model and recipe.
+      axis_name: replicas to average over; None for one.
+
+    Raises:
+      ValueError: an unknown name, a number out of range, or options that exclude each
+        other.
+    """
+    fields = config.recipe.to_dict()
+    _one_of("recipe.update", fields["update"], UPDATES)
+    _one_of(
+        "recipe.discriminator_batches",
+        fields["discriminator_batches"],
+        DISCRIMINATOR_BATCHES,
+    )
+    _one_of("recipe.penalty", fields["penalty"], ("none", *penalties.PENALTIES))
+    _one_of(
+        "model.latent_distribution",
+        config.model.latent_distribution,
+        tuple(sampling.LATENT_DISTRIBUTIONS),
+    )
+    _check_ranges(config)
+    _check_exclusions(config)
+    loss = losses.create(fields.pop("loss"), real_label=fields.pop("real_label"))
+    return Recipe(
+        latent_size=config.model.latent_size,
+        latent_distribution=config.model.latent_distribution,
+        num_classes=config.data.num_classes,
+        flip=config.data.flip,
+        loss=loss,
+        penalty=penalties.PENALTIES.get(fields.pop("penalty")),
+        axis_name=axis_name,
+        **fields,
+    )

@@ -1,0 +1,138 @@
+"""What host 0 does between calls: checks, shows, logs, draws and saves."""
+
+from collections.abc import Callable, Iterator, Mapping
+import contextlib
+import dataclasses
+import functools
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+import numpy as np
+
+from gan_jax import checkpoints as checkpoints_lib
+from gan_jax import outputs as outputs_lib
+from gan_jax import parallel, sampling
+
+INTERVALS = ("log_every_steps", "sample_every_steps", "checkpoint_every_steps")
+
+
+def is_due(step: int, every: int, last: int) -> bool:
+    """Whether something done every so many steps is due after `step` steps.
+
+    Args:
+      step: steps done.
+      every: interval in steps; 0 leaves only the last step.
+      last: the run's number of steps, after which everything is due.
+    """
+    return step == last or (every > 0 and step % every == 0)
+
+
+def is_boundary(config: ConfigDict, step: int) -> bool:
+    """Whether anything is due after `step` steps."""
+    last = config.num_train_steps
+    return any(is_due(step, config[name], last) for name in INTERVALS)
+
+
+def make_draw(
+    config: ConfigDict, generator: nn.Module, key: jax.Array
+) -> Callable[[Any], jax.Array]:
+    """Draws the sample grid's images: the same latents always, row r with class r."""
+    count = config.sample_rows * config.sample_columns
+    latents = sampling.draw_latents(
+        key,
+        jnp.arange(count),
+        latent_size=config.model.latent_size,
+        distribution=config.model.latent_distribution,
+    )
+    labels = jnp.arange(count) // config.sample_columns % config.data.num_classes
+    return jax.jit(
+        lambda variables: sampling.generate_images(
+            generator, variables, latents, labels
+        )
+    )
+
+
+def check_finite(
+    metrics: Mapping[str, np.ndarray], step: int, saved_step: int | None
+) -> None:
+    """Raises if one of the (T,) metrics of the call that ended at `step` is not finite.
+
+    Raises:
+      ValueError: names the first such step, the metric and the last checkpoint.
+    """
+    for name, values in metrics.items():
+        bad = np.flatnonzero(~np.isfinite(values))
+        if bad.size:
+            first = step - len(values) + bad[0] + 1
+            raise ValueError(
+                f"{name} is {values[bad[0]]} at step {first}: the run has diverged and "
+                f"stops; the last good checkpoint is that of step {saved_step}. Lower "
+                "a learning rate or choose another loss, and start again in another "
+                "--workdir."
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class Writer:
+    """What host 0 does between calls: check, show, log, draw, save."""
+
+    config: ConfigDict
+    checkpoints: checkpoints_lib.Checkpoints
+    outputs: outputs_lib.Outputs
+    draw: Callable[[Any], jax.Array]
+
+    def settle(self, step: int, metrics: Mapping[str, np.ndarray]) -> None:
+        """Checks and shows the metrics (T,) of the call that ended at `step`."""
+        check_finite(metrics, step, self.checkpoints.latest_step())
+        self.outputs.add(step, metrics)
+
+    def write(self, step: int, state: Any) -> None:
+        """Logs, draws and saves what is due after `step` steps."""
+        due = functools.partial(is_due, step, last=self.config.num_train_steps)
+        if due(self.config.log_every_steps):
+            self.outputs.log(step)
+        if due(self.config.sample_every_steps):
+            self.save_samples(step, state)
+        if due(self.config.checkpoint_every_steps):
+            self.save(step, state)
+
+    def save_samples(self, step: int, state: Any) -> None:
+        """Writes the grid of the replicated state."""
+        generator = parallel.unreplicate(state.sampler_variables)
+        images = np.asarray(self.draw(generator))
+        self.outputs.save_samples(step, images, self.config.sample_columns)
+
+    def save(self, step: int, state: Any) -> None:
+        """Starts to save the replicated state."""
+        self.checkpoints.save(step, parallel.unreplicate(state))
+
+
+@contextlib.contextmanager
+def open_writer(
+    config: ConfigDict,
+    workdir: Path,
+    *,
+    draw: Callable[[Any], jax.Array],
+    first_step: int,
+) -> Iterator[Writer]:
+    """A Writer; at the end its checkpoints are on disk and its files closed."""
+    checkpoints = checkpoints_lib.Checkpoints(
+        workdir / "checkpoints", keep=config.checkpoints_to_keep
+    )
+    outputs = outputs_lib.Outputs(
+        workdir,
+        first_step=first_step,
+        num_steps=config.num_train_steps,
+        batch_size=config.batch_size,
+        tensorboard=config.tensorboard,
+    )
+    try:
+        yield Writer(config, checkpoints, outputs, draw)
+        checkpoints.wait()
+    finally:
+        outputs.close()
+        checkpoints.close()
