@@ -114,7 +114,7 @@ def with_preset(
         known = ", ".join(presets) or "none"
         raise ValueError(
             f"there is no preset {preset!r}; this config's presets are: {known}. Give "
-            "one of them after the colon, or leave the colon out"
+            "one of them after the colon, or leave the colon out."
         )
     for path, value in presets[preset].items():
         *sections, field = path.split(".")

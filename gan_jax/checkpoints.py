@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 import contextlib
 from pathlib import Path
+import shutil
 from typing import Any
 
 from flax import serialization
@@ -58,6 +59,7 @@ class Checkpoints:
             return
         tree = serialization.to_state_dict(state)
         with self._failures_named():
+            self._check_room(tree)
             self._manager.save(step, args=ocp.args.StandardSave(tree), force=True)
 
     def wait(self) -> None:
@@ -88,6 +90,13 @@ class Checkpoints:
                 f"({error}); remove that folder to go on from the one before."
             ) from error
         return jax.tree.map(np.asarray, restored)
+
+    def _check_room(self, tree: Any) -> None:
+        # Asked beforehand: on a full disk the writing threads fail one by one, loudly.
+        needed = sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
+        free = shutil.disk_usage(self._directory).free
+        if free < needed:
+            raise OSError(f"it takes up to {needed:,} bytes, and {free:,} are free")
 
     @contextlib.contextmanager
     def _failures_named(self) -> Iterator[None]:

@@ -21,9 +21,14 @@ def _raised_here(error: BaseException) -> bool:
 
 
 def _is_worth_showing(record: standard_logging.LogRecord) -> bool:
-    """Keeps our own log lines and the warnings of libraries, orbax above all."""
-    ours = PACKAGE in Path(record.pathname).parents
-    return ours or record.levelno >= standard_logging.WARNING
+    """Keeps our own log lines and other libraries' warnings.
+
+    Except orbax's, which tells of every step it takes; its errors reach us as errors.
+    """
+    path = Path(record.pathname)
+    if PACKAGE in path.parents:
+        return True
+    return record.levelno >= standard_logging.WARNING and "orbax" not in path.parts
 
 
 def _exit(message: str, code: int) -> NoReturn:

@@ -1,8 +1,7 @@
 """Adversarial losses on logits: label 1 is real, 0 is fake.
 
-Each is a mean over the batch, to be minimised; logits that are not (B,) are a
-ValueError. At zero logits non_saturating has 2 ln 2 for the discriminator, ln 2 for
-the generator.
+Each is a mean over the batch, to minimise; logits that are not (B,) are a ValueError.
+At zero logits non_saturating is 2 ln 2 for the discriminator, ln 2 for the generator.
 """
 
 from collections.abc import Callable
@@ -38,8 +37,7 @@ def _check(*several_logits: jax.Array) -> None:
 def _cross_entropy(logits: jax.Array, label: float) -> jax.Array:
     """Mean BCE of (B,) logits against one label, in softplus form."""
     _check(logits)
-    labels = jnp.full_like(logits, label)
-    return jnp.mean(optax.sigmoid_binary_cross_entropy(logits, labels))
+    return jnp.mean(optax.sigmoid_binary_cross_entropy(logits, label))
 
 
 def cross_entropy_discriminator_loss(
@@ -144,8 +142,8 @@ def relativistic_generator_loss(
     """Mean -log sigmoid(fake - real): the discriminator's loss, roles exchanged."""
     if real_logits is None:
         raise ValueError(
-            "no real logits, but the relativistic generator's loss compares the fake "
-            "ones with them: give real_logits where Loss.uses_real."
+            "no real logits, but the relativistic loss compares the fake ones with "
+            "them: give real_logits where Loss.uses_real."
         )
     return relativistic_discriminator_loss(fake_logits, real_logits)
 
@@ -176,8 +174,7 @@ def create(name: str, *, real_label: float = 1.0) -> Loss:
         logits keep 0 and the generator's target stays 1: smoothing is one-sided.
 
     Raises:
-      ValueError: an unknown name, a real_label outside its range, or one other than 1
-        for a loss whose real logits have no cross-entropy to smooth.
+      ValueError: an unknown name, a label out of range or of a loss that has none.
     """
     if name not in LOSSES:
         near = difflib.get_close_matches(name, LOSSES, n=1, cutoff=0.4)
@@ -199,8 +196,5 @@ def create(name: str, *, real_label: float = 1.0) -> Loss:
             "of real logits whose label could be smoothed: set real_label to 1, or "
             f"the loss to {' or '.join(SMOOTHED)}."
         )
-    return LOSSES[name]._replace(
-        discriminator=functools.partial(
-            cross_entropy_discriminator_loss, real_label=real_label
-        )
-    )
+    smooth = functools.partial(cross_entropy_discriminator_loss, real_label=real_label)
+    return LOSSES[name]._replace(discriminator=smooth)

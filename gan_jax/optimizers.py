@@ -36,7 +36,7 @@ def keras_rmsprop(
 class MomentumState(NamedTuple):
     """Updates done, and the last of them."""
 
-    count: jax.Array
+    step: jax.Array
     updates: Any
 
 
@@ -74,12 +74,12 @@ def momentum_sgd(
         grads: Any, state: MomentumState, params: Any = None
     ) -> tuple[Any, MomentumState]:
         del params
-        rate = learning_rate * jnp.exp(-log_decay * state.count)
+        rate = learning_rate * jnp.exp(-log_decay * state.step)
         rate = jnp.maximum(rate, min_learning_rate)
-        share = jnp.minimum(state.count / momentum_steps, 1)
+        share = jnp.minimum(state.step / momentum_steps, 1)
         kept = momentum + share * (final_momentum - momentum)
         updates = jax.tree.map(lambda u, g: kept * u - rate * g, state.updates, grads)
-        return updates, MomentumState(optax.safe_increment(state.count), updates)
+        return updates, MomentumState(optax.safe_increment(state.step), updates)
 
     return optax.GradientTransformation(init, update)
 

@@ -102,6 +102,12 @@ def _check_exclusions(config: ConfigDict) -> None:
             "gradient penalty is a norm for each image: set "
             "--config.model.discriminator.norm to none, layer or spectral."
         )
+    if recipe.penalty == "r2" and conditional:
+        raise ValueError(
+            "recipe.penalty is 'r2', on generated images, and the discriminator is "
+            "conditional, but a penalty judges with the real images' labels: set "
+            "--config.recipe.penalty=r1 or --config.model.discriminator.condition=none."
+        )
     if recipe.packing > 1 and conditional:
         raise ValueError(
             f"recipe.packing is {recipe.packing} and the discriminator is conditional, "

@@ -1,5 +1,7 @@
 """Checkpoints: what is saved comes back, the newest stay, failures are named."""
 
+import shutil
+
 import jax
 import numpy as np
 import pytest
@@ -84,3 +86,14 @@ def test_a_failed_save_names_the_folder_and_the_last_good_step(saved, monkeypatc
     monkeypatch.setattr(saved._manager, "save", fail)
     with pytest.raises(OSError, match=r"No space left on device.*that of step 1"):
         saved.save(2, make_state(2.0))
+
+
+def test_a_disk_without_room_is_named_before_anything_is_written(saved, monkeypatch):
+    saved.save(1, make_state(1.0))
+    saved.wait()
+    monkeypatch.setattr(
+        checkpoints.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(9, 9, 0)
+    )
+    with pytest.raises(OSError, match=r"takes up to 200 bytes, and 0 are free.*step 1"):
+        saved.save(2, make_state(2.0))
+    assert saved.all_steps() == [1]

@@ -1,14 +1,21 @@
-"""Networks: parameter counts, shapes, ranges, statistics of the initial values."""
+"""Networks: parameter counts, shapes, ranges, initial values, and what build refuses."""
+
+import json
 
 import jax
 import jax.numpy as jnp
+from ml_collections import ConfigDict
 import numpy as np
 import pytest
 
+from configs import cgan, gan
+from configs import dcgan as dcgan_config
+from configs import dcgan_keras as keras_config
 from gan_jax import models
-from gan_jax.models import dcgan
+from gan_jax.models import activations, dcgan, keras_dcgan, mlp
 
 LATENTS = 100
+SIZE = 16  # pixels, where the size does not matter
 
 
 def count(tree):
@@ -16,67 +23,120 @@ def count(tree):
 
 
 def init(module, inputs):
-    create = jax.jit(lambda key, inputs: module.init(key, inputs, train=True))
-    return create(jax.random.key(0), inputs)
+    labels = jnp.zeros(inputs.shape[:1], jnp.int32)
+    create = jax.jit(lambda key: module.init(key, inputs, labels, train=True))
+    return create(jax.random.key(0))
 
 
-def apply(module, variables, inputs):
-    return jax.jit(lambda *args: module.apply(*args, train=False))(variables, inputs)
+def apply(module, variables, inputs, labels=None, **kwargs):
+    run = jax.jit(lambda *args: module.apply(*args, train=False, **kwargs))
+    return run(variables, inputs, labels)
 
 
-# By hand: kernels kh * kw * in * out, BatchNorm 2 * width.
-# 28: G 7*7*100*128 + 256 + 16*128*64 + 128 + 16*64
+def pair(family, size=SIZE, **options):
+    """A small generator and discriminator."""
+    if family is mlp:
+        small = {"features": (4, 5)}, {"features": (5, 4)}
+    elif family is keras_dcgan:
+        small = {"features": (4, 3, 2)}, {"features": (2, 3, 4, 5)}
+    else:
+        small = {"features": 4}, {"features": 4, "image_size": size}
+    return (
+        family.Generator(image_size=size, **small[0], **options),
+        family.Discriminator(**small[1], **options),
+    )
+
+
+FAMILIES = list(models.MODELS.values())
+
+# By hand: kernels kh * kw * in * out, BatchNorm 2 * width, biases.
+# dcgan 28: G 7*7*100*128 + 256 + 16*128*64 + 128 + 16*64
 #     D 16*64 + 16*64*128 + 256 + 7*7*128
+# 64 RGB: the numbers of the PyTorch DCGAN example's summary, 3,576,704 and 2,765,568.
+# cgan adds to these, K = 10 classes and E = 50:
+#   onehot: G 7*7*10*128; D (10 + 1)*28*28 + 16*64
+#   embedding: G 10*50 + 7*7*50*128; D 10*50 + (50 + 1)*28*28 + 16*64
+#   projection: G 9 more scales and offsets of 128 + 64 channels; D 10*7*7*128
+#   acgan: G 7*7*10*128; D 7*7*128*10
+# keras: G 101*6272 + 256 + (25*128 + 1)*128 + 256 + (25*128 + 1)*64 + 128
+#          + (25*64 + 1)*32 + 64 + 25*32 + 1
+#     D 26*32 + (25*32 + 1)*64 + (25*64 + 1)*128 + (25*128 + 1)*256 + 4*4*256 + 1
+# gan: G 101*256 + 257*512 + 513*1024 + 1025*784; D 785*1024 + 1025*512 + 513*256 + 257
+#   paper: G 101*1200 + 1201*1200 + 1201*784; D 785*1200 + 241*1200 + 241
+PARAMETERS = [
+    (dcgan_config, None, 759_680, 138_624),
+    (dcgan_config, "celeba", 3_576_704, 2_765_568),
+    (cgan, "onehot", 759_680 + 62_720, 138_624 + 8_624 + 1_024),
+    (cgan, "embedding", 759_680 + 500 + 313_600, 138_624 + 500 + 39_984 + 1_024),
+    (cgan, "projection", 759_680 + 3_456, 138_624 + 62_720),
+    (cgan, "acgan", 759_680 + 62_720, 138_624 + 62_720),
+    (keras_config, None, 1_300_801, 1_080_577),
+    (gan, None, 1_486_352, 1_460_225),
+    (gan, "paper", 2_503_984, 1_231_441),
+]
+
+
+@pytest.mark.parametrize("file, preset, g_count, d_count", PARAMETERS)
+def test_parameter_counts_at_the_published_sizes(file, preset, g_count, d_count):
+    config = file.get_config(preset) if preset else file.get_config()
+    size, channels = config.data.image_size, config.data.channels
+    generator, discriminator = models.build(config, axis_name=None)
+    g = jax.eval_shape(lambda: init(generator, jnp.zeros((1, LATENTS))))
+    images = jnp.zeros((1, size, size, channels))
+    d = jax.eval_shape(lambda: init(discriminator, images))
+    assert (count(g["params"]), count(d["params"])) == (g_count, d_count)
+
+
+def test_every_model_is_in_the_table_above():
+    names = {file.get_config().model.name for file, *_ in PARAMETERS}
+    assert names == set(models.MODELS)
+
+
 # 32: G 16*100*256 + 512 + 16*256*128 + 256 + 16*128*64 + 128 + 16*64
 #     D 16*64 + 16*64*128 + 256 + 16*128*256 + 512 + 16*256
-# 64 RGB: the numbers of the PyTorch DCGAN example's summary, 3,576,704 and 2,765,568.
-PARAMETERS = {
-    (28, 1): (759_680, 138_624),
-    (32, 1): (1_066_880, 661_248),
-    (64, 3): (3_576_704, 2_765_568),
-}
+def test_dcgan_parameter_counts_at_32_pixels():
+    g = jax.eval_shape(lambda: init(dcgan.Generator(32), jnp.zeros((1, LATENTS))))
+    d = jax.eval_shape(lambda: init(dcgan.Discriminator(32), jnp.zeros((1, 32, 32, 1))))
+    assert (count(g["params"]), count(d["params"])) == (1_066_880, 661_248)
 
 
-@pytest.mark.parametrize("size, channels", PARAMETERS)
-def test_dcgan_parameter_counts(size, channels):
-    generator = dcgan.Generator(image_size=size, channels=channels)
-    discriminator = dcgan.Discriminator(image_size=size)
-    g = jax.eval_shape(lambda: init(generator, jnp.zeros((1, LATENTS))))
-    d = jax.eval_shape(
-        lambda: init(discriminator, jnp.zeros((1, size, size, channels)))
-    )
-    assert (count(g["params"]), count(d["params"])) == PARAMETERS[size, channels]
+CASES = [(dcgan, 28, 1), (dcgan, 32, 1), (dcgan, 64, 3), (dcgan, 48, 3)]
+CASES += [(keras_dcgan, 28, 1), (keras_dcgan, 20, 3), (mlp, 28, 1), (mlp, 9, 3)]
 
 
-def test_every_model_is_in_the_tables_above():
-    assert set(models.MODELS) == {"dcgan"}
-
-
-@pytest.mark.parametrize("size, channels", [(28, 1), (32, 1), (64, 3), (48, 3)])
-def test_dcgan_shapes_dtypes_and_ranges(size, channels):
-    generator = dcgan.Generator(image_size=size, channels=channels, features=4)
-    discriminator = dcgan.Discriminator(image_size=size, features=4)
+@pytest.mark.parametrize("family, size, channels", CASES)
+def test_shapes_dtypes_and_ranges(family, size, channels):
+    generator, discriminator = pair(family, size)
+    generator = generator.clone(channels=channels)
     latents = 10 * jax.random.normal(jax.random.key(1), (3, LATENTS))
-    g_variables = init(generator, latents)
-    images = apply(generator, g_variables, latents)
+    images = apply(generator, init(generator, latents), latents)
     assert images.shape == (3, size, size, channels) and images.dtype == jnp.float32
     assert np.abs(images).max() <= 1 and np.std(images) > 0
-    d_variables = init(discriminator, images)
-    logits = apply(discriminator, d_variables, images)
+    logits = apply(discriminator, init(discriminator, images), images)
     assert logits.shape == (3,) and logits.dtype == jnp.float32
 
 
-def test_bfloat16_computes_with_float32_parameters_and_logits():
-    generator = dcgan.Generator(features=4, dtype=jnp.bfloat16)
-    discriminator = dcgan.Discriminator(features=4, dtype=jnp.bfloat16)
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("condition", ["none", "embedding"])
+def test_bfloat16_computes_with_float32_parameters_and_logits(family, condition):
+    nets = pair(family, dtype=jnp.bfloat16, condition=condition)
+    generator, discriminator = nets
+    labels = jnp.array([0, 1, 2])
     latents = jax.random.normal(jax.random.key(1), (3, LATENTS))
     g_variables = init(generator, latents)
-    images = apply(generator, g_variables, latents)
+    images = apply(generator, g_variables, latents, labels)
     d_variables = init(discriminator, images)
-    logits = apply(discriminator, d_variables, images)
+    logits = apply(discriminator, d_variables, images, labels)
     assert images.dtype == jnp.bfloat16 and logits.dtype == jnp.float32
     leaves = jax.tree.leaves((g_variables, d_variables))
     assert {leaf.dtype for leaf in leaves} == {jnp.dtype("float32")}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_discriminators_take_the_channels_of_packed_images(family):
+    _, discriminator = pair(family)
+    images = jnp.ones((2, SIZE, SIZE, 3 * 2))
+    assert apply(discriminator, init(discriminator, images), images).shape == (2,)
 
 
 def test_initial_values_have_the_papers_moments():
@@ -91,20 +151,24 @@ def test_initial_values_have_the_papers_moments():
     np.testing.assert_allclose(np.std(scales), 0.02, rtol=0.3, atol=0)
 
 
-def test_batch_norm_keeps_nine_tenths_of_its_running_mean():
-    # One training pass from mean 0: what is left is a tenth of the batch's mean, so
-    # two equal passes leave 0.1 m and then 0.19 m.
-    generator = dcgan.Generator(features=4)
+# One training pass from mean 0: what is left is 1 - kept of the batch's mean m, so two
+# equal passes leave (1 - kept) m and then (1 - kept^2) m, 1 + kept times as much.
+@pytest.mark.parametrize(
+    "family, norm, kept", [(dcgan, "project_norm", 0.9), (keras_dcgan, "norm1", 0.99)]
+)
+def test_batch_norm_keeps_its_share_of_the_running_mean(family, norm, kept):
+    generator, _ = pair(family)
     latents = jax.random.normal(jax.random.key(1), (16, LATENTS))
     variables = init(generator, latents)
+    # The mean that stays equal from pass to pass is the first norm's, of init 0.
     means = []
     for _ in range(2):
         _, update = generator.apply(
             variables, latents, train=True, mutable=["batch_stats"]
         )
         variables = {**variables, **update}
-        means.append(np.asarray(update["batch_stats"]["project_norm"]["mean"]))
-    np.testing.assert_allclose(means[1], 1.9 * means[0], rtol=1e-4, atol=1e-7)
+        means.append(np.asarray(update["batch_stats"][norm]["mean"]))
+    np.testing.assert_allclose(means[1], (1 + kept) * means[0], rtol=1e-3, atol=1e-6)
 
 
 def test_no_batch_norm_at_generators_end_and_discriminators_start():
@@ -117,15 +181,70 @@ def test_no_batch_norm_at_generators_end_and_discriminators_start():
 @pytest.mark.parametrize("size", [4, 7, 30, 36, 100])
 def test_sizes_that_do_not_double_are_refused(size):
     with pytest.raises(ValueError, match=f"images of {size} pixels.*image_size"):
-        dcgan.pyramid(size)
+        dcgan.check_image_size(size)
 
 
-def test_build_refuses_unknown_names(tiny_config):
-    with tiny_config.unlocked():
-        tiny_config.model.name = "dcgn"
-    with pytest.raises(ValueError, match="unknown model 'dcgn'; known are dcgan"):
+@pytest.mark.parametrize("size", [0, 2, 30])
+def test_keras_dcgan_refuses_sizes_that_four_does_not_divide(size):
+    with pytest.raises(ValueError, match=f"images of {size} pixels.*multiple of 4"):
+        keras_dcgan.check_image_size(size)
+
+
+def test_a_scaled_sigmoid_is_the_tanh_of_half():
+    x = jnp.linspace(-20, 20, 101)
+    expected = np.tanh(np.asarray(x, np.float64) / 2)
+    np.testing.assert_allclose(activations.scaled_sigmoid(x), expected, atol=2e-7)
+
+
+def test_keras_discriminator_sees_black_as_zero():
+    # Black is -1 for us and 0 for the book: zeros pass kernels, biases start at 0.
+    _, discriminator = pair(keras_dcgan)
+    black = jnp.full((1, SIZE, SIZE, 1), -1.0)
+    logits = apply(discriminator, init(discriminator, black), black)
+    np.testing.assert_array_equal(logits, [0])
+
+
+@pytest.mark.parametrize(
+    "field, value, message",
+    [
+        ("name", "dcgn", "unknown model 'dcgn'; known are dcgan, keras_dcgan, mlp"),
+        ("dtype", "float16", "unknown dtype 'float16'; known are float32, bfloat16"),
+        ("generator.norm", "layer", "generator norm 'layer'; known are batch, none"),
+        ("discriminator.condition", "onehott", "'onehott'; known are none, onehot,"),
+        ("name", "mlp", "'embedding_size'|'norm'.*discriminator takes|generator takes"),
+        ("generator.condition", "onehot", "discriminator is 'none'.*Give both"),
+        ("discriminator.condition", "projection", "of the generator is 'none'"),
+    ],
+)
+def test_build_refuses_what_it_does_not_know(tiny_config, field, value, message):
+    *sections, name = field.split(".")
+    section = tiny_config.model
+    for part in sections:
+        section = section[part]
+    section[name] = value
+    with pytest.raises(ValueError, match=message):
         models.build(tiny_config, axis_name=None)
-    tiny_config.model.name = "dcgan"
-    tiny_config.model.dtype = "float16"
-    with pytest.raises(ValueError, match="unknown dtype 'float16'; allowed are"):
+
+
+def test_build_refuses_conditions_without_classes(tiny_config):
+    tiny_config.model.generator.condition = "onehot"
+    tiny_config.model.discriminator.condition = "projection"
+    tiny_config.data.num_classes = 1
+    with pytest.raises(ValueError, match=r"num_classes is 1, and it takes 2 or more"):
         models.build(tiny_config, axis_name=None)
+
+
+def test_build_refuses_conditional_batch_norm_without_batch_norm(tiny_config):
+    tiny_config.model.generator.condition = "batch_norm"
+    tiny_config.model.generator.norm = "none"
+    tiny_config.model.discriminator.condition = "projection"
+    with pytest.raises(ValueError, match="no BatchNorm to condition"):
+        models.build(tiny_config, axis_name=None)
+
+
+@pytest.mark.parametrize("config", [gan.get_config("paper"), keras_config.get_config()])
+def test_a_config_read_from_json_builds_the_same_hashable_modules(config):
+    read = ConfigDict(json.loads(json.dumps(config.to_dict())))
+    built = models.build(config, axis_name="batch")
+    again = models.build(read, axis_name="batch")
+    assert built == again and hash(built) == hash(again)

@@ -26,8 +26,8 @@ def build(config: ConfigDict, *, axis_name: str | None) -> tuple[nn.Module, nn.M
         that the model cannot make; or conditions that do not go together.
     """
     model, data = config.model, config.data
-    _check_choice("name", model.name, MODELS)
-    _check_choice("dtype", model.dtype, DTYPES)
+    _check_choice("model", model.name, MODELS, field="name")
+    _check_choice("dtype", model.dtype, DTYPES, field="dtype")
     family = MODELS[model.name]
     family.check_image_size(data.image_size)
     shared = {
@@ -46,11 +46,11 @@ def build(config: ConfigDict, *, axis_name: str | None) -> tuple[nn.Module, nn.M
     return generator, discriminator
 
 
-def _check_choice(field: str, value: str, allowed: Iterable[str]) -> None:
+def _check_choice(what: str, value: str, allowed: Iterable[str], *, field: str) -> None:
     if value not in allowed:
         raise ValueError(
-            f"config.model.{field} is {value!r}, but must be one of "
-            f"{', '.join(allowed)}: set --config.model.{field} to one of these."
+            f"unknown {what} {value!r}; known are {', '.join(allowed)}: set "
+            f"--config.model.{field} to one."
         )
 
 
@@ -70,7 +70,9 @@ def _create(
                 "in a config file, or choose another --config.model.name."
             )
         if get_origin(fields[name]) is Literal:
-            _check_choice(f"{section}.{name}", value, get_args(fields[name]))
+            known_values = get_args(fields[name])
+            field = f"{section}.{name}"
+            _check_choice(f"{section} {name}", value, known_values, field=field)
         arguments[name] = tuple(value) if isinstance(value, list) else value
     return module(**arguments)
 

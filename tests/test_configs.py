@@ -1,0 +1,102 @@
+"""Every config file and preset: its fields exist, it builds, and it says so itself."""
+
+import importlib
+import json
+from pathlib import Path
+
+import pytest
+
+from configs import cgan, default, gan
+from gan_jax import models, optimizers
+
+FOLDER = Path(default.__file__).parent
+NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "default")
+MODULES = {name: importlib.import_module(f"configs.{name}") for name in NAMES}
+CASES = [
+    (name, preset)
+    for name, module in MODULES.items()
+    for preset in (None, *getattr(module, "PRESETS", ()))
+]
+OWN = (  # sections whose fields follow from a name: builders check them
+    "model.generator",
+    "model.discriminator",
+    "optimizer.generator",
+    "optimizer.discriminator",
+)
+
+
+def get_config(name, preset):
+    module = MODULES[name]
+    return module.get_config() if preset is None else module.get_config(preset)
+
+
+def flatten(tree, prefix=""):
+    for name, value in tree.items():
+        path = f"{prefix}{name}"
+        if isinstance(value, dict) and path not in OWN:
+            yield from flatten(value, f"{path}.")
+        else:
+            yield path, value
+
+
+def test_the_systems_of_the_sources_are_here():
+    assert set(NAMES) >= {"gan", "dcgan", "dcgan_keras", "cgan"}
+    presets = set(CASES)
+    assert {("gan", "paper"), ("dcgan", "celeba"), ("dcgan", "folder")} < presets
+    assert set(cgan.PRESETS) == {"onehot", "embedding", "projection", "acgan"}
+
+
+@pytest.mark.parametrize("name, preset", CASES)
+def test_every_field_is_in_default_with_its_type(name, preset):
+    fields = dict(flatten(default.get_config().to_dict()))
+    for path, value in flatten(get_config(name, preset).to_dict()):
+        assert path in fields
+        assert type(value) is type(fields[path]), path
+
+
+@pytest.mark.parametrize("name, preset", CASES)
+def test_every_config_builds_networks_and_optimisers(name, preset):
+    config = get_config(name, preset)
+    config.lock()
+    models.build(config, axis_name=None)
+    optimizers.create(config.optimizer.generator)
+    optimizers.create(config.optimizer.discriminator)
+
+
+@pytest.mark.parametrize("name, preset", CASES)
+def test_every_config_can_be_written_as_json(name, preset):
+    json.dumps(get_config(name, preset).to_dict())
+
+
+@pytest.mark.parametrize("name, preset", CASES)
+def test_every_config_and_preset_is_a_command_in_its_docstring(name, preset):
+    suffix = f":{preset}" if preset else ""
+    command = f"python -m gan_jax.main --config=configs/{name}.py{suffix}"
+    assert command in MODULES[name].__doc__ or (name, preset) == ("cgan", None)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_unknown_preset_is_answered_with_the_known_ones(name):
+    known = ", ".join(getattr(MODULES[name], "PRESETS", {})) or "none"
+    with pytest.raises(ValueError, match=f"no preset 'onehott'.*presets are: {known}"):
+        MODULES[name].get_config("onehott")
+
+
+def test_a_presets_section_replaces_the_section():
+    config = gan.get_config("paper")
+    assert set(config.optimizer.generator).isdisjoint({"b1", "b2"})
+    assert config.optimizer.discriminator.learning_rate == 0.05
+
+
+def test_configs_do_not_share_sections():
+    changed = gan.get_config("paper")
+    changed.model.generator.init_range = 1.0
+    changed.optimizer.generator.learning_rate = 1.0
+    fresh = gan.get_config("paper")
+    assert fresh.model.generator.init_range == 0.05
+    assert fresh.optimizer.generator.learning_rate == 0.1
+
+
+def test_every_row_of_a_conditional_sample_grid_is_a_class():
+    config = cgan.get_config()
+    assert config.sample_rows == config.data.num_classes == 10
