@@ -39,7 +39,7 @@ def get_config(preset: str | None = None) -> ConfigDict:
             "embedding_size": 50,
         }
     )
-    config.recipe.update = "fresh"
+    config.recipe.updates = "fresh"
     config.recipe.discriminator_batches = "joint"
     config.optimizer.generator = ConfigDict(
         {"name": "keras_rmsprop", "learning_rate": 1e-4, "decay": 3e-8}

@@ -70,7 +70,7 @@ def get_config() -> ConfigDict:
     config.model.discriminator.activation = "leaky_relu"  # leaky_relu or relu
 
     config.recipe = ConfigDict()
-    config.recipe.update = "shared"  # shared, fresh or simultaneous: see recipes.py
+    config.recipe.updates = "shared"  # shared, fresh or simultaneous: see recipes.py
     config.recipe.discriminator_batches = "separate"  # separate or joint
     config.recipe.discriminator_steps = 1  # discriminator updates a step
     config.recipe.generator_steps = 1  # generator updates a step

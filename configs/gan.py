@@ -9,7 +9,7 @@ of most tutorials (LeakyReLU, tanh, Adam); the preset `paper` has the paper's.
 
 The preset follows mnist.yaml of github.com/goodfeli/adversarial: latents uniform in
 +-sqrt(3), 50,000 training images, 250 epochs. That code differs in three ways: it takes
-both gradients in one pass before either update (--config.recipe.update=simultaneous),
+both gradients in one pass before either update (--config.recipe.updates=simultaneous),
 starts the generator's last bias at the mean image, and has no last step: its authors
 stopped it by hand. Its discriminator's cost is half of our sum, which under SGD is half
 the rate: 0.05 stands for its 0.1.
@@ -89,5 +89,5 @@ def get_config(preset: str | None = None) -> ConfigDict:
             "hidden_dropout": 0.0,  # share of hidden units
         }
     )
-    config.recipe.update = "fresh"
+    config.recipe.updates = "fresh"
     return default.with_preset(config, PRESETS, preset)

@@ -18,7 +18,7 @@ class Recipe(NamedTuple):
       latent_distribution: "normal" or "uniform", see sampling.draw_latents.
       num_classes: labels of generated images are uniform in [0, num_classes).
       flip: mirror each real image with probability 1/2.
-      update: "shared": one generator pass, whose images serve both gradients, the
+      updates: "shared": one generator pass, whose images serve both gradients, the
         discriminator first (Radford et al. 2015 as the PyTorch example has it);
         "fresh": new latents for the generator's gradient (Goodfellow et al. 2014,
         algorithm 1); "simultaneous": both gradients at the old parameters from one
@@ -45,7 +45,7 @@ class Recipe(NamedTuple):
     latent_distribution: str = "normal"
     num_classes: int = 1
     flip: bool = False
-    update: str = "shared"
+    updates: str = "shared"
     discriminator_batches: str = "separate"
     discriminator_steps: int = 1
     generator_steps: int = 1
@@ -114,14 +114,14 @@ def _check_exclusions(config: ConfigDict) -> None:
             "but a pack of images has no one label: set --config.recipe.packing=1 or "
             "--config.model.discriminator.condition=none."
         )
-    if recipe.update == "simultaneous" and (
+    if recipe.updates == "simultaneous" and (
         recipe.discriminator_steps > 1 or recipe.generator_steps > 1
     ):
         raise ValueError(
-            "recipe.update is 'simultaneous', which is one update of each network from "
-            f"one pass, but discriminator_steps is {recipe.discriminator_steps} and "
+            "recipe.updates is 'simultaneous', which is one update of each network "
+            f"from one pass, but discriminator_steps is {recipe.discriminator_steps} and "
             f"generator_steps is {recipe.generator_steps}: set both to 1, or "
-            "--config.recipe.update to shared or fresh."
+            "--config.recipe.updates to shared or fresh."
         )
     if recipe.clip_weights and recipe.loss != "wasserstein":
         raise ValueError(
@@ -143,7 +143,7 @@ def create(config: ConfigDict, *, axis_name: str | None) -> Recipe:
         other.
     """
     fields = config.recipe.to_dict()
-    _one_of("recipe.update", fields["update"], UPDATES)
+    _one_of("recipe.updates", fields["updates"], UPDATES)
     _one_of(
         "recipe.discriminator_batches",
         fields["discriminator_batches"],

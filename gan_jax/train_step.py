@@ -95,11 +95,11 @@ def train_step(
 
     for number, g_key in enumerate(g_keys):
         latent_key, judge_key = jax.random.split(g_key)
-        if recipe.update == "fresh" or number > 0:
+        if recipe.updates == "fresh" or number > 0:
             fakes = gradients.generate(
                 state.generator, slots, latent_key, recipe=recipe
             )
-        judges = before if recipe.update == "simultaneous" else state
+        judges = before if recipe.updates == "simultaneous" else state
         g_gradient = gradients.generator_gradient(
             judges, fakes, data, slots=slots, key=judge_key, recipe=recipe
         )

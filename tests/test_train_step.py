@@ -21,16 +21,17 @@ DISCRIMINATOR = dcgan.Discriminator(image_size=SIZE, features=4)
 
 
 @functools.cache
-def make_state():
+def make_state(packing=1, average=False, norm="batch"):
     tx = optax.adam(2e-4, b1=0.5)
     create = functools.partial(
         state_lib.create,
         generator=GENERATOR,
-        discriminator=DISCRIMINATOR,
+        discriminator=DISCRIMINATOR.clone(norm=norm),
         generator_tx=tx,
         discriminator_tx=tx,
         latent_size=LATENTS,
-        image_shape=(SIZE, SIZE, 1),
+        image_shape=(SIZE, SIZE, packing),
+        average=average,
     )
     return jax.jit(create)(jax.random.key(0))
 
@@ -38,9 +39,11 @@ def make_state():
 def make_batch(seed=0, examples=1):
     rng = np.random.default_rng(seed)
     return {
-        "images": rng.integers(0, 256, (examples, BATCH, SIZE, SIZE, 1), np.uint8),
-        "labels": rng.integers(0, 3, (examples, BATCH)).astype(np.int32),
-        "slots": np.arange(BATCH, dtype=np.int32),
+        "images": jnp.asarray(
+            rng.integers(0, 256, (examples, BATCH, SIZE, SIZE, 1), np.uint8)
+        ),
+        "labels": jnp.asarray(rng.integers(0, 3, (examples, BATCH)), jnp.int32),
+        "slots": jnp.arange(BATCH),
     }
 
 
@@ -112,10 +115,10 @@ def draw_latents(step_key, *, generator_step=None):
     return sampling.draw_latents(member_key, jnp.arange(BATCH), latent_size=LATENTS)
 
 
-def slow_reference(state, batch, key, *, update="shared", joint=False):
+def slow_reference(state, batch, key, *, updates="shared", joint=False):
     """Both updates from two whole losses, each written out and differentiated alone."""
     latents = draw_latents(key)
-    g_latents = draw_latents(key, generator_step=0) if update == "fresh" else latents
+    g_latents = draw_latents(key, generator_step=0) if updates == "fresh" else latents
     real = batch["images"][0] / 127.5 - 1
 
     def run(module, variables, inputs):
@@ -136,7 +139,7 @@ def slow_reference(state, batch, key, *, update="shared", joint=False):
 
     grads, stats = jax.grad(d_loss, has_aux=True)(state.discriminator.params)
     discriminator = state.discriminator.apply_gradients(grads=grads, batch_stats=stats)
-    judge = state.discriminator if update == "simultaneous" else discriminator
+    judge = state.discriminator if updates == "simultaneous" else discriminator
 
     def g_loss(g_params):
         variables = {**state.generator.variables, "params": g_params}
@@ -152,10 +155,10 @@ def slow_reference(state, batch, key, *, update="shared", joint=False):
 @pytest.mark.parametrize(
     "options",
     [
-        {"update": "shared"},
-        {"update": "fresh"},
-        {"update": "simultaneous"},
-        {"update": "shared", "joint": True},
+        {"updates": "shared"},
+        {"updates": "fresh"},
+        {"updates": "simultaneous"},
+        {"updates": "shared", "joint": True},
     ],
     ids=str,
 )
@@ -164,7 +167,7 @@ def test_train_step_equals_two_separately_differentiated_losses(options):
     # since the parameters' own change hides their size.
     state, batch, key = make_state(), make_batch(), jax.random.key(3)
     recipe = {
-        "update": options["update"],
+        "updates": options["updates"],
         "discriminator_batches": "joint" if options.get("joint") else "separate",
     }
     got, _ = jax.jit(functools.partial(run_step, **recipe))(state, batch, key)

@@ -3,10 +3,11 @@
 XLA's CPU backend runs the gradients of convolutions in naive loops wherever Eigen has
 no kernel for them: in `lax.scan`, and for transposed convolutions. Here a convolution,
 its gradient in the images and its gradient in the kernel are three functions made of
-matrix products, and each is the derivative of the other two, to any order.
+matrix products, and each is the derivative of the other two, to any order (reverse
+mode; forward mode needs the implementation "lax").
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import product
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from jax import lax
 import jax.numpy as jnp
 
 IMPLEMENTATIONS = ("auto", "lax", "matmul")
+PADDINGS = ("SAME", "VALID")
 DIMENSION_NUMBERS = ("NHWC", "HWIO", "NHWC")
 
 
@@ -119,24 +121,27 @@ def convolve(
         (B, H', W', features).
 
     Raises:
-        ValueError: an implementation or a padding that does not exist.
+        ValueError: an implementation or a padding that does not exist; images and
+            kernel of unfit shapes or dtypes; images smaller than the window.
     """
-    _check_padding(padding)
-    if _resolve(implementation) == "lax":
+    implementation = _resolve(implementation, padding, images, kernel)
+    size, window = images.shape[1:3], kernel.shape[:2]
+    if padding == "VALID" and (size[0] < window[0] or size[1] < window[1]):
+        raise ValueError(
+            f"images of {size} pixels, window of {window}: with padding 'VALID' the "
+            "window must fit into the image; use 'SAME' or larger images."
+        )
+    if implementation == "lax":
         return lax.conv_general_dilated(
             images, kernel, strides, padding, dimension_numbers=DIMENSION_NUMBERS
         )
-    size = images.shape[1:3]
-    window = kernel.shape[:2]
     pads = lax.padtype_to_pads(size, window, strides, padding)
     lows = tuple(low for low, _ in pads)
     sizes = zip(size, window, strides, pads, strict=True)
     outputs = tuple((h + sum(pad) - k) // s + 1 for h, k, s, pad in sizes)
-    return _forward(
-        _Geometry(size, window, strides, lows, outputs, min(kernel.shape[2:])),
-        images,
-        kernel,
-    )
+    channels = min(kernel.shape[2:])
+    geometry = _Geometry(size, window, strides, lows, outputs, channels)
+    return _forward(geometry, images, kernel)
 
 
 def transpose_convolve(
@@ -156,46 +161,56 @@ def transpose_convolve(
         images: (B, H, W, C).
         kernel: (kh, kw, C, features), of the images' dtype.
         strides: pixels of output per pixel of input.
-        padding: "SAME": H' = H * stride; or "VALID".
+        padding: "SAME": H' = H * stride; "VALID": H' = H * stride + max(kh - stride, 0).
         implementation: "lax", "matmul", or "auto": "matmul" on a CPU, "lax" elsewhere.
 
     Returns:
         (B, H', W', features).
 
     Raises:
-        ValueError: an implementation or a padding that does not exist.
+        ValueError: an implementation or a padding that does not exist; images and
+            kernel of unfit shapes or dtypes.
     """
-    _check_padding(padding)
-    if _resolve(implementation) == "lax":
+    if _resolve(implementation, padding, images, kernel) == "lax":
         return lax.conv_transpose(
             images, kernel, strides, padding, dimension_numbers=DIMENSION_NUMBERS
         )
-    window = kernel.shape[:2]
-    outputs = images.shape[1:3]
+    outputs, window = images.shape[1:3], kernel.shape[:2]
     sizes = list(zip(outputs, window, strides, strict=True))
     if padding == "SAME":
         size = tuple(n * s for n, _, s in sizes)
-        lows = tuple(0 if s >= k else (k - s) // 2 for _, k, s in sizes)
+        lows = tuple(max(k - s, 0) // 2 for _, k, s in sizes)
     else:
         size = tuple(n * s + max(k - s, 0) for n, k, s in sizes)
         lows = (0, 0)
+    channels = min(kernel.shape[2:])
+    geometry = _Geometry(size, window, strides, lows, outputs, channels)
     kernel = kernel[::-1, ::-1].swapaxes(2, 3)
-    geometry = _Geometry(size, window, strides, lows, outputs, min(kernel.shape[2:]))
     return _input_gradient(geometry, images, kernel)
 
 
-def _check_padding(padding: str) -> None:
-    if padding not in ("SAME", "VALID"):
-        raise ValueError(
-            f"padding is {padding!r}; allowed are 'SAME' and 'VALID': set one of them."
-        )
-
-
-def _resolve(implementation: str) -> str:
+def _resolve(
+    implementation: str, padding: str, images: jax.Array, kernel: jax.Array
+) -> str:
+    """Checks a convolution's arguments and returns "lax" or "matmul"."""
     if implementation not in IMPLEMENTATIONS:
         raise ValueError(
             f"implementation is {implementation!r}; allowed are "
             f"{', '.join(IMPLEMENTATIONS)}: set one of them ('auto' picks by backend)."
+        )
+    if padding not in PADDINGS:
+        raise ValueError(
+            f"padding is {padding!r}; allowed are {', '.join(PADDINGS)}: set one."
+        )
+    if images.ndim != 4 or images.shape[3:] != kernel.shape[2:3]:
+        raise ValueError(
+            f"images are {images.shape}, kernel {kernel.shape}; allowed are (B, H, W, "
+            "C) and (kh, kw, C, features) with the same C: reshape one of them."
+        )
+    if images.dtype != kernel.dtype:
+        raise ValueError(
+            f"images are {images.dtype}, kernel {kernel.dtype}; allowed is one dtype "
+            "for both: cast one of them (the layers do: set their dtype)."
         )
     if implementation == "auto":
         return "matmul" if jax.default_backend() == "cpu" else "lax"
@@ -203,53 +218,62 @@ def _resolve(implementation: str) -> str:
 
 
 class _Geometry(NamedTuple):
-    """One convolution's sizes; each a pair for height and width, in pixels."""
+    """One convolution's sizes; each a pair for height and width, in pixels.
+
+    The images are cut into cells as high and wide as the strides: then the window moves
+    by one cell, and covers few of them.
+    """
 
     size: tuple[int, ...]  # of the images
     window: tuple[int, ...]
     strides: tuple[int, ...]
     lows: tuple[int, ...]  # padding before the first row and column
     outputs: tuple[int, ...]  # windows along each axis
-    channels: int  # the smaller of the images' and the outputs'
+    channels: int  # the images' or the outputs', whichever are fewer
 
     @property
     def cells(self) -> tuple[int, ...]:
-        """Size of a cell: what one output does not share with the next."""
-        # A lone window shares nothing: it is one cell, whatever its stride.
+        """Height and width of a cell in pixels."""
+        # A lone window does not move: it is one cell, whatever its stride.
         sizes = zip(self.window, self.strides, self.outputs, strict=True)
         return tuple(k if n == 1 else s for k, s, n in sizes)
 
     @property
     def taps(self) -> tuple[int, ...]:
-        """Cells that a window covers."""
+        """Cells that a window covers along each axis."""
         sizes = zip(self.window, self.cells, strict=True)
         return tuple(-(-k // c) for k, c in sizes)
 
     @property
     def tiled(self) -> bool:
-        """Whether Winograd's products are worth their sums."""
+        """Whether Winograd's smaller products repay its sums."""
         return self.taps == (2, 2) and self.channels >= 32
 
     @property
     def num_cells(self) -> tuple[int, ...]:
-        """Rows and columns of cells that the windows cover."""
+        """Cells that the windows cover along each axis; of pairs of windows if tiled."""
         outputs = self.outputs
         if self.tiled:
             outputs = tuple(n + n % 2 for n in outputs)
         return tuple(n + t - 1 for n, t in zip(outputs, self.taps, strict=True))
 
 
+# One convolution: images and kernel to outputs, outputs' gradient and kernel to images'
+# gradient, images and outputs' gradient to kernel's gradient. It is bilinear, so the
+# derivatives of each of the three are the other two.
+
+
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _forward(geometry: _Geometry, images: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Returns the convolution (B, *outputs, F)."""
+    """Returns the outputs (B, *outputs, F)."""
     cells = _to_cells(geometry, images.astype(_wide(images)))
     weights = _kernel_to_cells(geometry, kernel)
     if geometry.tiled:
         n, m = geometry.outputs
-        outputs = _winograd_forward(cells, weights)[:, :n, :m]
+        outputs = _tiled_correlate(cells, weights)[:, :n, :m]
     else:
-        outputs = _correlate(cells, weights)
-    return outputs.astype(images.dtype)
+        outputs = _correlate(_merge(cells), weights)
+    return lax.optimization_barrier(outputs).astype(images.dtype)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -260,11 +284,11 @@ def _input_gradient(
     weights = _kernel_to_cells(geometry, kernel)
     wide = gradient.astype(_wide(gradient))
     if geometry.tiled:
-        cells = _winograd_spread(_even(wide), weights, geometry.cells[0])
+        cells = _tiled_spread(_even(wide), weights, geometry.cells[0])
     else:
         cells = _spread(wide, weights)
         cells = cells.reshape(*cells.shape[:3], geometry.cells[0], -1)
-    return _from_cells(geometry, cells).astype(gradient.dtype)
+    return lax.optimization_barrier(_from_cells(geometry, cells)).astype(gradient.dtype)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -275,42 +299,52 @@ def _kernel_gradient(
     cells = _to_cells(geometry, images.astype(_wide(images)))
     wide = gradient.astype(cells.dtype)
     if geometry.tiled:
-        weights = _winograd_contract(cells, _even(wide))
+        weights = _tiled_contract(cells, _even(wide))
     else:
-        weights = _contract(geometry.taps, cells, wide)
+        weights = _contract(geometry.taps, _merge(cells), wide)
     return _kernel_from_cells(geometry, weights).astype(images.dtype)
 
 
-def _even(gradient: jax.Array) -> jax.Array:
-    _, n, m, _ = gradient.shape
-    return _pad(gradient, (0, 0), (n + n % 2, m + m % 2))
+_Arrays = tuple[jax.Array, jax.Array]
 
 
-def _forward_fwd(geometry, images, kernel):
+def _forward_fwd(
+    geometry: _Geometry, images: jax.Array, kernel: jax.Array
+) -> tuple[jax.Array, _Arrays]:
     return _forward(geometry, images, kernel), (images, kernel)
 
 
-def _forward_bwd(geometry, residuals, gradient):
+def _forward_bwd(
+    geometry: _Geometry, residuals: _Arrays, gradient: jax.Array
+) -> _Arrays:
     images, kernel = residuals
     images_bar = _input_gradient(geometry, gradient, kernel)
     return images_bar, _kernel_gradient(geometry, images, gradient)
 
 
-def _input_gradient_fwd(geometry, gradient, kernel):
+def _input_gradient_fwd(
+    geometry: _Geometry, gradient: jax.Array, kernel: jax.Array
+) -> tuple[jax.Array, _Arrays]:
     return _input_gradient(geometry, gradient, kernel), (gradient, kernel)
 
 
-def _input_gradient_bwd(geometry, residuals, images):
+def _input_gradient_bwd(
+    geometry: _Geometry, residuals: _Arrays, images: jax.Array
+) -> _Arrays:
     gradient, kernel = residuals
     gradient_bar = _forward(geometry, images, kernel)
     return gradient_bar, _kernel_gradient(geometry, images, gradient)
 
 
-def _kernel_gradient_fwd(geometry, images, gradient):
+def _kernel_gradient_fwd(
+    geometry: _Geometry, images: jax.Array, gradient: jax.Array
+) -> tuple[jax.Array, _Arrays]:
     return _kernel_gradient(geometry, images, gradient), (images, gradient)
 
 
-def _kernel_gradient_bwd(geometry, residuals, kernel):
+def _kernel_gradient_bwd(
+    geometry: _Geometry, residuals: _Arrays, kernel: jax.Array
+) -> _Arrays:
     images, gradient = residuals
     images_bar = _input_gradient(geometry, gradient, kernel)
     return images_bar, _forward(geometry, images, kernel)
@@ -319,6 +353,9 @@ def _kernel_gradient_bwd(geometry, residuals, kernel):
 _forward.defvjp(_forward_fwd, _forward_bwd)
 _input_gradient.defvjp(_input_gradient_fwd, _input_gradient_bwd)
 _kernel_gradient.defvjp(_kernel_gradient_fwd, _kernel_gradient_bwd)
+
+
+# Between images and cells. D = cell height * cell width * C numbers make a cell.
 
 
 def _wide(array: jax.Array) -> Any:
@@ -330,7 +367,7 @@ def _to_cells(geometry: _Geometry, images: jax.Array) -> jax.Array:
     """Images as (B, rows, columns, cell height, cell width * C), zeros around."""
     (p, q), (rows, columns) = geometry.cells, geometry.num_cells
     images = _pad(images, geometry.lows, (rows * p, columns * q))
-    images = images.reshape(len(images), rows, p, columns, -1)
+    images = images.reshape(len(images), rows, p, columns, q * images.shape[-1])
     return images.transpose(0, 1, 3, 2, 4)
 
 
@@ -343,164 +380,220 @@ def _from_cells(geometry: _Geometry, cells: jax.Array) -> jax.Array:
     return _pad(images, tuple(-low for low in geometry.lows), geometry.size)
 
 
-def _pad(images: jax.Array, lows: tuple[int, ...], size: tuple[int, ...]) -> jax.Array:
-    """Images of the given size, with zeros added (or rows cut, if low is negative)."""
+def _kernel_to_cells(geometry: _Geometry, kernel: jax.Array) -> jax.Array:
+    """Kernel as (*taps, D, F), zeros at its end."""
+    (r, t), (p, q) = geometry.taps, geometry.cells
+    kernel = kernel.astype(_wide(kernel))
+    high, right = r * p - kernel.shape[0], t * q - kernel.shape[1]
+    kernel = jnp.pad(kernel, [(0, high), (0, right), (0, 0), (0, 0)])
+    kernel = kernel.reshape(r, p, t, q, *kernel.shape[2:])
+    return kernel.transpose(0, 2, 1, 3, 4, 5).reshape(r, t, -1, kernel.shape[-1])
+
+
+def _kernel_from_cells(geometry: _Geometry, weights: jax.Array) -> jax.Array:
+    """Kernel (kh, kw, C, F) of its cells (*taps, D, F)."""
+    (r, t), (p, q), (height, width) = geometry.taps, geometry.cells, geometry.window
+    kernel = weights.reshape(r, t, p, q, -1, weights.shape[-1])
+    kernel = kernel.transpose(0, 2, 1, 3, 4, 5)
+    return kernel.reshape(r * p, t * q, *kernel.shape[4:])[:height, :width]
+
+
+def _pad(images: jax.Array, lows: Sequence[int], size: Sequence[int]) -> jax.Array:
+    """Images of another size: zeros added, or rows cut where a low is negative."""
     sizes = zip(lows, size, images.shape[1:3], strict=True)
     pads = [(low, new - old - low, 0) for low, new, old in sizes]
     zero = jnp.zeros((), images.dtype)
     return lax.pad(images, zero, [(0, 0, 0), *pads, (0, 0, 0)])
 
 
-def _kernel_to_cells(geometry: _Geometry, kernel: jax.Array) -> jax.Array:
-    """Kernel as (taps, taps, cell height * cell width * C, F), zeros at the end."""
-    (r, t), (p, q), (k, l) = geometry.taps, geometry.cells, geometry.window
-    kernel = kernel.astype(_wide(kernel))
-    kernel = jnp.pad(kernel, [(0, r * p - k), (0, t * q - l), (0, 0), (0, 0)])
-    kernel = kernel.reshape(r, p, t, q, *kernel.shape[2:])
-    return kernel.transpose(0, 2, 1, 3, 4, 5).reshape(r, t, -1, kernel.shape[-1])
+def _even(outputs: jax.Array) -> jax.Array:
+    """Outputs with a row and a column of zeros where their number is odd."""
+    _, n, m, _ = outputs.shape
+    return _pad(outputs, (0, 0), (n + n % 2, m + m % 2))
 
 
-def _kernel_from_cells(geometry: _Geometry, weights: jax.Array) -> jax.Array:
-    """Kernel (kh, kw, C, F) of its cells."""
-    (r, t), (p, q), (k, l) = geometry.taps, geometry.cells, geometry.window
-    kernel = weights.reshape(r, t, p, q, -1, weights.shape[-1])
-    kernel = kernel.transpose(0, 2, 1, 3, 4, 5)
-    return kernel.reshape(r * p, t * q, *kernel.shape[4:])[:k, :l]
-
-
-# Direct products: all windows of the cells times the kernel.
-
-
-def _patches(cells: jax.Array, taps: tuple[int, ...]) -> jax.Array:
-    """All windows of the cells, as (B, *outputs, taps * D)."""
-    cells = cells.reshape(*cells.shape[:3], -1)
-    rows, columns = (n - t + 1 for n, t in zip(cells.shape[1:3], taps, strict=True))
-    windows = product(range(taps[0]), range(taps[1]))
-    slices = [cells[:, i : i + rows, j : j + columns] for i, j in windows]
-    return jnp.concatenate(slices, axis=-1)
-
-
-def _correlate(cells: jax.Array, weights: jax.Array) -> jax.Array:
-    """Outputs (B, *outputs, F) of cells."""
-    patches = _patches(cells, weights.shape[:2])
-    outputs = _flat(patches) @ _flat(weights)
-    return outputs.reshape(*patches.shape[:3], -1)
-
-
-def _spread(gradient: jax.Array, weights: jax.Array) -> jax.Array:
-    """Cells (B, rows, columns, D) that outputs (B, *outputs, F) came from."""
-    r, t, d, f = weights.shape
-    b, n, m, _ = gradient.shape
-    if d >= f:
-        gradient = _pad(gradient, (r - 1, t - 1), (n + 2 * r - 2, m + 2 * t - 2))
-        return _correlate(gradient, weights[::-1, ::-1].swapaxes(2, 3))
-    parts = (_flat(gradient) @ _flat(weights).T).reshape(b, n, m, r, t, d)
-    size = (n + r - 1, m + t - 1)
-    shifts = product(range(r), range(t))
-    shifted = [_pad(parts[:, :, :, i, j], (i, j), size) for i, j in shifts]
-    return sum(shifted[1:], shifted[0])
-
-
-def _contract(
-    taps: tuple[int, ...], cells: jax.Array, gradient: jax.Array
-) -> jax.Array:
-    """Gradient (taps * taps * D, F) in the weights."""
-    return _flat(_patches(cells, taps)).T @ _flat(gradient)
+def _merge(cells: jax.Array) -> jax.Array:
+    return cells.reshape(*cells.shape[:3], -1)  # (B, rows, columns, D)
 
 
 def _flat(array: jax.Array) -> jax.Array:
     return array.reshape(-1, array.shape[-1])
 
 
-# Winograd's F(2x2, 2x2), in 9 products where the direct ones are 16. Along one axis
-# y0 = d0 g0 + d1 g1 and y1 = d1 g0 + d2 g1 are sums of three products:
-# (d0 - d1) g0,  d1 (g0 + g1),  (d2 - d1) g1.
+# One product. The side with fewer channels, D or F, is copied once per tap.
+
+
+def _correlate(cells: jax.Array, weights: jax.Array) -> jax.Array:
+    """Outputs (B, *outputs, F) of cells (B, rows, columns, D)."""
+    r, t, d, f = weights.shape
+    b, rows, columns, _ = cells.shape
+    n, m = rows - r + 1, columns - t + 1
+    if d <= f:
+        patches = _patches(cells, (r, t))
+        return (_flat(patches) @ _flat(weights)).reshape(b, n, m, f)
+    parts = _flat(cells) @ weights.transpose(2, 0, 1, 3).reshape(d, -1)
+    parts = parts.reshape(b, rows, columns, r, t, f)
+    taps = product(range(r), range(t))
+    return _sum([parts[:, i : i + n, j : j + m, i, j] for i, j in taps])
+
+
+def _spread(gradient: jax.Array, weights: jax.Array) -> jax.Array:
+    """Cells (B, rows, columns, D) that outputs (B, *outputs, F) came from."""
+    r, t, d, f = weights.shape
+    b, n, m, _ = gradient.shape
+    size = (n + r - 1, m + t - 1)
+    if f < d:
+        patches = _patches(_frame(gradient, (r, t)), (r, t))
+        flipped = weights[::-1, ::-1].swapaxes(2, 3)
+        return (_flat(patches) @ _flat(flipped)).reshape(b, *size, d)
+    parts = (_flat(gradient) @ _flat(weights).T).reshape(b, n, m, r, t, d)
+    taps = product(range(r), range(t))
+    return _sum([_pad(parts[:, :, :, i, j], (i, j), size) for i, j in taps])
+
+
+def _contract(
+    taps: tuple[int, ...], cells: jax.Array, gradient: jax.Array
+) -> jax.Array:
+    """Gradient (*taps, D, F) in the weights."""
+    d, f = cells.shape[-1], gradient.shape[-1]
+    if d <= f:
+        weights = _flat(_patches(cells, taps)).T @ _flat(gradient)
+        return weights.reshape(*taps, d, f)
+    patches = _patches(_frame(gradient, taps), taps)
+    weights = (_flat(patches).T @ _flat(cells)).reshape(*taps, f, d)
+    return weights[::-1, ::-1].swapaxes(2, 3)
+
+
+def _patches(array: jax.Array, taps: tuple[int, ...]) -> jax.Array:
+    """All windows of taps cells, joined along the channels."""
+    n, m = (size - t + 1 for size, t in zip(array.shape[1:3], taps, strict=True))
+    slices = product(range(taps[0]), range(taps[1]))
+    return jnp.concatenate([array[:, i : i + n, j : j + m] for i, j in slices], -1)
+
+
+def _frame(array: jax.Array, taps: tuple[int, ...]) -> jax.Array:
+    """Array with taps - 1 zeros on each side."""
+    lows = [t - 1 for t in taps]
+    sizes = zip(array.shape[1:3], lows, strict=True)
+    return _pad(array, lows, [size + 2 * low for size, low in sizes])
+
+
+def _sum(arrays: list[jax.Array]) -> jax.Array:
+    return sum(arrays[1:], arrays[0])
+
+
+# Winograd's F(2x2, 2x2) (Lavin and Gray 2015, arXiv 1509.09308, section 4.1): 9 products
+# for 4 outputs of 2x2 taps instead of 16, with sums of two numbers at most per axis.
+# Along one axis, outputs y0 = d0 g0 + d1 g1 and y1 = d1 g0 + d2 g1 of cells d and
+# weights g are y0 = m0 + m1 and y1 = m1 + m2 with
+# m0 = (d0 - d1) g0,  m1 = d1 (g0 + g1),  m2 = (d2 - d1) g1.
+
+
+def _tiled_correlate(cells: jax.Array, weights: jax.Array) -> jax.Array:
+    """Outputs (B, *outputs, F) of cells (B, rows, columns, cell height, -1)."""
+    parts = zip(_each_axis(_split_cells, cells), _split_weights(weights), strict=True)
+    products = []
+    for part, factor in parts:
+        products.append((_rows(part) @ factor).reshape(*part.shape[:3], -1))
+    return _join_axes(_join_outputs, products)
+
+
+def _tiled_spread(gradient: jax.Array, weights: jax.Array, height: int) -> jax.Array:
+    """Cells (B, rows, columns, cell height, -1) that the outputs came from."""
+    parts = _each_axis(_split_outputs, gradient)
+    products = []
+    for part, factor in zip(parts, _split_weights(weights), strict=True):
+        shape = (*part.shape[:3], height, -1)
+        products.append((_rows(part) @ factor.T).reshape(shape))
+    return _join_axes(_join_cells, products)
+
+
+def _tiled_contract(cells: jax.Array, gradient: jax.Array) -> jax.Array:
+    """Gradient (2, 2, D, F) in the weights."""
+    parts = _each_axis(_split_cells, cells)
+    gradients = _each_axis(_split_outputs, gradient)
+    products = [
+        _rows(part).T @ _rows(slope)
+        for part, slope in zip(parts, gradients, strict=True)
+    ]
+    return _join_axes(_join_weights, products, axes=(0, 0))
+
+
+def _rows(part: jax.Array) -> jax.Array:
+    """One row a tile, for a product; (B, rows, columns, ...) to two axes."""
+    # Behind the barrier XLA writes the part in its own shape, in whole vectors (1.1
+    # to 1.5 times as fast); else it divides indices for each number.
+    part = lax.optimization_barrier(part)
+    return part.reshape(part.shape[0] * part.shape[1] * part.shape[2], -1)
+
+
+def _each_axis(
+    split: Callable[[jax.Array, int], list[jax.Array]], array: jax.Array
+) -> list[jax.Array]:
+    """The 9 parts of an array split along its rows, then its columns."""
+    return [part for row in split(array, 1) for part in split(row, 2)]
+
+
+def _join_axes(
+    join: Callable[[list[jax.Array], int], jax.Array],
+    parts: list[jax.Array],
+    axes: tuple[int, int] = (1, 2),
+) -> jax.Array:
+    """The transpose of `_each_axis`."""
+    rows = [join(parts[i : i + 3], axes[1]) for i in (0, 3, 6)]
+    return join(rows, axes[0])
 
 
 def _split_cells(cells: jax.Array, axis: int) -> list[jax.Array]:
-    """The three combinations of the three cells under each pair of outputs."""
-    length = cells.shape[axis]
-    first, second, third = (
-        lax.slice_in_dim(cells, i, length - 2 + i, 2, axis) for i in range(3)
-    )
-    return [first - second, second, third - second]
+    """The factors of m0, m1 and m2 made of cells."""
+    last = cells.shape[axis] - 2
+    d0, d1, d2 = (lax.slice_in_dim(cells, i, last + i, 2, axis) for i in range(3))
+    return [d0 - d1, d1, d2 - d1]
 
 
 def _join_cells(parts: list[jax.Array], axis: int) -> jax.Array:
-    """The transpose of `_split_cells`."""
+    """The transpose of `_split_cells`; a pair's last cell is the next one's first."""
     first, second, third = parts
-    pads = [(0, 0)] * first.ndim
-    before, after = list(pads), list(pads)
+    before, after = ([(0, 0)] * first.ndim for _ in range(2))
     before[axis], after[axis] = (1, 0), (0, 1)
     even = jnp.pad(first, after) + jnp.pad(third, before)
     odd = jnp.pad(second - first - third, after)
-    return _interleave(even, odd, axis)
+    cells = _interleave(even, odd, axis)
+    return lax.slice_in_dim(cells, 0, cells.shape[axis] - 1, 1, axis)
+
+
+def _split_weights(weights: jax.Array) -> list[jax.Array]:
+    """The 9 factors (D, F) made of weights (2, 2, D, F)."""
+    g0, g1 = weights
+    rows = [g0, g0 + g1, g1]
+    return [part for g0, g1 in rows for part in (g0, g0 + g1, g1)]
+
+
+def _join_weights(parts: list[jax.Array], axis: int) -> jax.Array:
+    """The transpose of `_split_weights`, along one axis."""
+    first, second, third = parts
+    return jnp.stack([first + second, second + third], axis)
 
 
 def _split_outputs(outputs: jax.Array, axis: int) -> list[jax.Array]:
     """The transpose of `_join_outputs`."""
     length = outputs.shape[axis]
-    even = lax.slice_in_dim(outputs, 0, length, 2, axis)
-    odd = lax.slice_in_dim(outputs, 1, length, 2, axis)
-    return [even, even + odd, odd]
+    y0, y1 = (lax.slice_in_dim(outputs, i, length, 2, axis) for i in range(2))
+    return [y0, y0 + y1, y1]
 
 
 def _join_outputs(parts: list[jax.Array], axis: int) -> jax.Array:
-    """Pairs of outputs of their three products."""
+    """Outputs y0 and y1 of each pair, of m0, m1 and m2."""
     first, second, third = parts
     return _interleave(first + second, second + third, axis)
 
 
 def _interleave(even: jax.Array, odd: jax.Array, axis: int) -> jax.Array:
+    """Takes turns along the axis."""
     shape = (*even.shape[:axis], 2 * even.shape[axis], *even.shape[axis + 1 :])
-    # A choice by index, not a stack: XLA computes it in the pass that reads the sums.
-    index = lax.broadcasted_iota(jnp.int32, (2, *even.shape[axis + 1 :]), 0)
+    # A choice by index, since XLA would run a stack as a pass of its own.
     even, odd = (jnp.expand_dims(part, axis + 1) for part in (even, odd))
-    return jnp.where(index == 0, even, odd).reshape(shape)
-
-
-def _split_weights(weights: jax.Array) -> list[jax.Array]:
-    """The three combinations of two taps along the first axis."""
-    return [weights[0], weights[0] + weights[1], weights[1]]
-
-
-def _join_weights(parts: list[jax.Array]) -> jax.Array:
-    """The transpose of `_split_weights`."""
-    return jnp.stack([parts[0] + parts[1], parts[1] + parts[2]])
-
-
-def _split2(split, array, axes):
-    return [p for part in split(array, axes[0]) for p in split(part, axes[1])]
-
-
-def _join2(join, parts, axes):
-    rows = [join(parts[i : i + 3], axes[1]) for i in (0, 3, 6)]
-    return join(rows, axes[0])
-
-
-def _winograd_forward(cells: jax.Array, weights: jax.Array) -> jax.Array:
-    factors = [v for row in _split_weights(weights) for v in _split_weights(row)]
-    parts = _split2(_split_cells, cells, (1, 2))
-    products = [_dot(u, v) for u, v in zip(parts, factors, strict=True)]
-    return _join2(_join_outputs, products, (1, 2))
-
-
-def _dot(u, v):
-    return (u.reshape(-1, v.shape[0]) @ v).reshape(*u.shape[:3], -1)
-
-
-def _winograd_spread(gradient, weights, p):
-    factors = [v for row in _split_weights(weights) for v in _split_weights(row)]
-    parts = _split2(_split_outputs, gradient, (1, 2))
-    products = [_dot(u, v.T) for u, v in zip(parts, factors, strict=True)]
-    products = [m.reshape(*m.shape[:3], p, -1) for m in products]
-    return _join2(_join_cells, products, (1, 2))
-
-
-def _winograd_contract(cells, gradient):
-    us = _split2(_split_cells, cells, (1, 2))
-    ms = _split2(_split_outputs, gradient, (1, 2))
-    d = cells.shape[3] * cells.shape[4]
-    vs = [u.reshape(-1, d).T @ _flat(m) for u, m in zip(us, ms, strict=True)]
-    rows = [_join_weights(vs[i : i + 3]) for i in (0, 3, 6)]
-    return _join_weights(rows)
+    index = [1] * even.ndim
+    index[axis + 1] = 2
+    is_even = lax.broadcasted_iota(jnp.int32, index, axis + 1) == 0
+    return jnp.where(is_even, even, odd).reshape(shape)

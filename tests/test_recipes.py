@@ -1,0 +1,223 @@
+"""What each option of a recipe means, and which exclude each other."""
+
+import functools
+
+import chex
+import jax
+import jax.flatten_util
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from test_train_step import (
+    BATCH,
+    LATENTS,
+    RECIPE,
+    SIZE,
+    assert_trees_equal,
+    make_batch,
+    make_state,
+    run_step,
+)
+
+from gan_jax import gradients, losses, penalties, recipes, sampling, train_step
+
+KEY = jax.random.key(3)
+
+
+def test_default_config_gives_the_default_recipe(tiny_config):
+    recipe = recipes.create(tiny_config, axis_name=None)
+    assert recipe == recipes.Recipe(latent_size=5, num_classes=3)
+
+
+@pytest.mark.parametrize(
+    "section, changes, message",
+    [
+        (
+            "recipe",
+            {"updates": "both"},
+            "recipe.updates is 'both', but must be one of sha",
+        ),
+        ("recipe", {"discriminator_batches": "x"}, "must be one of separate, joint"),
+        ("recipe", {"penalty": "r3"}, "must be one of none, .*r1"),
+        ("recipe", {"loss": "hing"}, "unknown loss 'hing'.*hinge"),
+        ("recipe", {"packing": 0}, "recipe.packing is 0, but must be at least 1"),
+        ("recipe", {"ema_decay": 1.0}, r"recipe.ema_decay is 1.0, but must be in \[0"),
+        ("recipe", {"penalty": "r1"}, "'r1' and the discriminator has BatchNorm"),
+        ("recipe", {"clip_weights": 0.01}, "clip_weights is 0.01, .*'non_saturating'"),
+        ("recipe", {"real_label": 0.9, "loss": "hinge"}, "no cross-entropy"),
+        (
+            "recipe",
+            {"updates": "simultaneous", "discriminator_steps": 2},
+            "from one pass, but discriminator_steps is 2",
+        ),
+        ("model", {"latent_distribution": "cauchy"}, "one of normal, uniform"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused(tiny_config, section, changes, message):
+    tiny_config[section].update(changes)
+    with pytest.raises(ValueError, match=message):
+        recipes.create(tiny_config, axis_name=None)
+
+
+def test_packing_and_labels_exclude_each_other(tiny_config):
+    tiny_config.recipe.packing = 2
+    tiny_config.model.discriminator.condition = "onehot"
+    with pytest.raises(ValueError, match="a pack of images has no one label"):
+        recipes.create(tiny_config, axis_name=None)
+
+
+def test_pack_puts_the_images_of_a_pack_side_by_side_as_channels():
+    images = jnp.arange(2 * 3 * 4 * 4 * 3).reshape(2, 3, 4, 4, 3)
+    packed = gradients.pack(images)
+    by_hand = np.concatenate([images[0], images[1]], axis=-1)
+    np.testing.assert_array_equal(packed, by_hand)
+    points = jnp.arange(2 * 3 * 2).reshape(2, 3, 2)
+    np.testing.assert_array_equal(gradients.pack(points)[0], [0, 1, 6, 7])
+
+
+def test_a_pack_holds_images_of_its_own_and_one_logit():
+    recipe = RECIPE._replace(packing=3)
+    fakes = gradients.generate(
+        make_state().generator, jnp.arange(BATCH), KEY, recipe=recipe
+    )
+    assert fakes.batch.images.shape == (3, BATCH, SIZE, SIZE, 1)
+    flat = np.asarray(fakes.batch.images).reshape(3 * BATCH, -1)
+    assert len(np.unique(flat, axis=0)) == 3 * BATCH
+
+
+def test_packed_step_trains_on_all_images_of_the_packs():
+    state = make_state(packing=2)
+    batch = make_batch(examples=2)
+    new, metrics = run_step_jitted(packing=2)(state, batch, KEY)
+    assert np.isfinite(metrics["d_loss"])
+    other = batch | {"images": batch["images"].at[1].add(50)}
+    changed, _ = run_step_jitted(packing=2)(state, other, KEY)
+    kernels = [s.discriminator.params["from_image"]["kernel"] for s in (new, changed)]
+    assert kernels[0].shape == (4, 4, 2, 4) and np.any(kernels[0] != kernels[1])
+
+
+@functools.cache
+def run_step_jitted(**options):
+    return jax.jit(functools.partial(run_step, **options))
+
+
+def test_two_discriminator_steps_are_two_updates_on_data_of_their_own():
+    state, batch = make_state(), make_batch(examples=2)
+    got, _ = run_step_jitted(discriminator_steps=2)(state, batch, KEY)
+    assert got.discriminator.step == 2 and got.generator.step == 1
+    # By hand: two updates in a row, the second on the second half of the data.
+    recipe = RECIPE._replace(discriminator_steps=2)
+    _, *d_keys, _ = jax.random.split(KEY, 4)
+    expected = state
+    for number, key in enumerate(d_keys):
+        latent_key, judge_key = jax.random.split(key)
+        fakes = gradients.generate(
+            state.generator, batch["slots"], latent_key, recipe=recipe
+        )
+        gradient = gradients.discriminator_gradient(
+            expected,
+            gradients.Images(
+                sampling.to_float(batch["images"][number])[None],
+                batch["labels"][number][None],
+            ),
+            fakes.batch,
+            slots=batch["slots"],
+            key=judge_key,
+            recipe=recipe,
+        )
+        expected = train_step.update_discriminator(expected, gradient, recipe=recipe)
+    chex.assert_trees_all_close(
+        got.discriminator.opt_state[0].mu,
+        expected.discriminator.opt_state[0].mu,
+        rtol=1e-3,
+        atol=1e-6,
+    )
+
+
+def test_two_generator_steps_are_two_updates():
+    new, _ = run_step_jitted(generator_steps=2)(make_state(), make_batch(), KEY)
+    assert new.discriminator.step == 1 and new.generator.step == 2
+
+
+def test_the_average_keeps_its_share():
+    state = make_state(average=True)
+    new, _ = run_step_jitted(ema_decay=0.9)(state, make_batch(), KEY)
+    expected = jax.tree.map(
+        lambda old, now: 0.9 * old + 0.1 * now,
+        state.generator.params,
+        new.generator.params,
+    )
+    chex.assert_trees_all_close(new.averaged, expected, rtol=1e-6, atol=1e-8)
+    assert_trees_equal(new.sampler_variables["params"], new.averaged)
+    assert_trees_equal(make_state().sampler_variables, make_state().generator.variables)
+
+
+def test_clipping_bounds_every_parameter_of_the_discriminator():
+    loss = losses.create("wasserstein")
+    new, _ = run_step_jitted(loss=loss, clip_weights=0.01)(
+        make_state(), make_batch(), KEY
+    )
+    leaves = jax.tree.leaves(new.discriminator.params)
+    assert max(np.abs(leaf).max() for leaf in leaves) <= np.float32(0.01)
+    assert max(np.abs(leaf).max() for leaf in jax.tree.leaves(new.generator.params)) > 1
+
+
+def test_instance_noise_has_its_standard_deviation_and_reaches_both_gradients():
+    recipe = RECIPE._replace(instance_noise=0.3)
+    images = gradients.Images(jnp.zeros((1, 64, 16, 16, 1)), jnp.zeros((1, 64), int))
+    seen = gradients._seen(images, jnp.arange(64), KEY, recipe)
+    # 16,384 draws: the deviation is known to 0.6 percent.
+    np.testing.assert_allclose(np.std(seen), 0.3, rtol=0.03, atol=0)
+    plain, _ = run_step_jitted()(make_state(), make_batch(), KEY)
+    noisy, _ = run_step_jitted(instance_noise=0.3)(make_state(), make_batch(), KEY)
+    for name in ("generator", "discriminator"):
+        one, other = (getattr(s, name).opt_state[0].mu for s in (plain, noisy))
+        pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
+        assert all(np.any(a != b) for a, b in pairs)
+
+
+def test_flips_mirror_half_of_the_images_by_their_slots():
+    images = jax.random.normal(KEY, (1000, 2, 3, 1))
+    flipped = sampling.flip_randomly(KEY, jnp.arange(1000), images)
+    mirrored = np.all(flipped == images[:, :, ::-1], axis=(1, 2, 3))
+    kept = np.all(flipped == images, axis=(1, 2, 3))
+    assert np.all(mirrored ^ kept)
+    np.testing.assert_allclose(mirrored.sum(), 500, rtol=0, atol=4 * 16)  # binomial
+    part = sampling.flip_randomly(KEY, jnp.arange(300, 400), images[300:400])
+    np.testing.assert_array_equal(part, flipped[300:400])
+
+
+def test_uniform_latents_fill_minus_one_to_one():
+    latents = sampling.draw_latents(
+        KEY, jnp.arange(1000), latent_size=LATENTS, distribution="uniform"
+    )
+    assert latents.min() >= -1 and latents.max() < 1
+    np.testing.assert_allclose(np.std(latents), 3**-0.5, rtol=0.03, atol=0)
+
+
+@pytest.mark.parametrize("name", penalties.PENALTIES)
+def test_a_penalty_enters_the_discriminators_gradient_with_its_weight(name):
+    # The gradient is linear in the weight: g(2) - g(0) = 2 (g(1) - g(0)).
+    state, batch = make_state(norm="none"), make_batch()
+    moments = {}
+    for weight in (0.0, 1e3, 2e3):
+        step = run_step_jitted(penalty=penalties.PENALTIES[name], penalty_weight=weight)
+        new, metrics = step(state, batch, KEY)
+        assert metrics["penalty"] > 0
+        moments[weight] = jax.flatten_util.ravel_pytree(
+            new.discriminator.opt_state[0].mu
+        )[0]
+    once = moments[1e3] - moments[0.0]
+    twice = moments[2e3] - moments[0.0]
+    largest = np.abs(twice).max()
+    assert largest > 1e-4
+    np.testing.assert_allclose(twice, 2 * once, rtol=0, atol=1e-3 * largest)
+
+
+@pytest.mark.parametrize("name", losses.LOSSES)
+def test_every_loss_trains_both_networks(name):
+    step = run_step_jitted(loss=losses.create(name))
+    new, metrics = step(make_state(), make_batch(), KEY)
+    assert metrics["d_grad_norm"] > 0 and metrics["g_grad_norm"] > 0
+    assert all(np.isfinite(value) for value in metrics.values())
+    assert new.generator.step == new.discriminator.step == 1
