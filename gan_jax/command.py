@@ -54,6 +54,9 @@ def _parse(argv: list[str]) -> list[str]:
     try:
         rest = flags.FLAGS(argv)
     except flags.Error as error:
+        raised = re.findall(r"^ValueError: (.*)$", str(error), re.MULTILINE)
+        if raised:  # by the config file; ml_collections puts the traceback in between
+            _exit(raised[-1], 2)
         _exit(f"{error}; --help lists the flags, configs/default.py the fields.", 2)
     except (AttributeError, KeyError) as error:
         _exit(_unknown_field(argv, error), 2)

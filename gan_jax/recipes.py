@@ -119,8 +119,8 @@ def _check_exclusions(config: ConfigDict) -> None:
     ):
         raise ValueError(
             "recipe.updates is 'simultaneous', which is one update of each network "
-            f"from one pass, but discriminator_steps is {recipe.discriminator_steps} and "
-            f"generator_steps is {recipe.generator_steps}: set both to 1, or "
+            "from one pass, but discriminator_steps is "
+            f"{recipe.discriminator_steps} and generator_steps is {recipe.generator_steps}: set both to 1, or "
             "--config.recipe.updates to shared or fresh."
         )
     if recipe.clip_weights and recipe.loss != "wasserstein":
@@ -161,7 +161,7 @@ def create(config: ConfigDict, *, axis_name: str | None) -> Recipe:
     return Recipe(
         latent_size=config.model.latent_size,
         latent_distribution=config.model.latent_distribution,
-        num_classes=config.data.num_classes,
+        num_classes=max(1, config.data.num_classes),
         flip=config.data.flip,
         loss=loss,
         penalty=penalties.PENALTIES.get(fields.pop("penalty")),

@@ -7,6 +7,7 @@ from pathlib import Path
 from absl import flags, logging
 import jax
 import jax.numpy as jnp
+from ml_collections import ConfigDict
 import numpy as np
 
 from gan_jax import checkpoints as checkpoints_lib
@@ -44,6 +45,8 @@ def generate_batches(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Batches of images (B, H, W, C) uint8 and labels (B,) int32, `num` in all.
 
+    An unconditional generator ignores the labels.
+
     Image i depends on the checkpoint, the seed and i alone. The generator uses its
     running BatchNorm statistics.
 
@@ -60,12 +63,8 @@ def generate_batches(
       ValueError: no run or no such checkpoint in `workdir`, or no such label.
     """
     config = workdir_lib.read_config(workdir)
-    classes = config.data.num_classes
-    if label is not None and not 0 <= label < classes:
-        raise ValueError(
-            f"label is {label}, but the run in {workdir} has the classes 0 to "
-            f"{classes - 1}: give one of them as --label."
-        )
+    classes = max(1, config.data.num_classes)
+    _check_label(workdir, label, config)
     generator, _ = models.build(config, axis_name=None)
     saved = checkpoints_lib.read(workdir / "checkpoints", step)
     variables = {name: saved["generator"][name] for name in ("params", "batch_stats")}
@@ -97,6 +96,26 @@ def generate_batches(
         )
 
 
+def is_conditional(config: ConfigDict) -> bool:
+    """Whether the generator of a run's config heeds labels."""
+    return config.model.generator.condition != "none"
+
+
+def _check_label(workdir: Path, label: int | None, config: ConfigDict) -> None:
+    if label is None:
+        return
+    if not is_conditional(config):
+        raise ValueError(
+            f"label is {label}, but the run in {workdir} is unconditional: leave "
+            "--label out, or train one of configs/cgan.py."
+        )
+    if not 0 <= label < config.data.num_classes:
+        raise ValueError(
+            f"label is {label}, but the run in {workdir} has the classes 0 to "
+            f"{config.data.num_classes - 1}: give one of them as --label."
+        )
+
+
 def main() -> None:
     """Reads the flags, generates and writes.
 
@@ -125,7 +144,8 @@ def main() -> None:
     )
     images, labels = (np.concatenate(parts) for parts in zip(*batches, strict=True))
     if output.suffix == ".npz":
-        np.savez(output, images=images, labels=labels)
+        conditional = is_conditional(workdir_lib.read_config(Path(_WORKDIR.value)))
+        np.savez(output, images=images, **({"labels": labels} if conditional else {}))
     else:
         grid = images_lib.make_grid(images, columns=math.isqrt(_NUM.value - 1) + 1)
         images_lib.save_png(output, grid)

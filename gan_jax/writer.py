@@ -48,7 +48,8 @@ def make_draw(
         latent_size=config.model.latent_size,
         distribution=config.model.latent_distribution,
     )
-    labels = jnp.arange(count) // config.sample_columns % config.data.num_classes
+    classes = max(1, config.data.num_classes)
+    labels = jnp.arange(count) // config.sample_columns % classes
     return jax.jit(
         lambda variables: sampling.generate_images(
             generator, variables, latents, labels

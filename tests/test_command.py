@@ -40,6 +40,7 @@ CONFIG = "--config=configs/dcgan.py"
             "flag --config.data.image_size=small: invalid literal for int()",
         ),
         ([CONFIG, "--wrkdir=x"], 2, "Unknown command line flag 'wrkdir'. Did you mean"),
+        (["--config=configs/cgan.py:onehott"], 2, "there is no preset 'onehott'"),
         ([CONFIG, "x"], 2, "unexpected argument 'x'"),
         ([CONFIG, "--config.model.name=dcgn"], 1, "unknown model 'dcgn'"),
         ([CONFIG, "--config.data.image_size=30"], 1, "cannot make images of 30 pixels"),

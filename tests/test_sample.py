@@ -1,5 +1,6 @@
 """Samples from a run's folder."""
 
+import json
 import subprocess
 import sys
 
@@ -13,7 +14,10 @@ from gan_jax import sample, train
 @pytest.fixture(scope="module")
 def run(shared_folder, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run")
-    train.train_and_evaluate(conftest.make_tiny_config(shared_folder), workdir)
+    config = conftest.make_tiny_config(shared_folder)
+    config.model.generator.condition = "onehot"
+    config.model.discriminator.condition = "onehot"
+    train.train_and_evaluate(config, workdir)
     return workdir
 
 
@@ -39,6 +43,21 @@ def test_an_older_checkpoint_can_be_asked_for(run):
     old, _ = draw(run, num=4, seed=0, step=2)
     new, _ = draw(run, num=4, seed=0)
     assert np.any(old != new)
+
+
+def test_a_label_can_be_asked_for(run):
+    images, labels = draw(run, num=4, seed=0, label=2)
+    other, _ = draw(run, num=4, seed=0, label=1)
+    np.testing.assert_array_equal(labels, [2] * 4)
+    assert np.any(images != other)
+
+
+def test_an_unconditional_run_has_no_labels(run, tmp_path):
+    config = json.loads((run / "config.json").read_text())
+    config["model"]["generator"]["condition"] = "none"
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="label is 1, but .* is unconditional"):
+        draw(tmp_path, num=1, seed=0, label=1)
 
 
 def test_a_label_that_does_not_exist_is_refused(run):
@@ -78,6 +97,7 @@ def test_the_command_writes_arrays_without_tensorflow(run, tmp_path):
     assert done.stdout == "False\n"
     with np.load(tmp_path / "samples.npz") as arrays:
         assert arrays["images"].shape == (5, 16, 16, 1)
+        assert arrays["labels"].shape == (5,)
 
 
 def test_the_command_writes_a_grid(run, tmp_path):

@@ -79,14 +79,11 @@ class LabelChannel(nn.Module):
     @nn.compact
     def __call__(self, images: jax.Array, labels: jax.Array | None) -> jax.Array:
         """(B, H, W, C + 1) from images (B, H, W, C) and labels (B,) int32."""
-        code = LabelVector(
-            self.condition,
-            self.num_classes,
-            self.embedding_size,
-            self.dtype,
-            name="code",
-        )(jnp.zeros((images.shape[0], 0), self.dtype), labels)
-        channel = nn.Dense(images.shape[1] * images.shape[2], dtype=self.dtype)(code)
+        code = self.condition, self.num_classes, self.embedding_size, self.dtype
+        nothing = jnp.zeros((images.shape[0], 0), self.dtype)
+        x = LabelVector(*code, name="code")(nothing, labels)
+        size = images.shape[1] * images.shape[2]
+        channel = nn.Dense(size, dtype=self.dtype, name="to_channel")(x)
         channel = channel.reshape(*images.shape[:3], 1)
         return jnp.concatenate([images.astype(self.dtype), channel], axis=-1)
 

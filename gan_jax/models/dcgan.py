@@ -89,13 +89,8 @@ class Generator(nn.Module):
             dtype=self.dtype,
         )
         if self.condition in conditional.CODES:
-            latents = conditional.LabelVector(
-                self.condition,
-                self.num_classes,
-                self.embedding_size,
-                self.dtype,
-                name="label",
-            )(latents, labels)
+            code = self.condition, self.num_classes, self.embedding_size, self.dtype
+            latents = conditional.LabelVector(*code, name="label")(latents, labels)
         width = self.features * 2 ** (doublings - 1)
         x = latents[:, None, None, :]  # (B, 1, 1, Z)
         x = conv(width, (base, base), padding="VALID", name="project")(x)
@@ -178,13 +173,8 @@ class Discriminator(nn.Module):
         activation = activations.HIDDEN[self.activation]
         x = images
         if self.condition in conditional.CODES:
-            x = conditional.LabelChannel(
-                self.condition,
-                self.num_classes,
-                self.embedding_size,
-                self.dtype,
-                name="label",
-            )(x, labels)
+            code = self.condition, self.num_classes, self.embedding_size, self.dtype
+            x = conditional.LabelChannel(*code, name="label")(x, labels)
         for level in range(halvings):
             name = f"down{level}" if level else "from_image"
             layer = conv(self.features * 2**level, (4, 4), (2, 2), name=name)

@@ -77,13 +77,8 @@ class Generator(nn.Module):
         )
         x = latents
         if self.condition in conditional.CODES:
-            x = conditional.LabelVector(
-                self.condition,
-                self.num_classes,
-                self.embedding_size,
-                self.dtype,
-                name="label",
-            )(x, labels)
+            code = self.condition, self.num_classes, self.embedding_size, self.dtype
+            x = conditional.LabelVector(*code, name="label")(x, labels)
         base, width = self.image_size // SHRINKING, self.features[0]
         x = nn.Dense(
             base * base * width,
@@ -138,13 +133,8 @@ class Discriminator(nn.Module):
         del train
         x = (images + 1) / 2
         if self.condition in conditional.CODES:
-            x = conditional.LabelChannel(
-                self.condition,
-                self.num_classes,
-                self.embedding_size,
-                self.dtype,
-                name="label",
-            )(x, labels)
+            code = self.condition, self.num_classes, self.embedding_size, self.dtype
+            x = conditional.LabelChannel(*code, name="label")(x, labels)
         for level, width in enumerate(self.features):
             x = layers.Conv(
                 width,

@@ -161,7 +161,7 @@ def transpose_convolve(
         images: (B, H, W, C).
         kernel: (kh, kw, C, features), of the images' dtype.
         strides: pixels of output per pixel of input.
-        padding: "SAME": H' = H * stride; "VALID": H' = H * stride + max(kh - stride, 0).
+        padding: "SAME": H' = H * stride; "VALID": max(kh - stride, 0) more.
         implementation: "lax", "matmul", or "auto": "matmul" on a CPU, "lax" elsewhere.
 
     Returns:
@@ -251,7 +251,7 @@ class _Geometry(NamedTuple):
 
     @property
     def num_cells(self) -> tuple[int, ...]:
-        """Cells that the windows cover along each axis; of pairs of windows if tiled."""
+        """Cells along each axis, that all windows cover, paired where tiled."""
         outputs = self.outputs
         if self.tiled:
             outputs = tuple(n + n % 2 for n in outputs)
@@ -482,10 +482,9 @@ def _sum(arrays: list[jax.Array]) -> jax.Array:
     return sum(arrays[1:], arrays[0])
 
 
-# Winograd's F(2x2, 2x2) (Lavin and Gray 2015, arXiv 1509.09308, section 4.1): 9 products
-# for 4 outputs of 2x2 taps instead of 16, with sums of two numbers at most per axis.
-# Along one axis, outputs y0 = d0 g0 + d1 g1 and y1 = d1 g0 + d2 g1 of cells d and
-# weights g are y0 = m0 + m1 and y1 = m1 + m2 with
+# Winograd's F(2x2, 2x2) (Lavin and Gray 2015, arXiv 1509.09308, section 4): 9 products
+# instead of 16 for 4 outputs of 2x2 taps. Along one axis, outputs y0 = d0 g0 + d1 g1 and
+# y1 = d1 g0 + d2 g1 of cells d and weights g are y0 = m0 + m1 and y1 = m1 + m2 with
 # m0 = (d0 - d1) g0,  m1 = d1 (g0 + g1),  m2 = (d2 - d1) g1.
 
 

@@ -74,13 +74,8 @@ class Generator(nn.Module):
         )
         x = latents * self.latent_scale
         if self.condition in conditional.CODES:
-            x = conditional.LabelVector(
-                self.condition,
-                self.num_classes,
-                self.embedding_size,
-                self.dtype,
-                name="label",
-            )(x, labels)
+            code = self.condition, self.num_classes, self.embedding_size, self.dtype
+            x = conditional.LabelVector(*code, name="label")(x, labels)
         for level, width in enumerate(self.features):
             x = dense(width, name=f"hidden{level}")(x)
             x = activations.HIDDEN[self.activation](x)
@@ -137,13 +132,8 @@ class Discriminator(nn.Module):
         x = images.reshape(images.shape[0], -1)
         x = (x + 1) / 2 if self.unit_range else x
         if self.condition in conditional.CODES:
-            x = conditional.LabelVector(
-                self.condition,
-                self.num_classes,
-                self.embedding_size,
-                self.dtype,
-                name="label",
-            )(x, labels)
+            code = self.condition, self.num_classes, self.embedding_size, self.dtype
+            x = conditional.LabelVector(*code, name="label")(x, labels)
         x = nn.Dropout(self.input_dropout, deterministic=not train)(x)
         for level, width in enumerate(self.features):
             if self.activation == "maxout":
