@@ -120,7 +120,8 @@ def _check_exclusions(config: ConfigDict) -> None:
         raise ValueError(
             "recipe.updates is 'simultaneous', which is one update of each network "
             "from one pass, but discriminator_steps is "
-            f"{recipe.discriminator_steps} and generator_steps is {recipe.generator_steps}: set both to 1, or "
+            f"{recipe.discriminator_steps} and generator_steps is "
+            f"{recipe.generator_steps}: set both to 1, or "
             "--config.recipe.updates to shared or fresh."
         )
     if recipe.clip_weights and recipe.loss != "wasserstein":

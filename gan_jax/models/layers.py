@@ -483,7 +483,7 @@ def _sum(arrays: list[jax.Array]) -> jax.Array:
 
 
 # Winograd's F(2x2, 2x2) (Lavin and Gray 2015, arXiv 1509.09308, section 4): 9 products
-# instead of 16 for 4 outputs of 2x2 taps. Along one axis, outputs y0 = d0 g0 + d1 g1 and
+# instead of 16 for 4 outputs of 2x2 taps. On one axis, outputs y0 = d0 g0 + d1 g1 and
 # y1 = d1 g0 + d2 g1 of cells d and weights g are y0 = m0 + m1 and y1 = m1 + m2 with
 # m0 = (d0 - d1) g0,  m1 = d1 (g0 + g1),  m2 = (d2 - d1) g1.
 

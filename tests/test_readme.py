@@ -1,0 +1,60 @@
+"""The READMEs name only what exists: files, modules, flags and config fields."""
+
+from pathlib import Path
+import re
+
+import pytest
+
+from configs import default
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "experiments").rglob("*.md"))]
+FLAGS = {
+    flag
+    for path in [
+        *(ROOT / "gan_jax").glob("*.py"),
+        *(ROOT / "experiments").rglob("*.py"),
+    ]
+    for flag in re.findall(
+        r'(?:DEFINE_\w+\(\s*|add_argument\(\s*)"(?:--)?(\w+)"', path.read_text()
+    )
+}
+
+
+def commands(page):
+    blocks = re.findall(r"^```bash\n(.*?)^```", page.read_text(), re.S | re.M)
+    return "\n".join(blocks).replace("\\\n", " ")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_paths_exist(page):
+    text = page.read_text()
+    links = re.findall(r"\]\(([^)#:]+)\)", text)
+    missing = [link for link in links if not (page.parent / link).exists()]
+    named = re.findall(r"(?:configs|gan_jax|experiments|tests)/[\w/]+\.(?:py|md)", text)
+    missing += [name for name in named if not (ROOT / name).exists()]
+    assert not missing
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_modules_flags_and_fields_exist(page):
+    text = commands(page)
+    for module in re.findall(r"-m (gan_jax\.\w+)", text):
+        assert (ROOT / (module.replace(".", "/") + ".py")).exists(), module
+    fields = set(re.findall(r"--config\.([\w.]+)=", text))
+    flags = set(re.findall(r"--(\w+)", text)) - {"check", "config", "logdir"}
+    assert flags <= FLAGS, flags - FLAGS
+    config = default.get_config()
+    for field in fields:
+        value = config
+        for name in field.split("."):
+            assert name in value, field
+            value = value[name]
+
+
+def test_the_first_two_blocks_install_and_run():
+    blocks = re.findall(
+        r"^```\w*\n(.*?)^```", (ROOT / "README.md").read_text(), re.S | re.M
+    )
+    assert "gan_jax.main --config=configs/dcgan.py" in blocks[0]
+    assert "pytest" in blocks[1]
