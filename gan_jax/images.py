@@ -34,6 +34,19 @@ def make_grid(images: np.ndarray, columns: int, *, gap: int = 2) -> np.ndarray:
     return grid
 
 
+def mean_distance(images: np.ndarray) -> float:
+    """Mean root-mean-square difference of two different images of (N, H, W, C).
+
+    In the images' units. A generator that draws one image again and again has 0.
+    """
+    count = len(images)
+    flat = images.reshape(count, -1).astype(np.float64)
+    squares = (flat**2).sum(1)
+    distances = squares[:, None] + squares - 2 * flat @ flat.T
+    mean_squares = np.maximum(distances, 0) / flat.shape[1]
+    return float(np.sqrt(mean_squares).sum() / max(1, count * (count - 1)))
+
+
 def save_png(path: Path, image: np.ndarray) -> None:
     """Writes an (H, W, C) uint8 image, C 1 or 3, whole or not at all."""
     mode_image = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)

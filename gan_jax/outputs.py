@@ -24,6 +24,7 @@ class Outputs:
         num_steps: int,
         batch_size: int,
         tensorboard: bool,
+        real_distance: float,
     ) -> None:
         """Opens the outputs of a run that goes on from `first_step`.
 
@@ -33,11 +34,15 @@ class Outputs:
           num_steps: steps of the whole run.
           batch_size: images a step.
           tensorboard: write event files too.
+          real_distance: images.mean_distance of as many real images, uint8, as a
+            sample grid has.
         """
         self._workdir = workdir
         self._num_steps = num_steps
         self._batch_size = batch_size
         self._events = events.EventWriter(workdir) if tensorboard else None
+        self._real_distance = real_distance
+        self._sample_distance: float | None = None
         self._calls: list[dict[str, np.ndarray]] = []
         self._first_step = self._logged_step = first_step
         self._line_width = 0
@@ -55,21 +60,32 @@ class Outputs:
             self._show(step, metrics_lib.average(self._calls[-1:]), end="")
 
     def log(self, step: int) -> None:
-        """Writes the means over the steps since the last log."""
+        """Writes the means over the steps since the last log, and the clock's seconds."""
         scalars = metrics_lib.average(self._calls)
+        if self._sample_distance is not None:
+            scalars["sample_distance"] = self._sample_distance
         now = time.perf_counter()
         scalars["steps_per_second"] = (step - self._logged_step) / (
             now - self._logged_time
         )
+        scalars["seconds"] = now - self._first_time
         self._show(step, scalars, end="\n")
         workdir_lib.append_metrics(self._workdir, step, scalars)
         if self._events:
             self._events.write_scalars(step, scalars)
         self._calls, self._logged_step, self._logged_time = [], step, now
+        self._sample_distance = None
 
     def save_samples(self, step: int, images: np.ndarray, columns: int) -> None:
-        """Writes a grid of (N, H, W, C) float images in [-1, 1] as samples/step_*."""
-        grid = images_lib.make_grid(images_lib.to_uint8(images), columns)
+        """Writes a grid of (N, H, W, C) float images in [-1, 1] as samples/step_*.
+
+        The next log says how far these images are from each other relative to real
+        ones: `sample_distance`, near 1 as long as the generator has not collapsed.
+        """
+        images = images_lib.to_uint8(images)
+        distance = images_lib.mean_distance(images)
+        self._sample_distance = distance / max(self._real_distance, 1e-9)
+        grid = images_lib.make_grid(images, columns)
         images_lib.save_png(self._workdir / "samples" / f"step_{step:07}.png", grid)
         if self._events:
             self._events.write_image(step, "samples", grid)

@@ -144,8 +144,10 @@ def main() -> None:
     )
     images, labels = (np.concatenate(parts) for parts in zip(*batches, strict=True))
     if output.suffix == ".npz":
-        conditional = is_conditional(workdir_lib.read_config(Path(_WORKDIR.value)))
-        np.savez(output, images=images, **({"labels": labels} if conditional else {}))
+        arrays = {"images": images}
+        if is_conditional(workdir_lib.read_config(Path(_WORKDIR.value))):
+            arrays["labels"] = labels
+        np.savez(output, allow_pickle=False, **arrays)
     else:
         grid = images_lib.make_grid(images, columns=math.isqrt(_NUM.value - 1) + 1)
         images_lib.save_png(output, grid)

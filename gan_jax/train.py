@@ -23,7 +23,7 @@ from gan_jax import models, optimizers, parallel, recipes, train_step
 from gan_jax import state as state_lib
 from gan_jax import workdir as workdir_lib
 from gan_jax import writer as writer_lib
-from gan_jax.data import feed
+from gan_jax.data import batches, feed
 
 
 def steps_per_call(config: ConfigDict) -> int:
@@ -193,10 +193,13 @@ def train_and_evaluate(
         writer = None
         if parallel.is_writer():
             workdir_lib.claim(workdir, config)
-            draw = writer_lib.make_draw(config, generator, sample_key)
             writer = stack.enter_context(
                 writer_lib.open_writer(
-                    config, workdir, draw=draw, first_step=first_step
+                    config,
+                    workdir,
+                    draw=writer_lib.make_draw(config, generator, sample_key),
+                    real_images=_some_images(config, dataset),
+                    first_step=first_step,
                 )
             )
         if first_step:
@@ -222,6 +225,17 @@ def train_and_evaluate(
             first_step=first_step,
             writer=writer,
         )
+
+
+def _some_images(config: ConfigDict, dataset: data_lib.Dataset) -> np.ndarray:
+    """As many real images as a sample grid has."""
+    indices = batches.batch_indices(
+        config.seed,
+        0,
+        num_examples=len(dataset.images),
+        batch_size=config.sample_rows * config.sample_columns,
+    )
+    return dataset.images[indices]
 
 
 def _first_step(workdir: Path) -> int:

@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 import numpy as np
 
 from gan_jax import checkpoints as checkpoints_lib
+from gan_jax import images as images_lib
 from gan_jax import outputs as outputs_lib
 from gan_jax import parallel, sampling
 
@@ -94,10 +95,10 @@ class Writer:
     def write(self, step: int, state: Any) -> None:
         """Logs, draws and saves what is due after `step` steps."""
         due = functools.partial(is_due, step, last=self.config.num_train_steps)
-        if due(self.config.log_every_steps):
-            self.outputs.log(step)
         if due(self.config.sample_every_steps):
             self.save_samples(step, state)
+        if due(self.config.log_every_steps):
+            self.outputs.log(step)
         if due(self.config.checkpoint_every_steps):
             self.save(step, state)
 
@@ -118,9 +119,18 @@ def open_writer(
     workdir: Path,
     *,
     draw: Callable[[Any], jax.Array],
+    real_images: np.ndarray,
     first_step: int,
 ) -> Iterator[Writer]:
-    """A Writer; at the end its checkpoints are on disk and its files closed."""
+    """A Writer; at the end its checkpoints are on disk and its files closed.
+
+    Args:
+      config: the whole config.
+      workdir: the run's folder.
+      draw: makes the sample grid's images of a generator's variables.
+      real_images: as many real images (N, H, W, C) uint8.
+      first_step: steps done before.
+    """
     checkpoints = checkpoints_lib.Checkpoints(
         workdir / "checkpoints", keep=config.checkpoints_to_keep
     )
@@ -130,6 +140,7 @@ def open_writer(
         num_steps=config.num_train_steps,
         batch_size=config.batch_size,
         tensorboard=config.tensorboard,
+        real_distance=images_lib.mean_distance(real_images),
     )
     try:
         yield Writer(config, checkpoints, outputs, draw)

@@ -36,3 +36,12 @@ def test_png_keeps_every_byte(tmp_path):
             read = np.asarray(opened).reshape(image.shape)
         np.testing.assert_array_equal(read, image)
     assert [path.name for path in tmp_path.iterdir()] == ["image.png"]
+
+
+def test_mean_distance_by_hand():
+    # Pairs of 1x2 images: (0, 0)-(3, 4), (0, 0)-(0, 0) and (3, 4)-(0, 0).
+    tiles = np.array([[0, 0], [3, 4], [0, 0]], np.uint8).reshape(3, 1, 2, 1)
+    expected = 2 * np.sqrt((9 + 16) / 2) / 3
+    np.testing.assert_allclose(images.mean_distance(tiles), expected, rtol=1e-9, atol=0)
+    assert images.mean_distance(tiles[:1]) == 0
+    assert images.mean_distance(np.repeat(tiles[1:2], 5, axis=0)) < 1e-6

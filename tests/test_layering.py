@@ -34,7 +34,7 @@ ALLOWED = {
     },
     "train_step": {"gradients", "recipes", "sampling", "state"},
     "workdir": set(),
-    "writer": {"checkpoints", "outputs", "parallel", "sampling"},
+    "writer": {"checkpoints", "images", "outputs", "parallel", "sampling"},
 }
 # Heavy libraries and the only modules that may name them.
 OWNERS = {

@@ -79,6 +79,7 @@ def test_a_run_leaves_config_metrics_samples_and_checkpoints(unbroken):
     lines = read_metrics(unbroken)
     assert [line["step"] for line in lines] == [2, 4]
     assert all(np.isfinite(list(line.values())).all() for line in lines)
+    assert all(0 < line["sample_distance"] < 1 for line in lines)  # far from noise yet
     names = sorted(path.name for path in (unbroken / "samples").iterdir())
     assert names == [f"step_{step:07}.png" for step in (0, 2, 4)]
     with Image.open(unbroken / "samples" / names[0]) as grid:
