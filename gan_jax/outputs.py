@@ -60,7 +60,7 @@ class Outputs:
             self._show(step, metrics_lib.average(self._calls[-1:]), end="")
 
     def log(self, step: int) -> None:
-        """Writes the means over the steps since the last log, and the clock's seconds."""
+        """Writes the means since the last log, and the seconds on the clock."""
         scalars = metrics_lib.average(self._calls)
         if self._sample_distance is not None:
             scalars["sample_distance"] = self._sample_distance
