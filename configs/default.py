@@ -37,7 +37,7 @@ def get_config() -> ConfigDict:
     # largest; above the image's side: padded with black
     config.data.flip = False  # mirror images left to right at random
     config.data.label = ""  # attribute used as label (celeb_a, array); "": the own
-    config.data.num_classes = 10  # classes of the labels; 1 where there are none
+    config.data.num_classes = 10  # classes of the labels; 0: as many as the data have
     config.data.data_dir = ""  # of prepared TFDS data; "": TFDS's own default
     config.data.manual_dir = ""  # of original files or the folder of images; "": the
     # embedded files (MNIST)
