@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 import math
 from pathlib import Path
+from typing import Any
 
 from absl import flags, logging
 import jax
@@ -73,7 +74,7 @@ def generate_batches(
     latent_key, label_key = jax.random.split(jax.random.key(seed))
 
     @jax.jit
-    def generate(indices: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def generate(variables: Any, indices: jax.Array) -> tuple[jax.Array, jax.Array]:
         latents = sampling.draw_latents(
             latent_key,
             indices,
@@ -88,7 +89,7 @@ def generate_batches(
 
     batch_size = min(batch_size, num)
     for first in range(0, num, batch_size):
-        images, labels = generate(jnp.arange(first, first + batch_size))
+        images, labels = generate(variables, jnp.arange(first, first + batch_size))
         count = min(batch_size, num - first)
         yield (
             images_lib.to_uint8(np.asarray(images))[:count],

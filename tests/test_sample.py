@@ -52,6 +52,15 @@ def test_a_label_can_be_asked_for(run):
     assert np.any(images != other)
 
 
+def test_a_run_with_conditional_batch_norm_can_be_sampled(shared_folder, tmp_path):
+    config = conftest.make_tiny_config(shared_folder)
+    config.model.generator.condition = "batch_norm"
+    config.model.discriminator.condition = "projection"
+    train.train_and_evaluate(config, tmp_path)
+    images, labels = draw(tmp_path, num=4, seed=0, batch_size=2)
+    assert images.shape == (4, 16, 16, 1) and labels.shape == (4,)
+
+
 def test_an_unconditional_run_has_no_labels(run, tmp_path):
     config = json.loads((run / "config.json").read_text())
     config["model"]["generator"]["condition"] = "none"
