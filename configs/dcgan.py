@@ -9,6 +9,10 @@ example: one shared generator pass, discriminator first, Adam 2e-4 with b1 0.5.
     python -m gan_jax.main --config=configs/dcgan.py:folder \
         --config.data.manual_dir=DIR
 
+On two cores of an AMD EPYC (Zen 5) the default's 10,000 steps took 18 minutes and 1.6
+GB; about half of the sample grid can be read as digits at step 500, most of it at step
+1,000 (experiments/dcgan_mnist). The presets have not been run to their end.
+
 The 64x64 presets cut out the largest centre square and resize it, which is what the
 example's Resize(64) and CenterCrop(64) leave. Where CelebA cannot be downloaded, its
 files go to --config.data.manual_dir.
