@@ -4,6 +4,7 @@ import importlib
 import json
 from pathlib import Path
 
+from ml_collections import ConfigDict
 import pytest
 
 from configs import cgan, default, gan
@@ -100,3 +101,15 @@ def test_configs_do_not_share_sections():
 def test_every_row_of_a_conditional_sample_grid_is_a_class():
     config = cgan.get_config()
     assert config.sample_rows == config.data.num_classes == 10
+
+
+def test_no_field_is_named_like_a_method_of_config_dict():
+    # config.section.update would be the method, whatever the field says.
+    def names(config):
+        for name, value in config.items():
+            yield name
+            if isinstance(value, ConfigDict):
+                yield from names(value)
+
+    taken = [name for name in names(default.get_config()) if hasattr(ConfigDict, name)]
+    assert not taken
