@@ -22,7 +22,14 @@ from ml_collections import ConfigDict
 
 from configs import default
 
-RGB_64 = {"data.image_size": 64, "data.channels": 3, "data.crop": 0}
+RGB_64 = {
+    "data.image_size": 64,
+    "data.channels": 3,
+    "data.crop": 0,
+    "eval_every_steps": 0,  # no extractor for faces is shipped
+    "evaluation.extractor": "pixels",
+    "evaluation.metrics": "cheap",
+}
 PRESETS = {
     "celeba": {
         **RGB_64,

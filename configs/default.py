@@ -22,6 +22,7 @@ def get_config() -> ConfigDict:
     config.log_every_steps = 100  # steps; 0 logs the last step only
     config.sample_every_steps = 500  # steps between sample grids; 0: first and last
     config.checkpoint_every_steps = 500  # steps; 0 saves the last step only
+    config.eval_every_steps = 2_500  # steps between evaluations, see below; 0: none
     config.checkpoints_to_keep = 2  # the newest, older ones are deleted
     config.sample_rows = 8  # of a sample grid; row r has class r of a conditional GAN
     config.sample_columns = 8  # of a sample grid
@@ -92,6 +93,20 @@ def get_config() -> ConfigDict:
     config.optimizer.discriminator = (
         config.optimizer.generator.copy_and_resolve_references()
     )
+
+    config.evaluation = ConfigDict()
+    config.evaluation.extractor = "mnist"  # pixels, mnist, classifier or inception
+    config.evaluation.weights = ""  # file of the last two
+    config.evaluation.metrics = "frechet_distance,class_distance"  # names in
+    # evaluation/suite.py with commas between; cheap or all of them
+    config.evaluation.num_images = 10_000  # generated, and at most as many real ones
+    config.evaluation.draws = 1  # repeated with other seeds, for a standard error
+    config.evaluation.split = ""  # of the real images; "": test, where there is one
+    config.evaluation.statistics = "running"  # of the generator's BatchNorm: running,
+    # or batch, those of the generated batch
+    config.evaluation.batch_size = 250  # images generated at once
+    config.evaluation.seed = 0  # of the latents and of metrics that draw
+    config.evaluation.best_metric = ""  # whose best checkpoint lies in best/; "": none
     return config
 
 

@@ -32,6 +32,7 @@ MOMENTUM_SGD = {
 PRESETS = {
     "paper": {
         "num_train_steps": 250 * EPOCH,
+        "eval_every_steps": 25 * EPOCH,
         "batch_size": 100,
         "data.split": "train[:50000]",
         "model.latent_distribution": "uniform",

@@ -115,13 +115,13 @@ class Checkpoints:
         self._manager.close()
 
 
-def latest_step(directory: Path) -> int:
-    """The newest complete checkpoint's step; 0 where there is none."""
+def steps(directory: Path) -> list[int]:
+    """The steps of the complete checkpoints, in order; none without the folder."""
     if not directory.is_dir():
-        return 0
+        return []
     saved = Checkpoints(directory)
     try:
-        return saved.latest_step() or 0
+        return saved.all_steps()
     finally:
         saved.close()
 

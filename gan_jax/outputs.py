@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 
-from gan_jax import events
+from gan_jax import events, scores
 from gan_jax import images as images_lib
 from gan_jax import metrics as metrics_lib
 from gan_jax import workdir as workdir_lib
@@ -46,7 +46,8 @@ class Outputs:
         self._calls: list[dict[str, np.ndarray]] = []
         self._first_step = self._logged_step = first_step
         self._line_width = 0
-        workdir_lib.drop_metrics_after(workdir, first_step)
+        self._metrics = workdir / "metrics.jsonl"
+        workdir_lib.drop_lines_after(self._metrics, first_step)
         self.start_clock()
 
     def start_clock(self) -> None:
@@ -70,7 +71,7 @@ class Outputs:
         )
         scalars["seconds"] = now - self._first_time
         self._show(step, scalars, end="\n")
-        workdir_lib.append_metrics(self._workdir, step, scalars)
+        workdir_lib.append_line(self._metrics, {"step": step, **scalars})
         if self._events:
             self._events.write_scalars(step, scalars)
         self._calls, self._logged_step, self._logged_time = [], step, now
@@ -89,6 +90,21 @@ class Outputs:
         images_lib.save_png(self._workdir / "samples" / f"step_{step:07}.png", grid)
         if self._events:
             self._events.write_image(step, "samples", grid)
+
+    def log_scores(self, step: int, found: Mapping[str, scores.Scores]) -> None:
+        """Shows and writes the scores of each named generator, off the clock."""
+        table = {f"step {step} {kind}": one for kind, one in found.items()}
+        print(scores.format_table(table), flush=True)
+        if self._events:
+            scalars = {
+                f"evaluation/{kind}/{name}": number.value
+                for kind, one in found.items()
+                for name, number in one.numbers.items()
+            }
+            self._events.write_scalars(step, scalars)
+        seconds = sum(one.seconds for one in found.values())
+        self._first_time += seconds
+        self._logged_time += seconds
 
     def close(self) -> None:
         """Ends the progress line and the event files."""

@@ -54,16 +54,21 @@ def generate_images(
     variables: Mapping[str, Any],
     latents: jax.Array,
     labels: jax.Array,
+    *,
+    batch_statistics: bool = False,
 ) -> jax.Array:
-    """Images (B, H, W, C) float32 in [-1, 1], with running BatchNorm statistics.
+    """Images (B, H, W, C) float32 in [-1, 1].
 
     Args:
       generator: the module.
       variables: its `params` and `batch_stats`.
       latents: (B, Z).
       labels: (B,) int32; an unconditional generator ignores them.
+      batch_statistics: BatchNorm uses this batch's statistics, not the running ones.
     """
-    images = generator.apply(variables, latents, labels, train=False)
+    images, _ = generator.apply(
+        variables, latents, labels, train=batch_statistics, mutable=["batch_stats"]
+    )
     return jnp.asarray(images, jnp.float32)
 
 

@@ -242,7 +242,7 @@ def _first_step(workdir: Path) -> int:
     """The steps that the run in `workdir` has done, as host 0 sees it, on all hosts."""
     step = 0
     if parallel.is_writer():
-        step = checkpoints_lib.latest_step(workdir / "checkpoints")
+        step = max(checkpoints_lib.steps(workdir / "checkpoints"), default=0)
     return int(parallel.broadcast_from_writer(np.int32(step)))
 
 

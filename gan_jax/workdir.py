@@ -1,4 +1,4 @@
-"""What lies in a run's folder: config.json, metrics.jsonl, samples/, checkpoints/.
+"""What lies in a run's folder: config.json, checkpoints/, samples/ and JSON lines.
 
 A run is understood, resumed and sampled from its folder alone.
 """
@@ -104,22 +104,30 @@ def claim(workdir: Path, config: ConfigDict) -> None:
         ) from None
 
 
-def append_metrics(workdir: Path, step: int, scalars: Mapping[str, float]) -> None:
-    """Adds one line to metrics.jsonl."""
-    with (workdir / "metrics.jsonl").open("a") as file:
-        file.write(json.dumps({"step": step, **scalars}) + "\n")
+def append_line(path: Path, record: Mapping[str, Any]) -> None:
+    """Adds one record to a file of JSON lines."""
+    with path.open("a") as file:
+        file.write(json.dumps(record) + "\n")
 
 
-def drop_metrics_after(workdir: Path, step: int) -> None:
-    """Removes the lines of metrics.jsonl above `step`: they will be written again."""
-    path = workdir / "metrics.jsonl"
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The records of a file of JSON lines; none without the file.
+
+    A last line that is broken, of a run that was killed while writing it, is left out.
+    """
     if not path.exists():
-        return
-    kept = []
+        return []
+    records = []
     for line in path.read_text().splitlines():
         try:
-            if json.loads(line)["step"] <= step:
-                kept.append(line + "\n")
+            records.append(json.loads(line))
         except ValueError:
-            continue  # the last line of a run that was killed while writing it
-    write_whole(path, "".join(kept))
+            continue
+    return records
+
+
+def drop_lines_after(path: Path, step: int) -> None:
+    """Removes the records whose "step" is above `step`: they will be written again."""
+    if path.exists():
+        kept = [record for record in read_lines(path) if record["step"] <= step]
+        write_whole(path, "".join(json.dumps(record) + "\n" for record in kept))

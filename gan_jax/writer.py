@@ -14,11 +14,17 @@ from ml_collections import ConfigDict
 import numpy as np
 
 from gan_jax import checkpoints as checkpoints_lib
+from gan_jax import evaluator as evaluator_lib
 from gan_jax import images as images_lib
 from gan_jax import outputs as outputs_lib
 from gan_jax import parallel, sampling
 
-INTERVALS = ("log_every_steps", "sample_every_steps", "checkpoint_every_steps")
+INTERVALS = (
+    "log_every_steps",
+    "sample_every_steps",
+    "checkpoint_every_steps",
+    "eval_every_steps",
+)
 
 
 def is_due(step: int, every: int, last: int) -> bool:
@@ -80,12 +86,13 @@ def check_finite(
 
 @dataclasses.dataclass(frozen=True)
 class Writer:
-    """What host 0 does between calls: check, show, log, draw, save."""
+    """What host 0 does between calls: check, show, log, draw, save, evaluate."""
 
     config: ConfigDict
     checkpoints: checkpoints_lib.Checkpoints
     outputs: outputs_lib.Outputs
     draw: Callable[[Any], jax.Array]
+    evaluator: evaluator_lib.Evaluator | None
 
     def settle(self, step: int, metrics: Mapping[str, np.ndarray]) -> None:
         """Checks and shows the metrics (T,) of the call that ended at `step`."""
@@ -93,7 +100,7 @@ class Writer:
         self.outputs.add(step, metrics)
 
     def write(self, step: int, state: Any) -> None:
-        """Logs, draws and saves what is due after `step` steps."""
+        """Logs, draws, saves and evaluates what is due after `step` steps."""
         due = functools.partial(is_due, step, last=self.config.num_train_steps)
         if due(self.config.sample_every_steps):
             self.save_samples(step, state)
@@ -101,6 +108,9 @@ class Writer:
             self.outputs.log(step)
         if due(self.config.checkpoint_every_steps):
             self.save(step, state)
+        if self.evaluator and due(self.config.eval_every_steps):
+            found = self.evaluator.evaluate(step, parallel.unreplicate(state))
+            self.outputs.log_scores(step, found)
 
     def save_samples(self, step: int, state: Any) -> None:
         """Writes the grid of the replicated state."""
@@ -134,6 +144,9 @@ def open_writer(
     checkpoints = checkpoints_lib.Checkpoints(
         workdir / "checkpoints", keep=config.checkpoints_to_keep
     )
+    evaluator = None
+    if config.eval_every_steps:
+        evaluator = evaluator_lib.Evaluator(config, workdir, first_step=first_step)
     outputs = outputs_lib.Outputs(
         workdir,
         first_step=first_step,
@@ -143,8 +156,10 @@ def open_writer(
         real_distance=images_lib.mean_distance(real_images),
     )
     try:
-        yield Writer(config, checkpoints, outputs, draw)
+        yield Writer(config, checkpoints, outputs, draw, evaluator)
         checkpoints.wait()
     finally:
         outputs.close()
         checkpoints.close()
+        if evaluator:
+            evaluator.close()

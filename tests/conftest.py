@@ -45,6 +45,7 @@ def make_tiny_config(folder) -> ConfigDict:
     config.log_every_steps = 2
     config.sample_every_steps = 2
     config.checkpoint_every_steps = 2
+    config.eval_every_steps = 0
     config.sample_rows = config.sample_columns = 2
     config.tensorboard = False
     config.data.name = "array"
@@ -52,6 +53,9 @@ def make_tiny_config(folder) -> ConfigDict:
     config.data.cache_dir = str(folder / "cache")
     config.data.image_size = IMAGE_SIZE
     config.data.num_classes = 3
+    config.evaluation.extractor = "pixels"
+    config.evaluation.metrics = "frechet_distance"
+    config.evaluation.num_images = 20
     config.model.latent_size = 5
     config.model.generator.features = 4
     config.model.discriminator.features = 4

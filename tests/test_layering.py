@@ -13,6 +13,13 @@ ALLOWED = {
     "checkpoints": {"state"},
     "command": set(),
     "data": {"data"},
+    "evaluate": {
+        *("command", "evaluation", "images", "parallel", "runs", "scores", "workdir"),
+    },
+    "evaluation": {"evaluation", "models", "sampling"},
+    "evaluator": {
+        *("checkpoints", "evaluation", "models", "runs", "scores", "state", "workdir"),
+    },
     "events": set(),
     "gradients": {"recipes", "sampling", "state"},
     "images": set(),
@@ -23,18 +30,23 @@ ALLOWED = {
     "optimizers": set(),
     "penalties": {"sampling"},
     "recipes": {"losses", "penalties", "sampling"},
-    "outputs": {"events", "images", "metrics", "workdir"},
+    "outputs": {"events", "images", "metrics", "scores", "workdir"},
     "parallel": set(),
-    "sample": {"checkpoints", "command", "images", "models", "sampling", "workdir"},
+    "runs": {"checkpoints", "images", "models", "sampling", "workdir"},
+    "sample": {"command", "images", "runs"},
     "sampling": set(),
+    "scores": {"data", "evaluation", "runs"},
     "state": set(),
     "train": {
         *("checkpoints", "data", "models", "optimizers", "parallel", "recipes"),
         *("state", "train_step", "workdir", "writer"),
     },
+    "train_classifier": {"command", "data", "evaluation"},
     "train_step": {"gradients", "recipes", "sampling", "state"},
     "workdir": set(),
-    "writer": {"checkpoints", "images", "outputs", "parallel", "sampling"},
+    "writer": {
+        *("checkpoints", "evaluator", "images", "outputs", "parallel", "sampling"),
+    },
 }
 # Heavy libraries and the only modules that may name them.
 OWNERS = {

@@ -42,12 +42,14 @@ def test_a_folder_that_cannot_be_made_is_refused(tiny_config, tmp_path):
 
 
 def test_metrics_after_a_step_are_dropped_with_a_torn_line(tmp_path):
+    path = tmp_path / "metrics.jsonl"
     for step in (10, 20, 30):
-        workdir.append_metrics(tmp_path, step, {"d_loss": 1.5})
-    with (tmp_path / "metrics.jsonl").open("a") as file:
+        workdir.append_line(path, {"step": step, "d_loss": 1.5})
+    with path.open("a") as file:
         file.write('{"step": 40, "d_')
-    workdir.drop_metrics_after(tmp_path, 20)
-    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert [record["step"] for record in workdir.read_lines(path)] == [10, 20, 30]
+    workdir.drop_lines_after(path, 20)
+    lines = path.read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [10, 20]
 
 

@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 from gan_jax.data import array, cache, folder, tfds_source
 
 Dataset = cache.Dataset
+cache_directory = cache.directory
 
 SOURCES: Mapping[str, Callable[[ConfigDict], Dataset]] = {
     "mnist": tfds_source.load,
@@ -15,6 +16,11 @@ SOURCES: Mapping[str, Callable[[ConfigDict], Dataset]] = {
     "folder": folder.load,
     "array": array.load,
 }
+
+
+def held_out_split(config: ConfigDict) -> str:
+    """The split that is not trained on, or "train" for a source that has only that."""
+    return "train" if config.name in ("folder", "array") else "test"
 
 
 def create(config: ConfigDict) -> Dataset:

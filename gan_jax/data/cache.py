@@ -65,6 +65,12 @@ def data_dir(config: ConfigDict) -> pathlib.Path:
     return pathlib.Path(config.data_dir or default).expanduser().absolute()
 
 
+def directory(config: ConfigDict) -> pathlib.Path:
+    """Where arrays of these data are kept."""
+    root = pathlib.Path(config.cache_dir or data_dir(config) / "gan_jax_cache")
+    return root.expanduser()
+
+
 def load_or_write(
     config: ConfigDict, key: Mapping[str, str | int], read: Callable[[], Source]
 ) -> Dataset:
@@ -81,9 +87,8 @@ def load_or_write(
     shape = (config.image_size, config.image_size, config.channels)
     key = {**key, "shape": repr(shape), "crop": config.crop, "format": FORMAT}
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
-    root = pathlib.Path(config.cache_dir or data_dir(config) / "gan_jax_cache")
     name = re.sub(r"[^\w.]+", "-", str(key["source"]))
-    folder = root.expanduser() / f"{name}-{digest[:16]}"
+    folder = directory(config) / f"{name}-{digest[:16]}"
     if not folder.exists():
         try:
             _write_once(folder, key, shape, read)

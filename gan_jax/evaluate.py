@@ -1,0 +1,138 @@
+"""Scores a run's generator: python -m gan_jax.evaluate --workdir=RUN."""
+
+from collections.abc import Iterator
+from pathlib import Path
+import zipfile
+
+from absl import flags
+from ml_collections import ConfigDict
+import numpy as np
+
+from gan_jax import command, parallel, runs, scores
+from gan_jax import images as images_lib
+from gan_jax import workdir as workdir_lib
+from gan_jax.evaluation import neighbours
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder.", required=True)
+_STEP = flags.DEFINE_list("step", [], "Of the checkpoints, or all; default the newest.")
+_BEST = flags.DEFINE_bool(
+    "best", False, "Take the checkpoint that evaluation.best_metric kept."
+)
+_IMAGES = flags.DEFINE_string(
+    "images",
+    "",
+    "Score these instead of a generator's: an .npz or .npy file with images (N, H, W, "
+    "C) uint8 and perhaps labels, or `training` for the training images themselves, "
+    "which gives the floor.",
+)
+_PAIRS = flags.DEFINE_string(
+    "neighbours", "", "Write a PNG of images, each left of its nearest training image."
+)
+# The rest overrides the evaluation section of the run's config.
+_SETTINGS = (
+    flags.DEFINE_string("extractor", None, "pixels, mnist, classifier or inception."),
+    flags.DEFINE_string("weights", None, "File of a classifier or of inception."),
+    flags.DEFINE_string("metrics", "cheap", "Names with commas, cheap or all."),
+    flags.DEFINE_integer("num_images", None, "Images of each draw."),
+    flags.DEFINE_integer("draws", None, "Draws with seeds of their own."),
+    flags.DEFINE_string("split", None, "Of the real images."),
+    flags.DEFINE_string("statistics", None, "Of BatchNorm: running or batch."),
+    flags.DEFINE_integer("batch_size", None, "Images generated at once."),
+    flags.DEFINE_integer("seed", None, "Of the first draw."),
+)
+PAIRS = 50
+
+
+def _settings(config: ConfigDict) -> ConfigDict:
+    settings = config.evaluation.copy_and_resolve_references()
+    for flag in _SETTINGS:
+        if flag.value is not None:
+            settings[flag.name] = flag.value
+    return settings
+
+
+def read_images(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """The images and labels of an .npz file, or the images of an .npy file.
+
+    Raises:
+      ValueError: no such file, or one that does not hold them.
+    """
+    try:
+        with path.open("rb") as file:
+            arrays = np.load(file, allow_pickle=False)
+            if isinstance(arrays, np.ndarray):
+                return arrays, None
+            return arrays["images"], arrays.get("labels")
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"{path} holds no images ({error}): --images takes an .npz file with the "
+            "array images (N, H, W, C) uint8, an .npy file of it, or the word training."
+        ) from None
+
+
+def _steps(workdir: Path, folder: str) -> list[int | None]:
+    """The steps asked for; None is the newest checkpoint.
+
+    Raises:
+      ValueError: a step that is no number.
+    """
+    if _STEP.value == ["all"]:
+        return list(runs.steps(workdir, folder=folder)) or [None]
+    try:
+        return [int(step) for step in _STEP.value] or [None]
+    except ValueError:
+        raise ValueError(
+            f"step is {','.join(_STEP.value)}, but must be numbers with commas between "
+            "them, or the word all: change --step."
+        ) from None
+
+
+def _generators(workdir: Path) -> Iterator[tuple[str, runs.Run]]:
+    """Each step's generator, and its averaged one where the run keeps it."""
+    folder = "best" if _BEST.value else "checkpoints"
+    for step in _steps(workdir, folder):
+        run = runs.load(workdir, step, folder=folder)
+        yield "raw", run
+        if run.averaged:
+            yield "averaged", run.with_averaged()
+
+
+def _score_images(scorer: scores.Scorer) -> scores.Scores:
+    if _IMAGES.value == "training":
+        training = scorer.training
+        return scorer.score_images(training.images, training.labels)
+    return scorer.score_images(*read_images(Path(_IMAGES.value)))
+
+
+def _save_pairs(path: Path, run: runs.Run, training: np.ndarray) -> None:
+    drawn = runs.generate_batches(run, num=PAIRS, seed=run.config.seed)
+    images = np.concatenate([batch for batch, _ in drawn])
+    flat = (x.reshape(len(x), -1).astype(np.float32) for x in (images, training))
+    _, nearest = neighbours.nearest(*flat)
+    pairs = np.stack([images, training[nearest]], axis=1)
+    grid = images_lib.make_grid(pairs.reshape(-1, *images.shape[1:]), columns=10)
+    images_lib.save_png(path, grid)
+
+
+def main() -> None:
+    """Reads the flags, scores, prints a table and adds lines to evaluations.jsonl."""
+    workdir = Path(_WORKDIR.value)
+    config = workdir_lib.read_config(workdir)
+    parallel.use_compilation_cache(config.compilation_cache_dir)
+    scorer = scores.Scorer(config.data, _settings(config))
+    columns = {}
+    if _IMAGES.value:
+        columns[_IMAGES.value] = _score_images(scorer)
+    else:
+        for kind, run in _generators(workdir):
+            columns[f"{run.step} {kind}"] = found = scorer.score_run(run)
+            record = {"step": run.step, "generator": kind, **found.as_record()}
+            workdir_lib.append_line(workdir / scores.RECORDS, record)
+        if _PAIRS.value:
+            _save_pairs(Path(_PAIRS.value), run, scorer.training.images)
+    print(scores.format_table(columns))
+    print("protocol:", ", ".join(f"{k} {v}" for k, v in scorer.protocol.items() if v))
+
+
+if __name__ == "__main__":
+    command.run(main)

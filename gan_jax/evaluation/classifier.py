@@ -1,0 +1,416 @@
+"""A small image classifier: its features and probabilities, training and weights file.
+
+The weights trained on MNIST lie beside this file, at MNIST_WEIGHTS. Accuracies,
+distances and scores that use them name the file's digest.
+"""
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+import hashlib
+from importlib import metadata
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+import zipfile
+
+from flax import linen as nn
+from flax import traverse_util
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import tqdm
+
+MNIST_WEIGHTS = Path(__file__).with_name("mnist_classifier.npz")
+STEPS = 12_000
+BATCH_SIZE = 64  # then STEPS are 12.8 epochs of MNIST
+LEARNING_RATE = 2e-3  # the highest
+WEIGHT_DECAY = 0.05  # times the learning rate, a step
+MAX_ANGLE = 0.2  # radians
+MAX_LOG_SCALE = 0.1
+MAX_SHIFT = 0.07  # of the image's height and width: 2 of 28 pixels
+
+
+class Classifier(nn.Module):
+    """Convolutions of stride two down to 4x4 pixels, features and logits.
+
+    Images above 32 pixels are halved by the first convolution already.
+
+    Attributes:
+      num_classes: K.
+      num_features: F, length of the penultimate activations.
+      width: channels of the last feature map; the first one has a quarter, and each
+        halving of the image doubles them until they are as many.
+    """
+
+    num_classes: int
+    num_features: int = 64
+    width: int = 64
+
+    @nn.compact
+    def __call__(
+        self, images: jax.Array, *, train: bool
+    ) -> tuple[jax.Array, jax.Array]:
+        """Returns features (B, F), at least 0, and logits (B, K), float32.
+
+        Args:
+          images: (B, H, W, C) float32 in [-1, 1].
+          train: normalise by the batch's statistics and update the running ones.
+        """
+        # A running mean over 20 batches: those of the last, small learning rates.
+        norm = partial(nn.BatchNorm, use_running_average=not train, momentum=0.95)
+        # Flax's own is the faster one here: outside loops, and with few channels.
+        conv = partial(nn.Conv, use_bias=False)
+        stride = 1 if max(images.shape[1:3]) <= 32 else 2
+        width = self.width // 4
+        x = conv(width, (3, 3), strides=stride, name="conv0")(images)
+        x = nn.relu(norm(name="norm0")(x))
+        depth = 0
+        while max(x.shape[1:3]) > 4:
+            depth, width = depth + 1, min(2 * width, self.width)
+            x = conv(width, (4, 4), strides=2, name=f"conv{depth}")(x)
+            x = nn.relu(norm(name=f"norm{depth}")(x))
+        x = x.reshape(x.shape[0], -1)
+        x = nn.Dense(self.num_features, use_bias=False, name="dense")(x)
+        features = nn.relu(norm(name="norm")(x))
+        return features, nn.Dense(self.num_classes, name="logits")(features)
+
+
+class Weights(NamedTuple):
+    """A trained classifier.
+
+    Attributes:
+      variables: "params" and "batch_stats" of a Classifier, float32.
+      image_shape: (H, W, C) of the images that it takes.
+      num_classes: K.
+      facts: how it was trained, for people: entries that JSON can hold.
+    """
+
+    variables: Mapping[str, Any]
+    image_shape: tuple[int, ...]
+    num_classes: int
+    facts: Mapping[str, Any]
+
+
+def fit(
+    images: np.ndarray,
+    labels: np.ndarray,
+    *,
+    num_classes: int,
+    steps: int = STEPS,
+    seed: int = 0,
+    batch_size: int = BATCH_SIZE,
+    flip: bool = False,
+) -> Weights:
+    """A classifier trained on labelled images, real or generated.
+
+    AdamW on the cross-entropy, the learning rate a cosine to 0 after a linear rise.
+    Labels are not smoothed: the probabilities are used as such.
+
+    Args:
+      images: (N, H, W, C) uint8 in [0, 255], memory-mapped or not.
+      labels: (N,) integers in [0, num_classes).
+      num_classes: K.
+      steps: updates.
+      seed: of parameters, order and augmentation.
+      batch_size: images an update.
+      flip: mirror images left to right at random.
+
+    Raises:
+      ValueError: images or labels of another form, or all labels the same.
+    """
+    _check_examples(images, labels, num_classes)
+    if (found := len(np.unique(labels))) < 2:
+        raise ValueError(
+            f"the labels have {found} class, but a classifier tells at least 2 apart: "
+            "give images with labels (--config.data.label picks an attribute)."
+        )
+    init_key, augment_key = jax.random.split(jax.random.key(seed))
+    variables = _init(num_classes, images.shape[1:], init_key)
+    opt_state = _optimizer(steps).init(variables["params"])
+    batches = _batches(len(images), batch_size, seed)
+    progress = tqdm.trange(steps, desc="training", unit=" steps", disable=None)
+    for step in progress:
+        rows = next(batches)
+        variables, opt_state, loss = _train_step(
+            variables,
+            opt_state,
+            images[rows],
+            labels[rows].astype(np.int32),
+            jax.random.fold_in(augment_key, step),
+            num_classes=num_classes,
+            steps=steps,
+            flip=flip,
+        )
+        if step % 20 == 0:  # waits for the device, so that few batches are queued
+            progress.set_postfix(loss=f"{float(loss):.3f}")
+    names = ("flax", "jax", "numpy", "optax")
+    facts = {
+        "num_images": len(images),
+        "steps": steps,
+        "seed": seed,
+        "batch_size": batch_size,
+        "flip": flip,
+        "versions": {name: metadata.version(name) for name in names},
+    }
+    variables = jax.tree.map(np.asarray, variables)
+    return Weights(variables, images.shape[1:], num_classes, facts)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _init(num_classes: int, shape: tuple[int, ...], key: jax.Array) -> Any:
+    """A classifier's variables for images of this shape (H, W, C)."""
+    return Classifier(num_classes).init(key, jnp.zeros((1, *shape)), train=False)
+
+
+def _optimizer(steps: int) -> optax.GradientTransformation:
+    schedule = optax.warmup_cosine_decay_schedule(
+        0.0, LEARNING_RATE, warmup_steps=steps // 20, decay_steps=steps
+    )
+    return optax.adamw(schedule, weight_decay=WEIGHT_DECAY)
+
+
+@partial(
+    jax.jit, static_argnames=("num_classes", "steps", "flip"), donate_argnums=(0, 1)
+)
+def _train_step(
+    variables: Any,
+    opt_state: Any,
+    images: jax.Array,
+    labels: jax.Array,
+    key: jax.Array,
+    *,
+    num_classes: int,
+    steps: int,
+    flip: bool,
+) -> tuple[Any, Any, jax.Array]:
+    """Variables and optimizer's state after one of `steps` updates, and its loss."""
+    module = Classifier(num_classes)
+    inputs = _augment(_to_float(images), key, flip)
+
+    def loss_fn(params: Any) -> tuple[jax.Array, Any]:
+        (_, logits), updated = module.apply(
+            {**variables, "params": params}, inputs, train=True, mutable=["batch_stats"]
+        )
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+        return jnp.mean(losses), updated
+
+    params = variables["params"]
+    (loss, updated), gradients = jax.value_and_grad(loss_fn, has_aux=True)(params)
+    updates, opt_state = _optimizer(steps).update(gradients, opt_state, params)
+    params = optax.apply_updates(params, updates)
+    return {"params": params, **updated}, opt_state, loss
+
+
+def _batches(num_images: int, batch_size: int, seed: int) -> Iterator[np.ndarray]:
+    """Rows (B,), every image once before any comes again."""
+    rng = np.random.default_rng(seed)
+    rows = np.empty(0, np.int64)
+    while True:
+        while len(rows) < batch_size:
+            rows = np.concatenate([rows, rng.permutation(num_images)])
+        yield rows[:batch_size]
+        rows = rows[batch_size:]
+
+
+def _to_float(images: jax.Array) -> jax.Array:
+    return images.astype(jnp.float32) / 127.5 - 1
+
+
+def _augment(images: jax.Array, key: jax.Array, flip: bool) -> jax.Array:
+    """Each image (B, H, W, C) turned, resized and shifted at random, and mirrored."""
+    angle_key, scale_key, shift_key, flip_key = jax.random.split(key, 4)
+    b, h, w, _ = images.shape
+    draw = partial(jax.random.uniform, minval=-1)
+    images = transform(
+        images,
+        angles=draw(angle_key, (b,)) * MAX_ANGLE,
+        scales=jnp.exp(draw(scale_key, (b,)) * MAX_LOG_SCALE),
+        shifts=draw(shift_key, (b, 2)) * jnp.array([[h, w]]) * MAX_SHIFT,
+    )
+    if flip:
+        mirrored = jax.random.bernoulli(flip_key, shape=(b, 1, 1, 1))
+        images = jnp.where(mirrored, images[:, :, ::-1], images)
+    return images
+
+
+def transform(
+    images: jax.Array, *, angles: jax.Array, scales: jax.Array, shifts: jax.Array
+) -> jax.Array:
+    """Images turned and resized about their centre, then shifted; bilinear.
+
+    What comes in from outside repeats the pixels at the edge.
+
+    Args:
+      images: (B, H, W, C) float32.
+      angles: (B,) radians, counterclockwise.
+      scales: (B,), above 1 makes things larger.
+      shifts: (B, 2) pixels, down and to the right.
+    """
+    h, w = images.shape[1:3]
+    centre = jnp.array([h - 1, w - 1]).reshape(2, 1, 1) / 2
+    grid = jnp.stack(jnp.meshgrid(jnp.arange(h), jnp.arange(w), indexing="ij"))
+
+    def transform_one(
+        image: jax.Array, angle: jax.Array, scale: jax.Array, shift: jax.Array
+    ) -> jax.Array:
+        y, x = (grid - centre - shift.reshape(2, 1, 1)) / scale
+        sine, cosine = jnp.sin(angle), jnp.cos(angle)
+        turned = [
+            cosine * y + sine * x + centre[0],
+            cosine * x - sine * y + centre[1],
+        ]
+        interpolate = partial(
+            jax.scipy.ndimage.map_coordinates, order=1, mode="nearest"
+        )
+        return jax.vmap(interpolate, (2, None), 2)(image, turned)
+
+    return jax.vmap(transform_one)(images, angles, scales, shifts)
+
+
+def predict(
+    weights: Weights, images: np.ndarray, *, batch_size: int = 256
+) -> tuple[np.ndarray, np.ndarray]:
+    """Features (N, F) and class probabilities (N, K) of images, float32.
+
+    Args:
+      weights: of the classifier.
+      images: (N, H, W, C) uint8 in [0, 255], memory-mapped or not.
+      batch_size: images at once; it bounds the memory and changes nothing else.
+
+    Raises:
+      ValueError: images of another form, size or number of channels.
+    """
+    _check_images(images)
+    if images.shape[1:] != weights.image_shape:
+        raise ValueError(
+            f"images are {images.shape[1:]}, but the classifier was trained on "
+            f"{weights.image_shape} (height, width, channels): give it such images, "
+            "or train one on yours with gan_jax.train_classifier."
+        )
+    variables = jax.device_put(weights.variables)
+    features, probabilities = [], []
+    starts = range(0, len(images), batch_size)
+    for first in tqdm.tqdm(starts, desc="reading", unit=" batches", disable=None):
+        batch = images[first : first + batch_size]
+        padding = [(0, batch_size - len(batch)), (0, 0), (0, 0), (0, 0)]
+        outputs = _predict_batch(weights.num_classes, variables, np.pad(batch, padding))
+        features.append(np.asarray(outputs[0])[: len(batch)])
+        probabilities.append(np.asarray(outputs[1])[: len(batch)])
+    return np.concatenate(features), np.concatenate(probabilities)
+
+
+@partial(jax.jit, static_argnums=0)
+def _predict_batch(
+    num_classes: int, variables: Any, images: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    module = Classifier(num_classes)
+    features, logits = module.apply(variables, _to_float(images), train=False)
+    return features, jax.nn.softmax(logits)
+
+
+def accuracy(weights: Weights, images: np.ndarray, labels: np.ndarray) -> float:
+    """The share of images whose most probable class is their label.
+
+    Raises:
+      ValueError: images or labels of another form, or a label that is no class.
+    """
+    _check_examples(images, labels, weights.num_classes)
+    _, probabilities = predict(weights, images)
+    return float(np.mean(np.argmax(probabilities, axis=1) == labels))
+
+
+def _check_images(images: np.ndarray) -> None:
+    if images.ndim != 4 or images.dtype != np.uint8 or not images.size:
+        raise ValueError(
+            f"images are {images.shape} {images.dtype}, but must be (N, H, W, C) uint8 "
+            "in [0, 255], N at least 1: convert them."
+        )
+
+
+def _check_examples(images: np.ndarray, labels: np.ndarray, num_classes: int) -> None:
+    _check_images(images)
+    if labels.shape != images.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(
+            f"labels are {labels.shape} {labels.dtype} for images {images.shape}, but "
+            "must be (N,) integers, one an image: convert them."
+        )
+    if labels.min() < 0 or labels.max() >= num_classes:
+        raise ValueError(
+            f"labels span {labels.min()} to {labels.max()}, but num_classes is "
+            f"{num_classes}: labels must be 0 to {num_classes - 1}; change one of them."
+        )
+
+
+def save(path: Path, weights: Weights) -> None:
+    """Writes an .npz file; equal weights give equal bytes.
+
+    Its arrays are the variables, "params/conv0/kernel" and so on, and "facts", a JSON
+    text with the image shape, the number of classes and the weights' facts.
+    """
+    facts = {
+        "image_shape": weights.image_shape,
+        "num_classes": weights.num_classes,
+        **weights.facts,
+    }
+    arrays = traverse_util.flatten_dict(weights.variables, sep="/")
+    arrays["facts"] = np.array(json.dumps(facts, sort_keys=True))
+    with open(path, "wb") as file:  # given a name, savez would append a suffix
+        np.savez(file, allow_pickle=False, **dict(sorted(arrays.items())))
+
+
+def load(path: Path) -> Weights:
+    """The weights that `save` wrote.
+
+    Raises:
+      ValueError: no such file, a damaged one, or one that is no classifier.
+    """
+    try:
+        with open(path, "rb") as file:  # np.load leaves a damaged one open
+            opened = np.load(file, allow_pickle=False)
+            arrays = {name: opened[name] for name in opened}
+        facts = json.loads(str(arrays.pop("facts")))
+        shape = tuple(int(size) for size in facts.pop("image_shape"))
+        num_classes = int(facts.pop("num_classes"))
+        if len(shape) != 3 or min(shape) < 1 or num_classes < 2:
+            raise ValueError(f"images {shape} in {num_classes} classes")
+    except (
+        *(AttributeError, EOFError, LookupError, OSError, TypeError, ValueError),
+        *(NotImplementedError, zipfile.BadZipFile),
+    ) as error:
+        raise ValueError(
+            f"the weights file {path} cannot be read ({error}); it must be a file that "
+            "gan_jax.train_classifier wrote: train it again, or name another."
+        ) from error
+    expected = _expected_arrays(shape, num_classes)
+    wrong = [
+        f"{name} {found} instead of {wanted}"
+        for name in sorted(expected.keys() | arrays.keys())
+        if (found := _describe(arrays.get(name)))
+        != (wanted := _describe(expected.get(name)))
+    ]
+    if wrong:
+        raise ValueError(
+            f"the weights file {path} has {'; '.join(wrong)}; it must hold the arrays "
+            f"of a classifier of images {shape} in {num_classes} classes: train it "
+            "again, or name another."
+        )
+    variables = traverse_util.unflatten_dict(arrays, sep="/")
+    return Weights(variables, shape, num_classes, facts)
+
+
+def _expected_arrays(shape: tuple[int, ...], num_classes: int) -> dict[str, Any]:
+    """Shape and dtype of each array of a classifier's variables, by its path."""
+    init = partial(_init, num_classes, shape)
+    variables = jax.eval_shape(init, jax.random.key(0))
+    return traverse_util.flatten_dict(variables, sep="/")
+
+
+def _describe(array: Any) -> str:
+    return "absent" if array is None else f"{array.shape} {array.dtype}"
+
+
+def digest(path: Path) -> str:
+    """The sha256 of a file, in hexadecimal: what to write beside a number."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,148 @@
+"""Features of images: named extractors, run in batches, kept for real data."""
+
+from collections.abc import Callable
+import hashlib
+from pathlib import Path
+from typing import NamedTuple
+import uuid
+import zipfile
+
+from absl import logging
+import numpy as np
+import tqdm
+
+from gan_jax.evaluation import classifier, inception
+
+FORMAT = 1  # part of every cache key: raise it when an extractor computes otherwise
+BATCH = 500  # images extracted at once
+
+
+class Features(NamedTuple):
+    """What an extractor makes of N images.
+
+    Attributes:
+      values: (N, F) float32.
+      probabilities: (N, K) float32 of the extractor's own classes; None if it has
+        none.
+    """
+
+    values: np.ndarray
+    probabilities: np.ndarray | None
+
+
+class Extractor(NamedTuple):
+    """A named way from images to features.
+
+    Attributes:
+      name: "pixels", "mnist", "classifier" or "inception".
+      digest: SHA-256 of its weights file, "" without one.
+      extract: Features of (B, H, W, C) uint8.
+    """
+
+    name: str
+    digest: str
+    extract: Callable[[np.ndarray], Features]
+
+
+def _pixels(images: np.ndarray) -> Features:
+    flat = images.reshape(len(images), -1).astype(np.float32)
+    return Features(flat / 255, None)
+
+
+def _classifier(name: str, path: Path) -> Extractor:
+    weights = classifier.load(path)
+    return Extractor(
+        name,
+        classifier.digest(path),
+        lambda images: Features(*classifier.predict(weights, images)),
+    )
+
+
+def _inception(path: Path) -> Extractor:
+    params = inception.load_weights(path)
+
+    def extract(images: np.ndarray) -> Features:
+        return Features(*inception.predict(params, images))
+
+    return Extractor("inception", classifier.digest(path), extract)
+
+
+EXTRACTORS = ("pixels", "mnist", "classifier", "inception")
+
+
+def create(name: str, weights: str = "") -> Extractor:
+    """The extractor of a name.
+
+    Args:
+      name: "pixels", values in [0, 1]; "mnist", the shipped classifier of 28x28 grey
+        digits; "classifier", one made by gan_jax.train_classifier; "inception", the
+        Inception-v3 of FID.
+      weights: file of the last two; "" for the others.
+
+    Raises:
+      ValueError: unknown name, weights missing or not wanted, or a file that does not
+        hold them.
+    """
+    if name not in EXTRACTORS:
+        raise ValueError(
+            f"extractor is {name!r}, but must be one of {', '.join(EXTRACTORS)}: set "
+            "--extractor or --config.evaluation.extractor."
+        )
+    wanted = name in ("classifier", "inception")
+    if wanted != bool(weights):
+        raise ValueError(
+            f"extractor {name!r} "
+            + ("needs a weights file" if wanted else f"takes no weights, not {weights}")
+            + f": {'give' if wanted else 'leave out'} --weights or "
+            "--config.evaluation.weights."
+        )
+    if name == "pixels":
+        return Extractor(name, "", _pixels)
+    if name == "mnist":
+        return _classifier(name, classifier.MNIST_WEIGHTS)
+    path = Path(weights).expanduser()
+    return _inception(path) if name == "inception" else _classifier(name, path)
+
+
+def extract(extractor: Extractor, images: np.ndarray) -> Features:
+    """Features of (N, H, W, C) uint8 images, a batch at a time, with a progress bar."""
+    starts = range(0, len(images), BATCH)
+    parts = [
+        extractor.extract(np.asarray(images[first : first + BATCH]))
+        for first in tqdm.tqdm(
+            starts, extractor.name, unit_scale=BATCH, delay=5, disable=None, leave=False
+        )
+    ]
+    probabilities = [part.probabilities for part in parts]
+    return Features(
+        np.concatenate([part.values for part in parts]),
+        None
+        if any(part is None for part in probabilities)
+        else np.concatenate([part for part in probabilities if part is not None]),
+    )
+
+
+def extract_once(extractor: Extractor, images: np.ndarray, folder: Path) -> Features:
+    """As `extract`, kept in `folder` under a hash of the images and the extractor."""
+    key = hashlib.sha256(f"{FORMAT} {extractor.name} {extractor.digest}".encode())
+    key.update(f"{images.shape}".encode())
+    for first in range(0, len(images), BATCH):
+        key.update(images[first : first + BATCH].tobytes())
+    path = folder / f"features-{extractor.name}-{key.hexdigest()[:16]}.npz"
+    if path.exists():
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                return Features(arrays["values"], arrays.get("probabilities"))
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            logging.warning("%s cannot be read (%s): extracted again.", path, error)
+    features = extract(extractor, images)
+    arrays = {name: x for name, x in features._asdict().items() if x is not None}
+    unfinished = path.with_name(f".{uuid.uuid4().hex}.npz")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        np.savez(unfinished, allow_pickle=False, **arrays)
+        unfinished.replace(path)
+    except OSError as error:  # the features are there; only the next run waits again
+        logging.warning("%s could not be written: %s.", path, error.strerror)
+        unfinished.unlink(missing_ok=True)
+    return features

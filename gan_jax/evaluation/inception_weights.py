@@ -1,0 +1,259 @@
+"""Weights of Inception-v3 from the published file, without PyTorch.
+
+A PyTorch file is a pickle of tensors that point into raw storages: since PyTorch 1.6 in
+a zip archive, before in one stream. The pickle may name only what a state dict needs,
+so a file cannot run code.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+import hashlib
+import os
+import pickle
+from typing import IO, Any, NamedTuple
+import zipfile
+
+from flax import traverse_util
+import numpy as np
+
+# The first digits of the published file's hash, as its name gives them; torch-fidelity
+# calls it weights-inception-2015-12-05-6726825d.pth.
+PUBLISHED_SHA256 = "6726825d"
+PUBLISHED_NAME = f"pt_inception-2015-12-05-{PUBLISHED_SHA256}.pth"
+
+# Flax's names of a layer's variables, and PyTorch's.
+TORCH_NAMES = {
+    "kernel": "weight",
+    "scale": "weight",
+    "bias": "bias",
+    "mean": "running_mean",
+    "var": "running_var",
+}
+DTYPES = {
+    "DoubleStorage": np.dtype("<f8"),
+    "FloatStorage": np.dtype("<f4"),
+    "HalfStorage": np.dtype("<f2"),
+    "LongStorage": np.dtype("<i8"),
+}
+# Files before PyTorch 1.6 begin with this number, pickled.
+STREAM_START = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
+
+
+class Weights(NamedTuple):
+    """Weights of the net, and where they come from.
+
+    Attributes:
+      variables: for `InceptionV3().apply(variables, images)`.
+      sha256: of the file, 64 hexadecimal digits.
+      is_published: whether sha256 begins as the published file's; a file of the same
+        weights that was saved again has another hash.
+    """
+
+    variables: dict[str, Any]
+    sha256: str
+    is_published: bool
+
+
+class _Tensor(NamedTuple):
+    """A view of a storage; offset and strides count elements."""
+
+    storage: str
+    dtype: np.dtype[Any]
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+def _rebuild_tensor(
+    storage: tuple[str, np.dtype[Any]],
+    offset: int,
+    shape: tuple[int, ...],
+    strides: tuple[int, ...],
+    *_: Any,
+) -> _Tensor:
+    """What a pickle calls for a tensor."""
+    return _Tensor(*storage, offset, shape, strides)
+
+
+def _rebuild_parameter(tensor: _Tensor, *_: Any) -> _Tensor:
+    """What a pickle calls for a parameter."""
+    return tensor
+
+
+# All that a pickle may name, beside the dtypes.
+CALLABLES: dict[tuple[str, str], Callable[..., Any]] = {
+    ("collections", "OrderedDict"): OrderedDict,
+    ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
+    ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
+}
+
+
+def read(path: str | os.PathLike[str], shapes: Mapping[str, Any]) -> Weights:
+    """Returns the weights in a file, in the layout of Flax.
+
+    Args:
+      path: a .pth file of a state dict, or an .npz file of its entries.
+      shapes: what `InceptionV3().init` returns, or its shapes.
+
+    Raises:
+      ValueError: a file that is missing, damaged or of another kind; the first entry
+        that is missing, of the wrong shape or unknown.
+    """
+    entries = read_entries(path)
+    places = traverse_util.flatten_dict(dict(shapes))
+    names = {place: _torch_name(place) for place in places}
+    expected = {
+        names[place]: _torch_shape(leaf.shape) for place, leaf in places.items()
+    }
+    _check(str(path), {name: entries[name].shape for name in entries}, expected)
+    leaves = {
+        place: np.ascontiguousarray(_to_flax(entries[name]), np.float32)
+        for place, name in names.items()
+    }
+    with open(path, "rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    variables = traverse_util.unflatten_dict(leaves)
+    return Weights(variables, sha256, sha256.startswith(PUBLISHED_SHA256))
+
+
+def _torch_name(place: tuple[str, ...]) -> str:
+    """("params", "fc", "kernel") -> "fc.weight"."""
+    return ".".join((*place[1:-1], TORCH_NAMES[place[-1]]))
+
+
+def _torch_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Flax's (kh, kw, in, out) to PyTorch's (out, in, kh, kw), or (in, out)."""
+    return (shape[3], shape[2], *shape[:2]) if len(shape) == 4 else shape[::-1]
+
+
+def _to_flax(values: np.ndarray) -> np.ndarray:
+    """PyTorch's layout of a kernel to Flax's; vectors stay."""
+    return values.transpose(2, 3, 1, 0) if values.ndim == 4 else values.T
+
+
+def _check(
+    path: str,
+    found: Mapping[str, tuple[int, ...]],
+    expected: Mapping[str, tuple[int, ...]],
+) -> None:
+    """Raises ValueError with the first entry that differs."""
+    unused = ("fc.bias", *(n for n in found if n.endswith(".num_batches_tracked")))
+    advice = f"give {PUBLISHED_NAME} of torch-fidelity or pytorch-fid."
+    for name, shape in sorted(expected.items()):
+        if found.get(name) != shape:
+            state = f"of shape {found[name]}" if name in found else "missing"
+            raise ValueError(
+                f"weights file {path}: entry {name!r} is {state}, but Inception-v3 "
+                f"for FID has it of shape {shape}: {advice}"
+            )
+    for name in found:
+        if name not in expected and name not in unused:
+            raise ValueError(
+                f"weights file {path}: entry {name!r} of shape {found[name]}, but "
+                f"Inception-v3 for FID has none of that name: {advice}"
+            )
+
+
+def read_entries(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """Returns the arrays in a file by name: .npz, or a state dict of PyTorch.
+
+    Raises:
+      ValueError: a file that is missing, damaged or of another kind.
+    """
+    try:
+        if zipfile.is_zipfile(path):
+            with zipfile.ZipFile(path) as archive:
+                return _read_archive(str(path), archive)
+        with open(path, "rb") as file:
+            return _read_stream(str(path), file)
+    except (
+        *(EOFError, KeyError, NotImplementedError, OSError, TypeError),
+        *(pickle.UnpicklingError, zipfile.BadZipFile),
+    ) as error:
+        raise _unreadable(str(path), f"it cannot be read ({error})") from error
+
+
+def _read_archive(path: str, archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
+    """An .npz file, or PyTorch's since 1.6: a pickle, and one file a storage."""
+    names = archive.namelist()
+    if all(name.endswith(".npy") for name in names):
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+    pickles = [name for name in names if name.endswith("data.pkl")]
+    if not pickles:
+        raise _unreadable(path, "it is a zip archive of something else")
+    folder = pickles[0].removesuffix("data.pkl")
+    with archive.open(pickles[0]) as file:
+        tensors = _read_tensors(path, file)
+    keys = {tensor.storage for tensor in tensors.values()}
+    storages = {key: archive.read(f"{folder}data/{key}") for key in keys}
+    return _arrays(tensors, storages)
+
+
+def _read_stream(path: str, file: IO[bytes]) -> dict[str, np.ndarray]:
+    """The state dict before PyTorch 1.6: five pickles, then counts and storages."""
+    if file.read(len(STREAM_START)) != STREAM_START:
+        raise _unreadable(path, "it is no file of PyTorch, or not whole")
+    for _ in ("version of the format", "sizes of integers"):
+        _Unpickler(path, file).load()
+    tensors = _read_tensors(path, file)
+    dtypes = {tensor.storage: tensor.dtype for tensor in tensors.values()}
+    storages = {}
+    for key in _Unpickler(path, file).load():
+        size = int.from_bytes(file.read(8), "little") * dtypes[key].itemsize
+        storages[key] = file.read(size)
+        if len(storages[key]) < size:
+            raise EOFError(f"storage {key}: {len(storages[key])} bytes of {size}")
+    return _arrays(tensors, storages)
+
+
+def _read_tensors(path: str, file: IO[bytes]) -> dict[str, _Tensor]:
+    """The tensors of a state dict by name, without their values."""
+    tensors = _Unpickler(path, file).load()
+    if not isinstance(tensors, dict) or not all(
+        isinstance(tensor, _Tensor) for tensor in tensors.values()
+    ):
+        raise _unreadable(path, "its pickle holds something else than named tensors")
+    return tensors
+
+
+def _arrays(
+    tensors: Mapping[str, _Tensor], storages: Mapping[str, bytes]
+) -> dict[str, np.ndarray]:
+    """Read-only views of the storages; NumPy refuses those that leave their bytes."""
+    arrays = {}
+    for name, (key, dtype, offset, shape, strides) in tensors.items():
+        size = dtype.itemsize
+        steps = tuple(step * size for step in strides)
+        arrays[name] = np.ndarray(shape, dtype, storages[key], offset * size, steps)
+    return arrays
+
+
+class _Unpickler(pickle.Unpickler):
+    """Reads tensors as _Tensor, and runs nothing else."""
+
+    def __init__(self, path: str, file: IO[bytes]) -> None:
+        super().__init__(file)
+        self.path = path
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Returns one of the names that a state dict needs."""
+        if module == "torch" and name in DTYPES:
+            return DTYPES[name]
+        if (module, name) in CALLABLES:
+            return CALLABLES[module, name]
+        raise _unreadable(self.path, f"its pickle asks for {module}.{name}")
+
+    def persistent_load(self, pid: tuple[Any, ...]) -> tuple[str, np.dtype[Any]]:
+        """Returns the key and dtype of a storage: ("storage", dtype, key, ...)."""
+        _, dtype, key = pid[:3]
+        return key, dtype
+
+
+def _unreadable(path: str, found: str) -> ValueError:
+    """The error for a file that is not what it should be."""
+    return ValueError(
+        f"weights file {path}: {found}, but it must be a state dict that PyTorch saved "
+        f"or an .npz file of its arrays: give {PUBLISHED_NAME}, or with PyTorch save "
+        "the state dict again: torch.save(torch.load(f, map_location='cpu'), g)."
+    )

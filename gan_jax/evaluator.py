@@ -1,0 +1,110 @@
+"""Evaluation while a run trains, and the best checkpoint by one of its numbers."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from absl import logging
+from ml_collections import ConfigDict
+
+from gan_jax import checkpoints as checkpoints_lib
+from gan_jax import models, runs, scores
+from gan_jax import state as state_lib
+from gan_jax import workdir as workdir_lib
+from gan_jax.evaluation import suite
+
+
+class Evaluator:
+    """Scores a run's generators, records the numbers, keeps the best checkpoint."""
+
+    def __init__(self, config: ConfigDict, workdir: Path, *, first_step: int) -> None:
+        """Reads the real images; drops the records of steps after `first_step`.
+
+        Raises:
+          ValueError: what scores.Scorer refuses, or an unknown best_metric.
+        """
+        self._best_metric = config.evaluation.best_metric
+        self._sign = suite.direction(self._best_metric) if self._best_metric else 0
+        if self._best_metric and not self._sign:
+            raise ValueError(
+                f"evaluation.best_metric is {self._best_metric!r}, of which neither "
+                "more nor less is better: set --config.evaluation.best_metric to a "
+                "number that has a best."
+            )
+        self._config = config
+        self._modules = models.build(config, axis_name=None)
+        self._scorer = scores.Scorer(config.data, config.evaluation)
+        self._records = workdir / scores.RECORDS
+        workdir_lib.drop_lines_after(self._records, first_step)
+        self._best = (
+            checkpoints_lib.Checkpoints(workdir / "best", keep=1)
+            if self._best_metric
+            else None
+        )
+
+    def evaluate(
+        self, step: int, state: state_lib.GANState
+    ) -> Mapping[str, scores.Scores]:
+        """Scores of the generator "raw" and, where it is kept, "averaged".
+
+        Args:
+          step: steps done.
+          state: of NumPy arrays.
+
+        Raises:
+          ValueError: best_metric is none of the numbers.
+          OSError: the best checkpoint cannot be written.
+        """
+        generator, discriminator = self._modules
+        run = runs.Run(
+            self._config,
+            step,
+            generator,
+            discriminator,
+            state.generator.variables,
+            state.averaged,
+            state.discriminator.variables,
+        )
+        found = {"raw": self._scorer.score_run(run)}
+        if run.averaged:
+            found["averaged"] = self._scorer.score_run(run.with_averaged())
+        *_, kind = found  # that which sample.py draws from by default
+        is_best = self._best is not None and self._beats(kind, found[kind])
+        for name, one in found.items():
+            record = {"step": step, "generator": name, **one.as_record()}
+            workdir_lib.append_line(self._records, record)
+        if self._best and is_best:
+            self._best.save(step, state)
+            best = found[kind].numbers[self._best_metric].value
+            logging.info("Step %d: best %s, %.4g.", step, self._best_metric, best)
+        return found
+
+    def _beats(self, kind: str, found: scores.Scores) -> bool:
+        """Whether these scores are better than all recorded under their protocol."""
+        name = self._best_metric
+        if name not in found.numbers:
+            raise ValueError(
+                f"evaluation.best_metric is {name!r}, but only "
+                f"{', '.join(found.numbers)} are computed: add it to "
+                "--config.evaluation.metrics, or choose another."
+            )
+        before = [
+            record["numbers"][name]["value"]
+            for record in workdir_lib.read_lines(self._records)
+            if record["generator"] == kind
+            and record["protocol"] == found.as_record()["protocol"]
+            and name in record["numbers"]
+        ]
+        value = self._sign * found.numbers[name].value
+        return all(value > self._sign * other for other in before)
+
+    def close(self) -> None:
+        """Returns once the best checkpoint is on disk.
+
+        Raises:
+          OSError: it could not be written.
+        """
+        if self._best:
+            try:
+                self._best.wait()
+            finally:
+                self._best.close()

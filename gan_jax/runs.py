@@ -1,0 +1,187 @@
+"""A trained run, read from its folder, and images drawn from its generator."""
+
+from collections.abc import Iterator
+import functools
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+import numpy as np
+
+from gan_jax import checkpoints as checkpoints_lib
+from gan_jax import images as images_lib
+from gan_jax import models, sampling
+from gan_jax import workdir as workdir_lib
+
+
+class Run(NamedTuple):
+    """A run at one step.
+
+    Attributes:
+      config: the whole config.
+      step: generator updates done.
+      generator: the module.
+      discriminator: the module.
+      variables: the generator's `params` and `batch_stats`.
+      averaged: its averaged parameters; an empty dict if none are kept.
+      discriminator_variables: the discriminator's `params` and `batch_stats`.
+    """
+
+    config: ConfigDict
+    step: int
+    generator: nn.Module
+    discriminator: nn.Module
+    variables: Any
+    averaged: Any
+    discriminator_variables: Any
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether the generator heeds labels."""
+        return self.config.model.generator.condition != "none"
+
+    def with_averaged(self) -> "Run":
+        """The same run with the averaged parameters in `variables`.
+
+        Raises:
+          ValueError: the run keeps no average.
+        """
+        if not self.averaged:
+            raise ValueError(
+                "the averaged generator was asked for, but recipe.ema_decay is "
+                f"{self.config.recipe.ema_decay} and the run keeps no average: ask for "
+                "the raw one, or train with --config.recipe.ema_decay=0.999."
+            )
+        return self._replace(variables=self.variables | {"params": self.averaged})
+
+
+def load(workdir: Path, step: int | None = None, *, folder: str = "checkpoints") -> Run:
+    """The run in `workdir` at `step`, or at its newest checkpoint.
+
+    Args:
+      workdir: a run's folder.
+      step: of the checkpoint; None takes the newest.
+      folder: which of the run's folders of checkpoints: "checkpoints" or "best".
+
+    Raises:
+      ValueError: no run or no such checkpoint in `workdir`.
+    """
+    config = workdir_lib.read_config(workdir)
+    generator, discriminator = models.build(config, axis_name=None)
+    saved = checkpoints_lib.read(workdir / folder, step)
+    variables, discriminator_variables = (
+        {name: saved[network][name] for name in ("params", "batch_stats")}
+        for network in ("generator", "discriminator")
+    )
+    return Run(
+        config,
+        int(saved["generator"]["step"]),
+        generator,
+        discriminator,
+        variables,
+        saved["averaged"],
+        discriminator_variables,
+    )
+
+
+def steps(workdir: Path, *, folder: str = "checkpoints") -> list[int]:
+    """The steps of a run's checkpoints, in order."""
+    return checkpoints_lib.steps(workdir / folder)
+
+
+@functools.partial(
+    jax.jit, static_argnames=("generator", "size", "distribution", "classes", "train")
+)
+def _generate(
+    variables: Any,
+    key: jax.Array,
+    indices: jax.Array,
+    label: jax.Array | None,
+    *,
+    generator: nn.Module,
+    size: int,
+    distribution: str,
+    classes: int,
+    train: bool,
+) -> tuple[jax.Array, jax.Array]:
+    latent_key, label_key = jax.random.split(key)
+    latents = sampling.draw_latents(
+        latent_key, indices, latent_size=size, distribution=distribution
+    )
+    if label is None:
+        labels = sampling.draw_labels(label_key, indices, num_classes=classes)
+    else:
+        labels = jnp.full(indices.shape, label)
+    images = sampling.generate_images(
+        generator, variables, latents, labels, batch_statistics=train
+    )
+    return images, labels
+
+
+def generate_batches(
+    run: Run,
+    *,
+    num: int,
+    seed: int,
+    label: int | None = None,
+    batch_size: int = 256,
+    statistics: str = "running",
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Batches of images (B, H, W, C) uint8 and labels (B,) int32, `num` in all.
+
+    An unconditional generator ignores the labels. With running BatchNorm statistics
+    image i depends on the parameters, the seed and i alone; with those of its batch
+    also on the batch size.
+
+    Args:
+      run: whose `variables` are used.
+      num: images in all.
+      seed: of latents and labels.
+      label: the label of all images; None draws labels uniformly.
+      batch_size: images generated at once.
+      statistics: of the generator's BatchNorm, "running" or "batch".
+
+    Raises:
+      ValueError: no such label, or a generator that draws infinities.
+    """
+    _check_label(run, label)
+    batch_size = batch_size if statistics == "batch" else min(batch_size, num)
+    for first in range(0, num, batch_size):
+        images, labels = _generate(
+            run.variables,
+            jax.random.key(seed),
+            jnp.arange(first, first + batch_size),
+            None if label is None else jnp.int32(label),
+            generator=run.generator,
+            size=run.config.model.latent_size,
+            distribution=run.config.model.latent_distribution,
+            classes=max(1, run.config.data.num_classes),
+            train=statistics == "batch",
+        )
+        count = min(batch_size, num - first)
+        drawn = np.asarray(images)[:count]
+        if not np.isfinite(drawn).all():
+            raise ValueError(
+                f"the generator of step {run.step} draws values that are not finite, "
+                "so there are no images: take an earlier --step."
+            )
+        yield images_lib.to_uint8(drawn), np.asarray(labels)[:count]
+
+
+def _check_label(run: Run, label: int | None) -> None:
+    if label is None:
+        return
+    classes = run.config.data.num_classes
+    if not run.is_conditional:
+        raise ValueError(
+            f"label is {label}, but the run is unconditional: leave --label out, or "
+            "train one of configs/cgan.py."
+        )
+    if not 0 <= label < classes:
+        raise ValueError(
+            f"label is {label}, but the run has the classes 0 to {classes - 1}: give "
+            "one of them as --label."
+        )

@@ -1,0 +1,162 @@
+"""Trains a classifier: python -m gan_jax.train_classifier --config=configs/dcgan.py.
+
+It tells apart the labels of the config's data: the digits of MNIST, the sub-folders of
+a folder, an attribute of faces:
+
+    python -m gan_jax.train_classifier --config=configs/dcgan.py:celeba \
+        --config.data.label=Smiling --output=smiling.npz
+
+No other section of the config is read. The shipped mnist_classifier.npz in
+gan_jax/evaluation is what the first line wrote in 7 minutes of processor time, 99.59 %
+of the test images right; a rounding elsewhere gives other bits and about that accuracy.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from absl import flags, logging
+from ml_collections import ConfigDict, config_flags
+import numpy as np
+
+from gan_jax import command, data
+from gan_jax.evaluation import classifier
+
+_CONFIG = config_flags.DEFINE_config_file(
+    "config",
+    None,
+    "Whose data to train on; fields are set by --config.data.field=value.",
+    lock_config=True,
+)
+_OUTPUT = flags.DEFINE_string("output", "classifier.npz", "The file to write, .npz.")
+_STEPS = flags.DEFINE_integer("steps", classifier.STEPS, "Updates.", lower_bound=1)
+_SEED = flags.DEFINE_integer(
+    "seed", 0, "Of parameters, order and augmentation.", lower_bound=0
+)
+_BATCH_SIZE = flags.DEFINE_integer(
+    "batch_size", classifier.BATCH_SIZE, "Images an update.", lower_bound=1
+)
+
+WITH_TEST_SPLIT = ("mnist", "celeb_a")
+HELD_OUT = 10  # Elsewhere one image in so many is kept from training.
+
+
+class Examples(NamedTuple):
+    """Labelled images.
+
+    Attributes:
+      images: (N, H, W, C) uint8 in [0, 255].
+      labels: (N,) int32.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+
+
+def load_examples(config: ConfigDict) -> tuple[Examples, Examples, int]:
+    """Examples to train on, examples to test with, and the number of classes.
+
+    MNIST and CelebA are tested on their split "test". Of other data every tenth image
+    is held out: folders, for one, are sorted by class, so their end is one class.
+
+    Args:
+      config: the data section; its num_classes is not read, the data's own counts.
+
+    Raises:
+      ValueError: a split that holds test images, fewer than ten images, or what
+        data.create refuses.
+    """
+    config = config.copy_and_resolve_references()
+    config.num_classes = 0
+    if config.name.split(":")[0] not in WITH_TEST_SPLIT:
+        whole = data.create(config)
+        held_out = np.arange(len(whole.labels)) % HELD_OUT == HELD_OUT - 1
+        if not held_out.any():
+            raise ValueError(
+                f"the data have {len(held_out)} images, but one in {HELD_OUT} is held "
+                f"out to test with: give at least {HELD_OUT}."
+            )
+        train, test = (
+            Examples(whole.images[rows], whole.labels[rows])
+            for rows in (~held_out, held_out)
+        )
+        return train, test, whole.num_classes
+    if "test" in config.split or "all" in config.split:
+        raise ValueError(
+            f"config.data.split is {config.split!r}, but the accuracy is measured on "
+            "the split 'test': train on another, --config.data.split=train."
+        )
+    whole = data.create(config)
+    config.split = "test"
+    unseen = data.create(config)
+    return (
+        Examples(whole.images, whole.labels),
+        Examples(unseen.images, unseen.labels),
+        whole.num_classes,
+    )
+
+
+def train(
+    config: ConfigDict, *, steps: int, seed: int, batch_size: int
+) -> classifier.Weights:
+    """A classifier of a data section's labels, its test accuracy among its facts.
+
+    Raises:
+      ValueError: data of one class, or what load_examples refuses.
+    """
+    seen, unseen, num_classes = load_examples(config)
+    weights = classifier.fit(
+        *seen,
+        num_classes=num_classes,
+        steps=steps,
+        seed=seed,
+        batch_size=batch_size,
+        flip=config.flip,
+    )
+    commonest = np.max(np.bincount(unseen.labels))
+    facts = {
+        "data": {name: config[name] for name in ("name", "split", "label", "crop")},
+        "test_images": len(unseen.labels),
+        "test_accuracy": classifier.accuracy(weights, *unseen),
+        "test_share_of_commonest": float(commonest / len(unseen.labels)),
+    }
+    return weights._replace(facts={**weights.facts, **facts})
+
+
+def main() -> None:
+    """Reads the flags, trains and writes.
+
+    Raises:
+      ValueError: no config, or one that does not exist; an output that is not .npz or
+        cannot be written.
+    """
+    if _CONFIG.value is None:
+        raise ValueError(
+            "no config was given; name one, for example --config=configs/dcgan.py."
+        )
+    path = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")[0]
+    if not Path(path).is_file():
+        raise ValueError(f"there is no config file {path}; give one as --config.")
+    output = Path(_OUTPUT.value)
+    if output.suffix != ".npz" or not output.parent.is_dir():
+        raise ValueError(
+            f"output is {output}, but must be an .npz file in a folder that exists: "
+            "change --output, or make the folder."
+        )
+    weights = train(
+        _CONFIG.value.data,
+        steps=_STEPS.value,
+        seed=_SEED.value,
+        batch_size=_BATCH_SIZE.value,
+    )
+    classifier.save(output, weights)
+    logging.info(
+        "Read %.2f %% of %d unseen images right; the commonest class makes %.2f %%.",
+        100 * weights.facts["test_accuracy"],
+        weights.facts["test_images"],
+        100 * weights.facts["test_share_of_commonest"],
+    )
+    logging.info("Wrote %s, sha256 %s.", output, classifier.digest(output))
+
+
+if __name__ == "__main__":
+    command.run(main)

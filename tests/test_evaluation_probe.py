@@ -1,0 +1,318 @@
+"""Probe: which activations are taken, how they are pooled, and the linear SVM."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import optimize
+
+from gan_jax.evaluation import probe
+from gan_jax.models import dcgan, keras_dcgan, layers, mlp
+
+SIZE = 28
+
+
+def images(count=3, size=SIZE):
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (count, size, size, 1), np.uint8)
+
+
+def fill(module, size=SIZE):
+    """Variables drawn by numpy, running statistics too: positive where they must be."""
+    inputs = jnp.zeros((2, size, size, 1))
+    create = functools.partial(module.init, train=False)
+    shapes = jax.eval_shape(create, jax.random.key(0), inputs, jnp.zeros(2, int))
+    rng = np.random.default_rng(1)
+
+    def draw(path, leaf):
+        values = rng.normal(0, 0.3, leaf.shape)
+        name = path[-1].key.rpartition("/")[2]
+        positive = name in ("var", "scale", "sigma")
+        return jnp.asarray(np.abs(values) + 0.5 if positive else values, leaf.dtype)
+
+    variables = {name: shapes[name] for name in shapes if name != "losses"}
+    return jax.tree_util.tree_map_with_path(draw, variables)
+
+
+def numpy(tree):
+    return jax.tree.map(np.asarray, tree)
+
+
+def leaky(x):
+    return np.where(x > 0, x, 0.2 * x)
+
+
+def conv(x, layer, stride):
+    """The layer's own convolution, which test_layers.py holds to a reference."""
+    strides = (stride, stride)
+    result = layers.convolve(
+        jnp.float32(x), layer["kernel"], strides=strides, implementation="lax"
+    )
+    return np.asarray(result) + layer.get("bias", np.zeros(1))
+
+
+def slow_pool(x):
+    """Maxima over 4x4 cells, which share the pixels that a boundary cuts."""
+    (b, h, w, _), cells = x.shape, []
+    for i in range(min(h, 4)):
+        for j in range(min(w, 4)):
+            rows = [r for r in range(h) if r + 1 > i * h / 4 and r < (i + 1) * h / 4]
+            columns = [r for r in range(w) if r + 1 > j * w / 4 and r < (j + 1) * w / 4]
+            cells.append(x[:, rows][:, :, columns].max((1, 2)))
+    return np.stack(cells, 1).reshape(b, -1)
+
+
+def test_dcgan_features_are_the_pooled_activations_after_norm_and_leaky_relu():
+    module = dcgan.Discriminator(features=4, convolution="lax")
+    variables = fill(module)
+    params, stats = numpy(variables["params"]), numpy(variables["batch_stats"])
+    x = images() / 127.5 - 1
+    first = leaky(conv(x, params["from_image"], 2))  # 14x14
+    second = conv(first, params["down1"], 2)  # 7x7
+    second = (second - stats["down1_norm"]["mean"]) / np.sqrt(
+        stats["down1_norm"]["var"] + 1e-5
+    )
+    norm = params["down1_norm"]
+    second = leaky(second * norm["scale"] + norm["bias"])
+    expected = np.concatenate([slow_pool(first), slow_pool(second)], axis=1)
+    features = probe.discriminator_features(module, variables, images())
+    assert features.dtype == np.float32
+    assert features.shape == (3, 16 * 4 + 16 * 8)
+    np.testing.assert_allclose(features, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_keras_dcgan_features_end_with_its_last_map():
+    # 28 -> 14 -> 7 -> 4 -> 4 pixels; the last map meets no LeakyReLU.
+    module = keras_dcgan.Discriminator(features=(2, 3, 4, 5), convolution="lax")
+    variables = numpy(fill(module))
+    x, expected = images() / 255, []
+    for level in range(4):
+        stride = 1 if level == 3 else 2
+        x = conv(leaky(x), variables["params"][f"down{level}"], stride)
+        expected.append(slow_pool(x if level == 3 else leaky(x)))
+    features = probe.discriminator_features(module, variables, images())
+    assert features.shape == (3, 16 * (2 + 3 + 4 + 5))
+    np.testing.assert_allclose(
+        features, np.concatenate(expected, axis=1), rtol=1e-4, atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("activation", ["leaky_relu", "maxout"])
+def test_mlp_features_are_the_hidden_layers_outputs(activation):
+    module = mlp.Discriminator(
+        features=(5, 4), activation=activation, pieces=3, hidden_dropout=0.5
+    )
+    variables = numpy(fill(module))
+    x, expected = images().reshape(3, -1) / 127.5 - 1, []
+    for level, width in enumerate((5, 4)):
+        layer = variables["params"][f"hidden{level}"]
+        x = x @ layer["kernel"] + layer["bias"]
+        # A maxout unit has three neighbouring columns.
+        x = x.reshape(3, width, 3).max(2) if activation == "maxout" else leaky(x)
+        expected.append(x)
+    np.testing.assert_allclose(
+        probe.discriminator_features(module, variables, images()),
+        np.concatenate(expected, axis=1),
+        rtol=1e-4,
+        atol=1e-4,
+    )
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"norm": "layer"},
+        {"condition": "auxiliary"},
+        {"condition": "projection"},
+        {"condition": "onehot"},
+        {"condition": "embedding"},
+        {"norm": "spectral", "condition": "auxiliary"},
+    ],
+)
+def test_every_dcgan_has_the_features_of_its_two_hidden_maps(options):
+    module = dcgan.Discriminator(features=2, convolution="lax", **options)
+    features = probe.discriminator_features(module, fill(module), images())
+    assert features.shape == (3, 16 * 2 + 16 * 4)
+    assert np.all(np.isfinite(features))
+
+
+def unit(vector):
+    return vector / np.linalg.norm(vector)
+
+
+def test_spectral_features_equal_those_of_the_divided_kernels():
+    # Flax's layer takes one power iteration from the stored vector at each call.
+    spectral = dcgan.Discriminator(features=2, norm="spectral", convolution="lax")
+    variables = fill(spectral)
+    params = numpy(variables["params"])
+    for name, layer in params.items():
+        stored = variables["batch_stats"][f"{name}_spectral"][f"{name}/kernel/u"]
+        matrix = layer["kernel"].reshape(-1, layer["kernel"].shape[-1])
+        left = unit(np.asarray(stored) @ matrix.T)
+        layer["kernel"] = layer["kernel"] / np.linalg.norm(left @ matrix)
+    plain = dcgan.Discriminator(features=2, norm="none", convolution="lax")
+    np.testing.assert_allclose(
+        probe.discriminator_features(spectral, variables, images()),
+        probe.discriminator_features(plain, {"params": params}, images()),
+        rtol=1e-4,
+        atol=1e-4,
+    )
+
+
+def test_labels_reach_a_conditional_discriminator_and_default_to_zero():
+    module = dcgan.Discriminator(features=2, condition="onehot", convolution="lax")
+    variables = fill(module)
+    features = [
+        probe.discriminator_features(module, variables, images(), labels)
+        for labels in (None, np.zeros(3, np.int64), np.array([0, 0, 1]))
+    ]
+    np.testing.assert_array_equal(features[0], features[1])
+    np.testing.assert_array_equal(features[0][:2], features[2][:2])
+    assert np.any(features[0][2] != features[2][2])
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_features_do_not_depend_on_the_batch(batch_size):
+    module = dcgan.Discriminator(features=2, convolution="lax")
+    variables = fill(module)
+    whole = probe.discriminator_features(module, variables, images())
+    parts = probe.discriminator_features(
+        module, variables, images(), batch_size=batch_size
+    )
+    np.testing.assert_allclose(parts, whole, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("side", [1, 4, 5, 14])
+def test_pooling_keeps_at_most_four_positions_a_side(side):
+    x = np.random.default_rng(0).normal(size=(2, side, side, 3)).astype(np.float32)
+    pooled = np.asarray(jax.jit(probe._pool)(x))
+    assert pooled.shape == (2, min(side, 4), min(side, 4), 3)
+    expected = x.reshape(2, -1) if side <= 4 else slow_pool(x)
+    np.testing.assert_array_equal(pooled.reshape(2, -1), expected)
+
+
+def blobs(count, spread, seed):
+    """Points of three classes around three centres, on axes of different units."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(3, size=count)
+    centres = np.array([[0, 0], [4, 0], [0, 4]])[labels]
+    features = (centres + rng.normal(0, spread, (count, 2))) * [1000, 0.001] + 7
+    return features.astype(np.float32), labels
+
+
+def test_separate_classes_are_found():
+    result = probe.linear_probe(*blobs(90, 0.3, 0), *blobs(60, 0.3, 1))
+    assert result.accuracy == (1, 0)
+
+
+def test_labels_without_relation_are_guessed():
+    # 1/3 of 900 within 5 standard errors, 0.0157; the estimate gives that error.
+    features, labels = blobs(300, 0.3, 0)
+    labels = np.random.default_rng(2).permutation(labels)
+    test_features, test_labels = blobs(900, 0.3, 1)
+    test_labels = np.random.default_rng(3).permutation(test_labels)
+    result = probe.linear_probe(features, labels, test_features, test_labels)
+    np.testing.assert_allclose(result.accuracy.value, 1 / 3, rtol=0, atol=0.08)
+    np.testing.assert_allclose(result.accuracy.standard_error, 0.0157, rtol=0.1, atol=0)
+
+
+def test_classifier_minimises_the_squared_hinge_on_standardised_features():
+    # liblinear: ||(w, b)||^2 / 2 + C sum max(0, 1 - y (w x + b))^2, minimised here by
+    # another solver; both then decide 500 points alike.
+    features, labels = blobs(80, 2.5, 0)
+    keep = labels < 2
+    features, labels = features[keep], labels[keep]
+    points, _ = blobs(500, 2.5, 1)
+    mean, std = features.mean(0, np.float64), features.std(0, dtype=np.float64)
+    x, signs = (features - mean) / std, 2 * labels - 1
+
+    def objective(w):
+        slack = np.maximum(0, 1 - signs * (x @ w[:2] + w[2]))
+        return np.sum(w**2) / 2 + 0.02 * np.sum(slack**2)
+
+    w = optimize.minimize(objective, np.zeros(3), tol=1e-10).x
+    scores = (points - mean) / std @ w[:2] + w[2]
+    predicted = probe._fit(features, labels, 0.02, 1000)(points)
+    clear = np.abs(scores) > 1e-2
+    assert np.mean(clear) > 0.9
+    np.testing.assert_array_equal(predicted[clear], scores[clear] > 0)
+
+
+def test_strength_is_the_best_on_the_held_out_fifth():
+    # Nine noisy copies of nothing and one weak feature: strengths differ.
+    rng = np.random.default_rng(0)
+    labels = rng.integers(2, size=100)
+    features = rng.normal(size=(100, 60)).astype(np.float32)
+    features[:, 0] += labels
+    order = np.random.default_rng(5).permutation(100)
+    held, kept = order[:20], order[20:]
+    strengths = (1e-5, 1e-3, 1e-2, 1e-1)
+    hits = [
+        np.sum(
+            probe._fit(features[kept], labels[kept], c, 1000)(features[held])
+            == labels[held]
+        )
+        for c in strengths
+    ]
+    assert len(set(hits)) > 1
+    result = probe.linear_probe(
+        features, labels, features, labels, strengths=strengths[::-1], seed=5
+    )
+    assert result.strength == strengths[int(np.argmax(hits))]
+    expected = np.mean(
+        probe._fit(features, labels, result.strength, 1000)(features) == labels
+    )
+    assert result.accuracy.value == expected
+
+
+def test_constant_features_are_no_obstacle():
+    features, labels = blobs(60, 0.3, 0)
+    features = np.concatenate([features, np.full((60, 1), 5, np.float32)], axis=1)
+    result = probe.linear_probe(features, labels, features, labels)
+    assert result.accuracy.value == 1
+
+
+def test_solver_that_stops_early_is_refused():
+    with pytest.raises(
+        ValueError, match="strength 0.1 has not .* after 1 .* raise max"
+    ):
+        probe.linear_probe(
+            *blobs(60, 3, 0), *blobs(60, 3, 1), strengths=(0.1,), max_iterations=1
+        )
+
+
+def test_unpaired_images_and_labels_are_refused():
+    module = dcgan.Discriminator(features=2, convolution="lax")
+    with pytest.raises(ValueError, match=r"\(3, 28, .*labels \(2,\).* give \(N,\)"):
+        probe.discriminator_features(module, {}, images(), np.zeros(2, int))
+    with pytest.raises(ValueError, match=r"images are \(0, 28.*N > 0 images"):
+        probe.discriminator_features(module, {}, images(0))
+
+
+@pytest.mark.parametrize(
+    "train, test, name",
+    [
+        (((4, 2), (4,)), ((3, 2), (3,)), "train"),
+        (((9, 2), (8,)), ((3, 2), (3,)), "train"),
+        (((9, 2), (9,)), ((3, 3), (3,)), "test"),
+        (((9, 2), (9,)), ((0, 2), (0,)), "test"),
+    ],
+)
+def test_unfit_points_are_refused(train, test, name):
+    arrays = [np.zeros(shape) for shape in (*train, *test)]
+    with pytest.raises(ValueError, match=f"{name} features are .*allowed.* give more"):
+        probe.linear_probe(*arrays)
+
+
+def test_a_single_class_is_refused():
+    features, labels = blobs(20, 1, 0)
+    with pytest.raises(ValueError, match="all 20 training labels are 0.*at least two"):
+        probe.linear_probe(features, labels * 0, features, labels)
+
+
+def test_no_strengths_are_refused():
+    points = blobs(20, 1, 0)
+    with pytest.raises(ValueError, match="no strengths, .* give one or more"):
+        probe.linear_probe(*points, *points, strengths=())

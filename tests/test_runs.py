@@ -1,0 +1,101 @@
+"""Runs are read from their folder alone, and images are drawn from them."""
+
+import conftest
+import jax
+import numpy as np
+import pytest
+
+from gan_jax import runs, train
+
+
+@pytest.fixture(scope="module")
+def workdir(shared_folder, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("run")
+    config = conftest.make_tiny_config(shared_folder)
+    config.model.generator.condition = "onehot"
+    config.model.discriminator.condition = "onehot"
+    config.recipe.ema_decay = 0.5
+    train.train_and_evaluate(config, workdir)
+    return workdir
+
+
+def draw(run, **arguments):
+    parts = zip(*runs.generate_batches(run, **arguments), strict=True)
+    return [np.concatenate(part) for part in parts]
+
+
+@pytest.fixture(scope="module")
+def run(workdir):
+    return runs.load(workdir)
+
+
+def test_images_depend_on_seed_and_place_alone(run):
+    images, labels = draw(run, num=10, seed=0)
+    assert images.shape == (10, 16, 16, 1) and images.dtype == np.uint8
+    assert labels.shape == (10,)
+    for batch_size in (1, 4):
+        again, again_labels = draw(run, num=10, seed=0, batch_size=batch_size)
+        # The order of additions in a batch may move a level by one.
+        np.testing.assert_allclose(again.astype(int), images, rtol=0, atol=1)
+        np.testing.assert_array_equal(again_labels, labels)
+    other, _ = draw(run, num=10, seed=1)
+    assert np.any(other != images)
+
+
+def test_an_older_checkpoint_can_be_asked_for(workdir, run):
+    older = runs.load(workdir, 2)
+    assert (older.step, run.step) == (2, 4)
+    old, _ = draw(older, num=4, seed=0)
+    new, _ = draw(run, num=4, seed=0)
+    assert np.any(old != new)
+
+
+def test_the_averaged_generator_is_another_one(run):
+    raw, _ = draw(run, num=4, seed=0)
+    averaged, _ = draw(run.with_averaged(), num=4, seed=0)
+    assert np.any(raw != averaged)
+
+
+def test_a_run_without_an_average_says_so(run):
+    with pytest.raises(ValueError, match="the run keeps no average: ask for the raw"):
+        run._replace(averaged={}).with_averaged()
+
+
+def test_batch_statistics_are_those_of_the_batch(run):
+    """The images of one batch then depend on each other, and on nothing before."""
+    first, _ = draw(run, num=4, seed=0, statistics="batch", batch_size=4)
+    eight, _ = draw(run, num=4, seed=0, statistics="batch", batch_size=8)
+    running, _ = draw(run, num=4, seed=0)
+    assert np.any(first != eight) and np.any(first != running)
+    forgotten = jax.tree.map(np.zeros_like, run.variables["batch_stats"])
+    other = run._replace(variables=run.variables | {"batch_stats": forgotten})
+    again, _ = draw(other, num=4, seed=0, statistics="batch", batch_size=4)
+    np.testing.assert_array_equal(first, again)
+
+
+def test_a_label_can_be_asked_for(run):
+    images, labels = draw(run, num=4, seed=0, label=2)
+    other, _ = draw(run, num=4, seed=0, label=1)
+    np.testing.assert_array_equal(labels, [2] * 4)
+    assert np.any(images != other)
+
+
+def test_a_run_with_conditional_batch_norm_can_be_sampled(shared_folder, tmp_path):
+    config = conftest.make_tiny_config(shared_folder)
+    config.model.generator.condition = "batch_norm"
+    config.model.discriminator.condition = "projection"
+    train.train_and_evaluate(config, tmp_path)
+    images, labels = draw(runs.load(tmp_path), num=4, seed=0, batch_size=2)
+    assert images.shape == (4, 16, 16, 1) and labels.shape == (4,)
+
+
+def test_an_unconditional_run_has_no_labels(run):
+    config = run.config.copy_and_resolve_references()
+    config.model.generator.condition = "none"
+    with pytest.raises(ValueError, match="label is 1, but .* is unconditional"):
+        draw(run._replace(config=config), num=1, seed=0, label=1)
+
+
+def test_a_label_that_does_not_exist_is_refused(run):
+    with pytest.raises(ValueError, match="label is 3, but .* classes 0 to 2"):
+        draw(run, num=1, seed=0, label=3)

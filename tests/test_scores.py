@@ -1,0 +1,151 @@
+"""What a score is made of: the images drawn, the numbers, the protocol."""
+
+import conftest
+import numpy as np
+import pytest
+
+from gan_jax import runs, scores, train
+from gan_jax.evaluation import frechet
+from gan_jax.evaluation.estimate import Estimate
+
+
+@pytest.fixture(scope="module")
+def run(shared_folder, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("run")
+    config = conftest.make_tiny_config(shared_folder)
+    config.model.generator.condition = "onehot"
+    config.model.discriminator.condition = "onehot"
+    train.train_and_evaluate(config, workdir)
+    return runs.load(workdir)
+
+
+@pytest.fixture
+def config(shared_folder):
+    return conftest.make_tiny_config(shared_folder)
+
+
+def make_scorer(config, **settings):
+    config.evaluation.update(settings)
+    return scores.Scorer(config.data, config.evaluation)
+
+
+def test_a_score_is_the_metric_of_the_images_drawn(config, run):
+    found = make_scorer(config, num_images=48, seed=3).score_run(run)
+    batches = runs.generate_batches(run, num=48, seed=3)
+    fake = np.concatenate([images for images, _ in batches])
+    with np.load(config.data.manual_dir) as arrays:
+        real = arrays["images"]
+    expected = frechet.frechet_distance(
+        *(np.float32(x.reshape(48, -1)) / 255 for x in (real, fake))
+    )
+    number = found.numbers["frechet_distance"]
+    np.testing.assert_allclose(number.value, expected, rtol=1e-3)
+    assert number.standard_error is None
+
+
+def test_draws_have_seeds_of_their_own_and_give_the_error(config, run):
+    alone = [
+        make_scorer(config, seed=seed).score_run(run).numbers["frechet_distance"].value
+        for seed in (5, 6, 7)
+    ]
+    joined = make_scorer(config, seed=5, draws=3).score_run(run)
+    number = joined.numbers["frechet_distance"]
+    np.testing.assert_allclose(number.value, np.mean(alone), rtol=1e-6)
+    error = np.std(alone, ddof=1) / 3**0.5
+    np.testing.assert_allclose(number.standard_error, error, rtol=1e-6)
+
+
+def test_the_data_themselves_are_at_no_distance(config):
+    scorer = make_scorer(config, num_images=48)
+    found = scorer.score_images(scorer.training.images, scorer.training.labels)
+    # 768 features of 48 images: rounding, against a scale of about 60.
+    np.testing.assert_allclose(
+        found.numbers["frechet_distance"].value, 0, rtol=0, atol=1e-3
+    )
+
+
+def test_what_decides_a_number_is_in_its_protocol(config, run):
+    one = make_scorer(config).score_run(run).protocol
+    others = {
+        "seed": make_scorer(config, seed=1).score_run(run).protocol,
+        "num_images": make_scorer(config, num_images=10).score_run(run).protocol,
+        "draws": make_scorer(config, draws=2).score_run(run).protocol,
+        "statistics": make_scorer(config, statistics="batch").score_run(run).protocol,
+    }
+    for name, other in others.items():
+        assert one[name] != other[name]
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"num_images": 1}, "num_images is 1, but must be at least 2"),
+        ({"draws": 0}, "draws is 0, but must be at least 1"),
+        ({"statistics": "mean"}, "statistics is 'mean', but must be running or batch"),
+        ({"extractor": "vgg"}, "extractor is 'vgg', but must be one of pixels"),
+        ({"weights": "a.npz"}, "'pixels' takes no weights, not a.npz"),
+        ({"extractor": "inception"}, "'inception' needs a weights file: give"),
+        ({"extractor": "mnist"}, "16, 16, 1.*was trained on .28, 28, 1"),
+    ],
+)
+def test_settings_out_of_range_are_refused(config, settings, message):
+    with pytest.raises(ValueError, match=message):
+        make_scorer(config, **settings)
+
+
+@pytest.mark.parametrize(
+    "metrics, num, message",
+    [
+        ("fid", 20, "no metric 'fid', there are: frechet_distance"),
+        ("classifier_score", 200, "classifier_score cannot be computed: the extractor"),
+        ("memorisation", 200, "memorisation cannot be computed: the real images are"),
+        ("prdc", 5, "prdc needs at least 10 images, not 5: raise --num_images"),
+    ],
+)
+def test_metrics_that_cannot_be_are_refused(config, run, metrics, num, message):
+    scorer = make_scorer(config, metrics=metrics, num_images=num)
+    with pytest.raises(ValueError, match=message):
+        scorer.score_run(run)
+
+
+def test_a_metric_of_labels_needs_a_conditional_run(config, run):
+    config.model.generator.condition = "none"
+    scorer = make_scorer(config, metrics="nearest_neighbour_error", num_images=100)
+    with pytest.raises(ValueError, match="the run is unconditional"):
+        scorer.score_run(run._replace(config=config))
+
+
+@pytest.mark.parametrize(
+    "images, message",
+    [
+        (np.zeros((30, 8, 8, 1), np.uint8), r"\(30, 8, 8, 1\) uint8, but the real"),
+        (np.zeros((30, 16, 16, 1), np.float32), "float32, but the real ones are"),
+        (np.zeros((19, 16, 16, 1), np.uint8), "19 images to score, but 20 were asked"),
+    ],
+)
+def test_images_that_do_not_fit_are_refused(config, images, message):
+    with pytest.raises(ValueError, match=message):
+        make_scorer(config).score_images(images, None)
+
+
+def test_a_generator_that_draws_infinities_is_refused(config, run):
+    import jax
+
+    broken = jax.tree.map(lambda x: np.full_like(x, np.nan), run.variables)
+    with pytest.raises(ValueError, match="step 4 draws values that are not finite"):
+        make_scorer(config).score_run(run._replace(variables=broken))
+
+
+def test_the_table_has_a_row_a_number_and_says_what_is_absent():
+    columns = {
+        "a": scores.Scores({"x": Estimate(1.23456, 0.012)}, None, {}, 0.0),
+        "b": scores.Scores(
+            {"x": Estimate(2.0, None), "y": Estimate(3, 1)}, None, {}, 0
+        ),
+    }
+    table = scores.format_table(columns)
+    assert [line.split() for line in table.splitlines()] == [
+        ["a", "b"],
+        ["x", "1.235", "+-", "0.012", "2"],
+        ["y", "-", "3", "+-", "1"],
+    ]
