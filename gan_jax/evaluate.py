@@ -122,7 +122,7 @@ def main() -> None:
     scorer = scores.Scorer(config.data, _settings(config))
     columns = {}
     if _IMAGES.value:
-        columns[_IMAGES.value] = _score_images(scorer)
+        columns[Path(_IMAGES.value).stem] = _score_images(scorer)
     else:
         for kind, run in _generators(workdir):
             columns[f"{run.step} {kind}"] = found = scorer.score_run(run)

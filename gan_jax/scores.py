@@ -216,9 +216,8 @@ def _join(results: list[suite.Result]) -> Estimate:
 
 
 def _subset(size: int, count: int, *, seed: int) -> np.ndarray:
-    """At most `count` of `size` indices, ascending, drawn without replacement."""
-    rng = np.random.default_rng(seed)
-    return np.sort(rng.permutation(size)[:count])
+    """At most `count` of `size` indices in random order, none twice."""
+    return np.random.default_rng(seed).permutation(size)[:count]
 
 
 def _check_settings(settings: ConfigDict) -> None:

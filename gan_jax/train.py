@@ -110,8 +110,8 @@ def run_steps(
     key: jax.Array,
     first_step: int,
     writer: writer_lib.Writer | None,
-) -> int:
-    """Runs the remaining steps and returns how many are done in all.
+) -> None:
+    """Runs the remaining steps.
 
     The metrics of a call are fetched while the next one runs. A signal that reached
     any host reaches all of them with the metrics, so that they leave after the same
@@ -153,13 +153,12 @@ def run_steps(
                 leaving = settle() or leaving
             if writer and boundary:
                 writer.write(step, state)
-            elif writer and leaving:
+            if writer and leaving:
                 writer.save(step, state)
             if leaving:
                 break
     if caught and step < last:
         logging.info("Left after step %d because of %s.", step, caught[0])
-    return step
 
 
 def train_and_evaluate(

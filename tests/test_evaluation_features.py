@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gan_jax.evaluation import features
+from gan_jax.evaluation import classifier, features
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (1_200, 4, 4, 1), np.uint8)
 
@@ -78,3 +78,13 @@ def test_a_damaged_file_is_made_anew(tmp_path, caplog):
 def test_an_extractor_that_cannot_be_is_refused(name, weights, message):
     with pytest.raises(ValueError, match=message):
         features.create(name, weights)
+
+
+def test_other_weights_than_the_shipped_are_not_called_so(tmp_path, monkeypatch):
+    weights = classifier.load(classifier.MNIST_WEIGHTS)
+    path = tmp_path / "mnist_classifier.npz"
+    classifier.save(path, weights._replace(facts={}))
+    monkeypatch.setattr(classifier, "MNIST_WEIGHTS", path)
+    with pytest.raises(ValueError, match="sha256 .*, but the shipped file has d5719"):
+        features.create("mnist")
+    assert features.create("classifier", str(path)).name == "classifier"

@@ -136,12 +136,16 @@ def test_a_finished_run_does_nothing(tiny_config, unbroken, monkeypatch):
     assert [line["step"] for line in read_metrics(unbroken)] == [2, 4]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number, log_every_steps",
+    # In the second case the run leaves where it also logs.
+    [(signal.SIGTERM, 0), (signal.SIGTERM, 2), (signal.SIGINT, 0)],
+)
 def test_a_signal_saves_and_the_run_goes_on_later(
-    tiny_config, unbroken, tmp_path, monkeypatch, number
+    tiny_config, unbroken, tmp_path, monkeypatch, number, log_every_steps
 ):
     tiny_config.checkpoint_every_steps = 0
-    tiny_config.log_every_steps = 0
+    tiny_config.log_every_steps = log_every_steps
     tiny_config.sample_every_steps = 0
     workdir = tmp_path / "stopped"
     make_call = train.make_call

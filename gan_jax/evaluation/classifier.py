@@ -21,6 +21,7 @@ import numpy as np
 import optax
 import tqdm
 
+MNIST_SHA256 = "d5719542c77fc4e0d344fb93fc0dbbfb8c828734a63d4d34d282c6cc4088dd73"
 MNIST_WEIGHTS = Path(__file__).with_name("mnist_classifier.npz")
 STEPS = 12_000
 BATCH_SIZE = 64  # then STEPS are 12.8 epochs of MNIST

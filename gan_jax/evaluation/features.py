@@ -58,13 +58,30 @@ def _classifier(name: str, path: Path) -> Extractor:
     )
 
 
+def _shipped() -> Extractor:
+    extractor = _classifier("mnist", classifier.MNIST_WEIGHTS)
+    if extractor.digest != classifier.MNIST_SHA256:
+        raise ValueError(
+            f"{classifier.MNIST_WEIGHTS} has the sha256 {extractor.digest}, but the "
+            f"shipped file has {classifier.MNIST_SHA256}: restore it, or name yours "
+            "as --weights with --extractor=classifier."
+        )
+    return extractor
+
+
 def _inception(path: Path) -> Extractor:
-    params = inception.load_weights(path)
-
-    def extract(images: np.ndarray) -> Features:
-        return Features(*inception.predict(params, images))
-
-    return Extractor("inception", classifier.digest(path), extract)
+    weights = inception.load_weights(path)
+    if not weights.is_published:
+        logging.warning(
+            "%s is not the published file: if its weights are others, these are not "
+            "the FID, KID and score of papers.",
+            path,
+        )
+    return Extractor(
+        "inception",
+        weights.sha256,
+        lambda images: Features(*inception.predict(weights, images)),
+    )
 
 
 EXTRACTORS = ("pixels", "mnist", "classifier", "inception")
@@ -99,7 +116,7 @@ def create(name: str, weights: str = "") -> Extractor:
     if name == "pixels":
         return Extractor(name, "", _pixels)
     if name == "mnist":
-        return _classifier(name, classifier.MNIST_WEIGHTS)
+        return _shipped()
     path = Path(weights).expanduser()
     return _inception(path) if name == "inception" else _classifier(name, path)
 
