@@ -10,6 +10,7 @@ import traceback
 from typing import Any, NoReturn
 
 from absl import app, flags, logging
+from ml_collections import config_flags
 
 PACKAGE = Path(__file__).parent
 
@@ -63,6 +64,27 @@ def _parse(argv: list[str]) -> list[str]:
     if len(rest) > 1:
         _exit(f"unexpected argument {rest[1]!r}: flags are written --name=value.", 2)
     return rest
+
+
+def config_filename() -> str:
+    """What --config names: the path of a file, and perhaps a colon and a preset.
+
+    Raises:
+      ValueError: nothing was given, or there is no such file.
+    """
+    if flags.FLAGS["config"].value is None:
+        raise ValueError(
+            "no config was given; name one, for example --config=configs/dcgan.py."
+        )
+    filename = config_flags.get_config_filename(flags.FLAGS["config"])
+    path = Path(filename.partition(":")[0])
+    if not path.is_file():
+        known = ", ".join(str(other) for other in sorted(path.parent.glob("*.py")))
+        raise ValueError(
+            f"there is no config file {path}; give one as --config"
+            + (f", here: {known}." if known else ".")
+        )
+    return filename
 
 
 def run(main: Callable[[], Any]) -> None:

@@ -131,7 +131,9 @@ def main() -> None:
         if _PAIRS.value:
             _save_pairs(Path(_PAIRS.value), run, scorer.training.images)
     print(scores.format_table(columns))
-    print("protocol:", ", ".join(f"{k} {v}" for k, v in scorer.protocol.items() if v))
+    protocol = next(iter(columns.values())).protocol
+    known = {k: v for k, v in protocol.items() if v not in ("", None)}
+    print("protocol:", ", ".join(f"{k} {v}" for k, v in known.items()))
 
 
 if __name__ == "__main__":

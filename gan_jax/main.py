@@ -41,18 +41,7 @@ def main() -> None:
     Raises:
       ValueError: no config, or one that does not exist.
     """
-    if _CONFIG.value is None:
-        raise ValueError(
-            "no config was given; name one, for example --config=configs/dcgan.py."
-        )
-    filename = config_flags.get_config_filename(flags.FLAGS["config"])
-    path = Path(filename.partition(":")[0])
-    if not path.is_file():
-        known = ", ".join(str(other) for other in sorted(path.parent.glob("*.py")))
-        raise ValueError(
-            f"there is no config file {path}; give one as --config"
-            + (f", here: {known}." if known else ".")
-        )
+    filename = command.config_filename()
     parallel.initialize(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
     parallel.use_compilation_cache(_CONFIG.value.compilation_cache_dir)
     train.train_and_evaluate(

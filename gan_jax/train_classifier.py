@@ -36,7 +36,6 @@ _BATCH_SIZE = flags.DEFINE_integer(
     "batch_size", classifier.BATCH_SIZE, "Images an update.", lower_bound=1
 )
 
-WITH_TEST_SPLIT = ("mnist", "celeb_a")
 HELD_OUT = 10  # Elsewhere one image in so many is kept from training.
 
 
@@ -55,8 +54,8 @@ class Examples(NamedTuple):
 def load_examples(config: ConfigDict) -> tuple[Examples, Examples, int]:
     """Examples to train on, examples to test with, and the number of classes.
 
-    MNIST and CelebA are tested on their split "test". Of other data every tenth image
-    is held out: folders, for one, are sorted by class, so their end is one class.
+    TFDS's sets are tested on their split "test". Of a folder or an array every tenth
+    image is held out: folders are sorted by class, so their end is one class.
 
     Args:
       config: the data section; its num_classes is not read, the data's own counts.
@@ -67,7 +66,8 @@ def load_examples(config: ConfigDict) -> tuple[Examples, Examples, int]:
     """
     config = config.copy_and_resolve_references()
     config.num_classes = 0
-    if config.name.split(":")[0] not in WITH_TEST_SPLIT:
+    held_out_split = data.held_out_split(config)
+    if held_out_split == "train":
         whole = data.create(config)
         held_out = np.arange(len(whole.labels)) % HELD_OUT == HELD_OUT - 1
         if not held_out.any():
@@ -86,7 +86,7 @@ def load_examples(config: ConfigDict) -> tuple[Examples, Examples, int]:
             "the split 'test': train on another, --config.data.split=train."
         )
     whole = data.create(config)
-    config.split = "test"
+    config.split = held_out_split
     unseen = data.create(config)
     return (
         Examples(whole.images, whole.labels),
@@ -129,13 +129,7 @@ def main() -> None:
       ValueError: no config, or one that does not exist; an output that is not .npz or
         cannot be written.
     """
-    if _CONFIG.value is None:
-        raise ValueError(
-            "no config was given; name one, for example --config=configs/dcgan.py."
-        )
-    path = config_flags.get_config_filename(flags.FLAGS["config"]).partition(":")[0]
-    if not Path(path).is_file():
-        raise ValueError(f"there is no config file {path}; give one as --config.")
+    command.config_filename()
     output = Path(_OUTPUT.value)
     if output.suffix != ".npz" or not output.parent.is_dir():
         raise ValueError(
