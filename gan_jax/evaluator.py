@@ -32,7 +32,12 @@ class Evaluator:
             )
         self._config = config
         self._modules = models.build(config, axis_name=None)
-        self._scorer = scores.Scorer(config.data, config.evaluation)
+        try:
+            self._scorer = scores.Scorer(config.data, config.evaluation)
+        except ValueError as error:
+            raise ValueError(
+                f"{error} Or train without: --config.eval_every_steps=0."
+            ) from error
         self._records = workdir / scores.RECORDS
         workdir_lib.drop_lines_after(self._records, first_step)
         self._best = (

@@ -112,6 +112,14 @@ def test_a_metric_without_a_best_is_refused(config, tmp_path, metric, message):
         evaluator.Evaluator(config, tmp_path, first_step=0)
 
 
+def test_data_that_do_not_fit_the_extractor_stop_a_run_at_its_start(config, tmp_path):
+    config.evaluation.extractor = "mnist"
+    message = "trained on .28, 28, 1.*train without: --config.eval_every_steps=0"
+    with pytest.raises(ValueError, match=message):
+        train.train_and_evaluate(config, tmp_path)
+    assert not (tmp_path / "metrics.jsonl").exists()
+
+
 def test_a_best_metric_that_is_not_computed_is_refused(judge, state):
     judge._best_metric = "coverage"
     judge._scorer = Given(1.0)

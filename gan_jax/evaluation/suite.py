@@ -90,9 +90,14 @@ def _intra_class_frechet(sets: Sets) -> Iterable[Result]:
 
 
 def _kernel(sets: Sets) -> Iterable[Result]:
-    size = min(1_000, len(sets.real.features), len(sets.fake.features))
+    counts = len(sets.real.features), len(sets.fake.features)
+    size = min(1_000, *counts)
     yield kernel.kernel_distance(
-        sets.real.features, sets.fake.features, subset_size=size, seed=sets.seed
+        sets.real.features,
+        sets.fake.features,
+        subset_size=size,
+        num_subsets=1 if size == max(counts) else 100,
+        seed=sets.seed,
     )
 
 
