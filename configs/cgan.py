@@ -18,7 +18,9 @@ The presets differ in how the label enters and, but for projection, in nothing e
 - acgan: an auxiliary classifier in the discriminator (Odena et al. 2017, Conditional
   Image Synthesis with Auxiliary Classifier GANs, arXiv 1610.09585).
 
-Row r of the sample grid is class r.
+Row r of the sample grid is class r. The averaged generator draws it; the raw one is
+kept beside it. On two cores of an AMD EPYC (Zen 5) a run takes 10 to 12 minutes, and a
+classifier reads 97 to 98.6 % of its digits as asked (experiments/conditional_mnist).
 """
 
 from ml_collections import ConfigDict
@@ -51,5 +53,6 @@ def get_config(preset: str | None = "onehot") -> ConfigDict:
     """One of the presets."""
     config = default.get_config()
     config.num_train_steps = 6_000
+    config.recipe.ema_decay = 0.999
     config.sample_rows = 10
     return default.with_preset(config, PRESETS, preset)

@@ -85,7 +85,8 @@ FAMILIES = list(models.MODELS.values())
 # cgan adds to these, K = 10 classes and E = 50:
 #   onehot: G 7*7*10*128; D (10 + 1)*28*28 + 16*64
 #   embedding: G 10*50 + 7*7*50*128; D 10*50 + (50 + 1)*28*28 + 16*64
-#   projection: G 9 more scales and offsets of 128 + 64 channels; D 10*7*7*128
+#   projection: G 9 more scales and offsets of 128 + 64 channels; D 10*7*7*128, no
+#     BatchNorm but biases of 64 + 128 + 1
 #   acgan: G 7*7*10*128; D 7*7*128*10
 # keras: G 101*6272 + 256 + (25*128 + 1)*128 + 256 + (25*128 + 1)*64 + 128
 #          + (25*64 + 1)*32 + 64 + 25*32 + 1
@@ -97,7 +98,7 @@ PARAMETERS = [
     (dcgan_config, "celeba", 3_576_704, 2_765_568),
     (cgan, "onehot", 759_680 + 62_720, 138_624 + 8_624 + 1_024),
     (cgan, "embedding", 759_680 + 500 + 313_600, 138_624 + 500 + 39_984 + 1_024),
-    (cgan, "projection", 759_680 + 3_456, 138_624 + 62_720),
+    (cgan, "projection", 759_680 + 3_456, 138_624 + 62_720 - 256 + 193),
     (cgan, "acgan", 759_680 + 62_720, 138_624 + 62_720),
     (keras_config, None, 1_300_801, 1_080_577),
     (gan, None, 1_486_352, 1_460_225),

@@ -31,7 +31,8 @@ def test_paths_exist(page):
     text = page.read_text()
     links = re.findall(r"\]\(([^)#:]+)\)", text)
     missing = [link for link in links if not (page.parent / link).exists()]
-    named = re.findall(r"(?:configs|gan_jax|experiments|tests)/[\w/]+\.(?:py|md)", text)
+    folders = "configs|gan_jax|experiments|tests"
+    named = re.findall(rf"\b(?:{folders})/[\w/]+\.(?:py|md)", text)
     missing += [name for name in named if not (ROOT / name).exists()]
     assert not missing
 
