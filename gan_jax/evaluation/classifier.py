@@ -21,6 +21,8 @@ import numpy as np
 import optax
 import tqdm
 
+from gan_jax import sampling
+
 MNIST_SHA256 = "d5719542c77fc4e0d344fb93fc0dbbfb8c828734a63d4d34d282c6cc4088dd73"
 MNIST_WEIGHTS = Path(__file__).with_name("mnist_classifier.npz")
 STEPS = 12_000
@@ -187,7 +189,7 @@ def _train_step(
 ) -> tuple[Any, Any, jax.Array]:
     """Variables and optimizer's state after one of `steps` updates, and its loss."""
     module = Classifier(num_classes)
-    inputs = _augment(_to_float(images), key, flip)
+    inputs = _augment(sampling.to_float(images), key, flip)
 
     def loss_fn(params: Any) -> tuple[jax.Array, Any]:
         (_, logits), updated = module.apply(
@@ -212,10 +214,6 @@ def _batches(num_images: int, batch_size: int, seed: int) -> Iterator[np.ndarray
             rows = np.concatenate([rows, rng.permutation(num_images)])
         yield rows[:batch_size]
         rows = rows[batch_size:]
-
-
-def _to_float(images: jax.Array) -> jax.Array:
-    return images.astype(jnp.float32) / 127.5 - 1
 
 
 def _augment(images: jax.Array, key: jax.Array, flip: bool) -> jax.Array:
@@ -292,7 +290,7 @@ def predict(
     variables = jax.device_put(weights.variables)
     features, probabilities = [], []
     starts = range(0, len(images), batch_size)
-    for first in tqdm.tqdm(starts, desc="reading", unit=" batches", disable=None):
+    for first in tqdm.tqdm(starts, "reading", leave=False, delay=5, disable=None):
         batch = images[first : first + batch_size]
         padding = [(0, batch_size - len(batch)), (0, 0), (0, 0), (0, 0)]
         outputs = _predict_batch(weights.num_classes, variables, np.pad(batch, padding))
@@ -306,7 +304,7 @@ def _predict_batch(
     num_classes: int, variables: Any, images: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     module = Classifier(num_classes)
-    features, logits = module.apply(variables, _to_float(images), train=False)
+    features, logits = module.apply(variables, sampling.to_float(images), train=False)
     return features, jax.nn.softmax(logits)
 
 
