@@ -30,10 +30,10 @@ def get_config() -> ConfigDict:
     config.compilation_cache_dir = ""  # of compiled programs; "": ~/.cache/gan_jax
 
     config.data = ConfigDict()
-    config.data.name = "mnist"  # mnist, celeb_a, folder or array
+    config.data.name = "mnist"  # mnist, celeb_a, folder, array, ring or grid
     config.data.split = "train"  # TFDS split, for example "train[:1000]"
     config.data.image_size = 28  # pixels; images are resized to this square
-    config.data.channels = 1  # 1 grey, 3 RGB; images are converted
+    config.data.channels = 1  # 1 grey, 3 RGB, images are converted; a point has 2
     config.data.crop = 0  # pixels: side of the centre square cut out first; 0: the
     # largest; above the image's side: padded with black
     config.data.flip = False  # mirror images left to right at random
@@ -60,7 +60,12 @@ def get_config() -> ConfigDict:
     # embedding or batch_norm; one of both networks needs one of the other
     config.model.generator.embedding_size = 50  # length of a label's learned vector
     config.model.generator.norm = "batch"  # batch or none
+    config.model.generator.norm_ends = False  # BatchNorm on the image too
+    config.model.generator.activation = "relu"  # relu or leaky_relu
     config.model.generator.output = "tanh"  # tanh or sigmoid, scaled to [-1, 1]
+    config.model.generator.upsampling = "transposed"  # transposed or nearest
+    config.model.generator.hidden_dense = 0  # width of a dense layer after the
+    # latents; 0: none
     config.model.discriminator = ConfigDict()
     config.model.discriminator.features = 64  # width of the first feature map
     config.model.discriminator.condition = "none"  # how labels enter: none, onehot,
@@ -68,7 +73,12 @@ def get_config() -> ConfigDict:
     config.model.discriminator.embedding_size = 50  # length of a label's vector
     config.model.discriminator.auxiliary_weight = 1.0  # of the classifier's loss
     config.model.discriminator.norm = "batch"  # batch, layer, none or spectral
+    config.model.discriminator.norm_ends = False  # norm on the first map too
     config.model.discriminator.activation = "leaky_relu"  # leaky_relu or relu
+    config.model.discriminator.downsampling = "strided"  # strided, max_pool or
+    # average_pool
+    config.model.discriminator.hidden_dense = 0  # width of a dense layer before the
+    # logit; 0: none
 
     config.recipe = ConfigDict()
     config.recipe.updates = "shared"  # shared, fresh or simultaneous: see recipes.py

@@ -12,6 +12,48 @@ def to_uint8(images: np.ndarray) -> np.ndarray:
     return np.clip(scaled, 0, 255).astype(np.uint8)
 
 
+def are_points(images: np.ndarray) -> bool:
+    """Whether (N, H, W, C) are the points of data/toy.py and no images."""
+    return images.shape[1:] == (1, 1, 2)
+
+
+def as_stored(images: np.ndarray) -> np.ndarray:
+    """Generated images as their data are: uint8 in [0, 255], points as floats."""
+    if are_points(images):
+        return np.asarray(images, np.float32)
+    return to_uint8(images)
+
+
+def draw_density(
+    points: np.ndarray, *, extent: float, side: int = 256, bins: int = 128
+) -> np.ndarray:
+    """A picture (side, side, 3) of points (N, 1, 1, 2): dark where they are.
+
+    Args:
+      points: first coordinate to the right, second up.
+      extent: the picture shows [-extent, extent]^2.
+      side: of the picture, pixels, a multiple of bins.
+      bins: squares along a side in which points are counted.
+    """
+    x, y = points.reshape(-1, 2).T
+    limits = [[-extent, extent]] * 2
+    counts, _, _ = np.histogram2d(-y, x, bins=bins, range=limits)
+    shade = np.log1p(counts) / np.log1p(max(1, len(points) / 8 / 4))
+    dark, light = np.array([8, 48, 107]), np.array([255, 255, 255])
+    shade = np.clip(shade, 0, 1)[..., None]
+    picture = np.where(shade > 0, 0.75 * light + 0.25 * dark, light)
+    picture = np.where(shade > 0, picture + shade * (dark - picture), picture)
+    zoom = side // bins
+    return picture.astype(np.uint8).repeat(zoom, axis=0).repeat(zoom, axis=1)
+
+
+def make_picture(images: np.ndarray, columns: int, *, extent: float) -> np.ndarray:
+    """One picture (H, W, C) uint8: a grid of stored images, a density of points."""
+    if are_points(images):
+        return draw_density(images, extent=extent)
+    return make_grid(images, columns)
+
+
 def make_grid(images: np.ndarray, columns: int, *, gap: int = 2) -> np.ndarray:
     """One picture of many, row by row, on white.
 

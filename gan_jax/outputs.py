@@ -24,7 +24,7 @@ class Outputs:
         num_steps: int,
         batch_size: int,
         tensorboard: bool,
-        real_distance: float,
+        real_images: np.ndarray,
     ) -> None:
         """Opens the outputs of a run that goes on from `first_step`.
 
@@ -34,14 +34,14 @@ class Outputs:
           num_steps: steps of the whole run.
           batch_size: images a step.
           tensorboard: write event files too.
-          real_distance: images.mean_distance of as many real images, uint8, as a
-            sample grid has.
+          real_images: as many real images (N, H, W, C) as a sample grid has.
         """
         self._workdir = workdir
         self._num_steps = num_steps
         self._batch_size = batch_size
         self._events = events.EventWriter(workdir) if tensorboard else None
-        self._real_distance = real_distance
+        self._real_distance = images_lib.mean_distance(real_images)
+        self._extent = 1.25 * float(np.abs(real_images).max())
         self._sample_distance: float | None = None
         self._calls: list[dict[str, np.ndarray]] = []
         self._first_step = self._logged_step = first_step
@@ -78,15 +78,15 @@ class Outputs:
         self._sample_distance = None
 
     def save_samples(self, step: int, images: np.ndarray, columns: int) -> None:
-        """Writes a grid of (N, H, W, C) float images in [-1, 1] as samples/step_*.
+        """Writes a picture of (N, H, W, C) generated images as samples/step_*.
 
         The next log says how far these images are from each other relative to real
         ones: `sample_distance`, near 1 as long as the generator has not collapsed.
         """
-        images = images_lib.to_uint8(images)
+        images = images_lib.as_stored(images)
         distance = images_lib.mean_distance(images)
         self._sample_distance = distance / max(self._real_distance, 1e-9)
-        grid = images_lib.make_grid(images, columns)
+        grid = images_lib.make_picture(images, columns, extent=self._extent)
         images_lib.save_png(self._workdir / "samples" / f"step_{step:07}.png", grid)
         if self._events:
             self._events.write_image(step, "samples", grid)

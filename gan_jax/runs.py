@@ -132,6 +132,8 @@ def generate_batches(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Batches of images (B, H, W, C) uint8 and labels (B,) int32, `num` in all.
 
+    Points are (B, 1, 1, 2) float32.
+
     An unconditional generator ignores the labels. With running BatchNorm statistics
     image i depends on the parameters, the seed and i alone; with those of its batch
     also on the batch size.
@@ -168,7 +170,7 @@ def generate_batches(
                 f"the generator of step {run.step} draws values that are not finite, "
                 "so there are no images: take an earlier --step."
             )
-        yield images_lib.to_uint8(drawn), np.asarray(labels)[:count]
+        yield images_lib.as_stored(drawn), np.asarray(labels)[:count]
 
 
 def _check_label(run: Run, label: int | None) -> None:

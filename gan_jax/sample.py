@@ -69,7 +69,9 @@ def main() -> None:
             arrays["labels"] = labels
         np.savez(output, allow_pickle=False, **arrays)
     else:
-        grid = images_lib.make_grid(images, columns=math.isqrt(_NUM.value - 1) + 1)
+        columns = math.isqrt(_NUM.value - 1) + 1
+        extent = 1.25 * float(np.abs(images).max())
+        grid = images_lib.make_picture(images, columns, extent=extent)
         images_lib.save_png(output, grid)
     logging.info("Wrote %d images to %s.", len(images), output)
 

@@ -66,6 +66,7 @@ class Scorer:
         self._settings = settings
         self._extractor = features.create(settings.extractor, settings.weights)
         self.training = data_lib.create(data)
+        self._mixture = data_lib.MIXTURES.get(data.name)
         split = settings.split or data_lib.held_out_split(data)
         real = data
         if split != data.split:
@@ -122,17 +123,18 @@ class Scorer:
         return self._score(draw, discriminate, protocol)
 
     def score_images(self, images: np.ndarray, labels: np.ndarray | None) -> Scores:
-        """Scores of (N, H, W, C) uint8 images, each draw a random part of them.
+        """Scores of (N, H, W, C) images; each draw takes a random part of them.
 
         Raises:
           ValueError: images of another shape than the real ones, or too few.
         """
         wanted = self.real.images.shape[1:]
-        if images.dtype != np.uint8 or images.shape[1:] != wanted:
+        dtype = self.real.images.dtype
+        if images.dtype != dtype or images.shape[1:] != wanted:
             raise ValueError(
                 f"the images to score are {images.shape} {images.dtype}, but the real "
-                f"ones are {wanted} uint8 in [0, 255] each: give (N, H, W, C) uint8 of "
-                "that size."
+                f"ones are {wanted} {dtype} each: give (N, H, W, C) {dtype} of that "
+                "size, bytes in [0, 255]."
             )
         num = self._settings.num_images
         if len(images) < num:
@@ -168,6 +170,7 @@ class Scorer:
                 self.training.labels,
                 self.training.num_classes,
                 discriminate,
+                self._mixture,
                 seed,
             )
             repeats.append(dict(self._measure(sets)))
@@ -189,6 +192,8 @@ class Scorer:
             "probabilities": sets.fake.probabilities is not None,
             "labels": sets.fake.labels is not None,
             "discriminator": sets.discriminate is not None,
+            "images": sets.mixture is None,
+            "mixture": sets.mixture is not None,
         }
         names = suite.select(
             self._settings.metrics.split(","),

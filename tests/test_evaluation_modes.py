@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from gan_jax import data
 from gan_jax.evaluation import modes
 
-MIXTURES = [(modes.ring_modes(), 0.01), (modes.grid_modes(), 0.05)]
+MIXTURES = [data.MIXTURES["ring"], data.MIXTURES["grid"]]
 MIXTURE_NAMES = ["ring", "grid"]
 
 
@@ -16,7 +17,7 @@ def draw(means, std, count, seed=0):
 
 
 def test_ring_is_eight_even_places_on_the_unit_circle():
-    ring = modes.ring_modes()
+    ring = data.MIXTURES["ring"].means
     np.testing.assert_allclose(np.linalg.norm(ring, axis=1), np.ones(8), rtol=1e-12)
     distances = np.linalg.norm(ring[:, None] - ring[None], axis=2)
     nearest = np.sort(distances, axis=1)[:, 1:3]
@@ -26,8 +27,8 @@ def test_ring_is_eight_even_places_on_the_unit_circle():
 
 def test_grid_is_the_square_of_the_five_ticks():
     expected = {(x, y) for x in (-4, -2, 0, 2, 4) for y in (-4, -2, 0, 2, 4)}
-    assert {tuple(mode) for mode in modes.grid_modes().tolist()} == expected
-    assert modes.grid_modes().shape == (25, 2)
+    assert {tuple(mode) for mode in data.MIXTURES["grid"].means.tolist()} == expected
+    assert data.MIXTURES["grid"].means.shape == (25, 2)
 
 
 @pytest.mark.parametrize("means, std", MIXTURES, ids=MIXTURE_NAMES)
@@ -55,14 +56,14 @@ def test_missing_modes_have_the_logarithm_of_the_share_that_is_left(means, std):
 
 
 def test_one_of_eight_missing_is_ln_8_over_7():
-    ring = modes.ring_modes()
+    ring = data.MIXTURES["ring"].means
     score = modes.mixture_score(ring[:7], ring, std=0.01)
     np.testing.assert_allclose(score.reverse_kl, 0.133531, rtol=1e-5)
 
 
 def test_unequal_modes_have_the_divergence_by_hand():
     # Shares 3/4 and 1/4 of 8 modes: ln 8 + 3/4 ln 3/4 + 1/4 ln 1/4.
-    ring = modes.ring_modes()
+    ring = data.MIXTURES["ring"].means
     score = modes.mixture_score(ring[[5, 5, 5, 2]], ring, std=0.01)
     expected = np.log(8) + 0.75 * np.log(0.75) + 0.25 * np.log(0.25)
     np.testing.assert_allclose(score.reverse_kl, expected, rtol=1e-12)
@@ -70,13 +71,13 @@ def test_unequal_modes_have_the_divergence_by_hand():
 
 def test_high_quality_is_a_joint_radius():
     # (2.9, 0) is within 3 standard deviations; (2.9, 2.9) is in each coordinate only.
-    ring = modes.ring_modes()
+    ring = data.MIXTURES["ring"].means
     samples = ring[0] + 0.01 * np.array([[2.9, 0], [2.9, 2.9], [0, 3.1], [0, -2.9]])
     assert modes.mixture_score(samples, ring, std=0.01).high_quality == 0.5
 
 
 def test_only_samples_of_high_quality_count_for_modes_and_divergence():
-    ring = modes.ring_modes()
+    ring = data.MIXTURES["ring"].means
     astray = ring * 1.5
     score = modes.mixture_score(np.concatenate([ring[:2], astray]), ring, std=0.01)
     assert (score.modes, score.high_quality) == (2, 0.2)
@@ -84,7 +85,7 @@ def test_only_samples_of_high_quality_count_for_modes_and_divergence():
 
 
 def test_no_sample_of_high_quality_has_no_mode_and_no_divergence():
-    ring = modes.ring_modes()
+    ring = data.MIXTURES["ring"].means
     assert modes.mixture_score(ring * 2, ring, std=0.01) == (0, 0, np.inf)
 
 
@@ -108,7 +109,7 @@ def test_mixture_score_is_blind_to_order_and_takes_other_dimensions():
 )
 def test_samples_without_a_score_are_refused(samples, std, match):
     with pytest.raises(ValueError, match=match):
-        modes.mixture_score(samples, modes.ring_modes(), std=std)
+        modes.mixture_score(samples, data.MIXTURES["ring"].means, std=std)
 
 
 def test_stacked_score_counts_numbers_of_three_digits():

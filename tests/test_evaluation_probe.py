@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import optimize
 
-from gan_jax.evaluation import probe
+from gan_jax.evaluation import probe, suite
 from gan_jax.models import dcgan, keras_dcgan, layers, mlp
 
 SIZE = 28
@@ -109,8 +109,8 @@ def test_mlp_features_are_the_hidden_layers_outputs(activation):
     for level, width in enumerate((5, 4)):
         layer = variables["params"][f"hidden{level}"]
         x = x @ layer["kernel"] + layer["bias"]
-        # A maxout unit has three neighbouring columns.
-        x = x.reshape(3, width, 3).max(2) if activation == "maxout" else leaky(x)
+        # A maxout unit has three columns, `width` apart.
+        x = x.reshape(3, 3, width).max(1) if activation == "maxout" else leaky(x)
         expected.append(x)
     np.testing.assert_allclose(
         probe.discriminator_features(module, variables, images()),
@@ -129,6 +129,8 @@ def test_mlp_features_are_the_hidden_layers_outputs(activation):
         {"condition": "onehot"},
         {"condition": "embedding"},
         {"norm": "spectral", "condition": "auxiliary"},
+        {"downsampling": "max_pool", "norm_ends": True},
+        {"downsampling": "average_pool", "hidden_dense": 5},
     ],
 )
 def test_every_dcgan_has_the_features_of_its_two_hidden_maps(options):
@@ -240,25 +242,36 @@ def test_classifier_minimises_the_squared_hinge_on_standardised_features():
     np.testing.assert_array_equal(predicted[clear], scores[clear] > 0)
 
 
-def test_strength_is_the_best_on_the_held_out_fifth():
+@pytest.mark.parametrize("folds", [1, 5])
+def test_strength_is_the_best_on_the_held_out_fifths(folds):
     # Nine noisy copies of nothing and one weak feature: strengths differ.
     rng = np.random.default_rng(0)
     labels = rng.integers(2, size=100)
     features = rng.normal(size=(100, 60)).astype(np.float32)
     features[:, 0] += labels
     order = np.random.default_rng(5).permutation(100)
-    held, kept = order[:20], order[20:]
+    fifths = order.reshape(5, 20)
+    parts = [(fifths[i], np.delete(fifths, i, 0).ravel()) for i in range(folds)]
     strengths = (1e-5, 1e-3, 1e-2, 1e-1)
     hits = [
         np.sum(
-            probe._fit(features[kept], labels[kept], c, 1000)(features[held])
-            == labels[held]
+            [
+                probe._fit(features[kept], labels[kept], c, 1000)(features[held])
+                == labels[held]
+                for held, kept in parts
+            ]
         )
         for c in strengths
     ]
     assert len(set(hits)) > 1
     result = probe.linear_probe(
-        features, labels, features, labels, strengths=strengths[::-1], seed=5
+        features,
+        labels,
+        features,
+        labels,
+        strengths=strengths[::-1],
+        folds=folds,
+        seed=5,
     )
     assert result.strength == strengths[int(np.argmax(hits))]
     expected = np.mean(
@@ -316,3 +329,72 @@ def test_no_strengths_are_refused():
     points = blobs(20, 1, 0)
     with pytest.raises(ValueError, match="no strengths, .* give one or more"):
         probe.linear_probe(*points, *points, strengths=())
+
+
+def test_label_subsets_are_nested_and_have_equally_many_of_each_class():
+    labels = np.random.default_rng(0).integers(3, size=300)
+    draw = functools.partial(probe.label_subset, labels, num_classes=3)
+    small, large, other = draw(31, seed=0), draw(90, seed=0), draw(90, seed=1)
+    np.testing.assert_array_equal(np.bincount(labels[small]), [10] * 3)  # 31 // 3
+    np.testing.assert_array_equal(np.bincount(labels[large]), [30] * 3)
+    assert set(small) < set(large) != set(other)
+    assert len(set(large)) == 90
+
+
+@pytest.mark.parametrize("count", [2, 30])
+def test_more_labels_than_there_are_or_too_few_are_refused(count):
+    labels = np.repeat([0, 1, 2], [20, 9, 20])
+    message = (
+        rf"{count} labelled .* are {count // 3} of each of 3 .*least 1 .*of the 49 .*"
+        "only 9: leave label_efficiency out .*data.split"
+    )
+    with pytest.raises(ValueError, match=message):
+        probe.label_subset(labels, count, num_classes=3, seed=0)
+
+
+def two_pixels(labels, shown):
+    """Images (N, 1, 2, 1): the label that is shown, and noise beside it."""
+    noise = np.random.default_rng(len(labels)).integers(0, 256, len(labels))
+    return np.uint8(np.stack([255 * shown, noise], 1)).reshape(-1, 1, 2, 1)
+
+
+def made_up_sets(count):
+    # The left pixel shows the class, but the wrong one in 100 of 400 test images. The
+    # made-up discriminator is told by the marks 254 and 1 that these are wrong.
+    labels, test_labels = np.arange(count) % 2, np.arange(400) % 2
+    wrong = np.arange(400) < 100
+    test = two_pixels(test_labels, test_labels ^ wrong)
+    test[:, 0, 0, 0] ^= np.uint8(wrong)
+
+    def discriminate(images):
+        left = images[:, 0, 0, 0]
+        shown, is_marked = left > 127, np.isin(left, (1, 254))
+        return np.float32(shown ^ is_marked)[:, None]
+
+    real = suite.Images(test, test_labels, test, None)
+    training = two_pixels(labels, labels)
+    return suite.Sets(
+        real=real,
+        fake=real,
+        training=training,
+        training_labels=labels,
+        num_classes=2,
+        discriminate=discriminate,
+        mixture=None,
+        seed=0,
+    )
+
+
+def test_label_efficiency_finds_what_features_show_and_pixels_do_not():
+    metric = suite.METRICS["label_efficiency"]
+    found = dict(zip(metric.numbers, metric.compute(made_up_sets(10_000)), strict=True))
+    # Pixels: 300 of 400 right, to sqrt(0.75 * 0.25 / 400).
+    for count in (100, 1_000, 10_000):
+        assert found[f"probe_{count}"] == (1, 0)
+        np.testing.assert_allclose(found[f"pixels_{count}"], [0.75, 0.02165], rtol=1e-3)
+
+
+def test_label_efficiency_refuses_a_training_set_of_fewer_labels():
+    metric = suite.METRICS["label_efficiency"]
+    with pytest.raises(ValueError, match="10000 labelled .* 5000 of each .* only 4999"):
+        list(metric.compute(made_up_sets(9_999)))

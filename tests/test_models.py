@@ -130,6 +130,39 @@ def test_dcgan_parameter_counts_at_32_pixels():
     assert (count(g["params"]), count(d["params"])) == (1_066_880, 661_248)
 
 
+# Of the counts at 28 pixels above: norm_ends adds a scale and an offset for the image's
+# channel and for each of the first map; a dense layer of 32 and its norm put 32 inputs
+# in place of 100 latents and of the last map; kernels of stride 1 are as large.
+OPTIONS = [
+    ({"norm_ends": True}, {"norm_ends": True}, 759_680 + 2, 138_624 + 2 * 64),
+    (
+        {"hidden_dense": 32},
+        {"hidden_dense": 32},
+        759_680 - 7 * 7 * 68 * 128 + 100 * 32 + 64,
+        138_624 + 7 * 7 * 128 * 31 + 64 + 32,
+    ),
+    (
+        {"upsampling": "nearest", "activation": "leaky_relu"},
+        {"downsampling": "max_pool"},
+        759_680,
+        138_624,
+    ),
+    (
+        {"norm": "none"},  # biases for scales and offsets, and one of the image
+        {"downsampling": "average_pool"},
+        759_680 - 128 - 64 + 1,
+        138_624,
+    ),
+]
+
+
+@pytest.mark.parametrize("g_options, d_options, g_count, d_count", OPTIONS)
+def test_parameter_counts_of_dcgan_options(g_options, d_options, g_count, d_count):
+    g = shapes(dcgan.Generator(**g_options), jnp.zeros((1, LATENTS)))
+    d = shapes(dcgan.Discriminator(**d_options), jnp.zeros((1, 28, 28, 1)))
+    assert (count(g["params"]), count(d["params"])) == (g_count, d_count)
+
+
 CASES = [(dcgan, 28, 1), (dcgan, 32, 1), (dcgan, 64, 3), (dcgan, 48, 3)]
 CASES += [(keras_dcgan, 28, 1), (keras_dcgan, 20, 3), (mlp, 28, 1), (mlp, 9, 3)]
 
@@ -242,7 +275,7 @@ def test_keras_discriminator_sees_black_as_zero():
         (
             "name",
             "mlp",
-            "has the field 'norm', but the model's generator takes activation",
+            "has the field 'hidden_dense', but the model's generator takes activation",
         ),
         ("generator.condition", "onehot", "discriminator is 'none'.*Give both"),
         ("discriminator.condition", "projection", "of the generator is 'none'"),
@@ -254,6 +287,30 @@ def test_build_refuses_what_it_does_not_know(tiny_config, field, value, message)
     for part in sections:
         section = section[part]
     section[name] = value
+    with pytest.raises(ValueError, match=message):
+        models.build(tiny_config, axis_name=None)
+
+
+@pytest.mark.parametrize(
+    "section, options, message",
+    [
+        (
+            "generator",
+            {"norm_ends": True, "norm": "none"},
+            "norm is 'none'.*norm=batch",
+        ),
+        (
+            "discriminator",
+            {"norm_ends": True, "norm": "spectral"},
+            "norm is 'spectral'.*norm_ends=False",
+        ),
+        ("generator", {"hidden_dense": -1}, "dense is -1, .* 0 for no such layer: set"),
+        ("discriminator", {"downsampling": "pool"}, "'pool'; known are strided, max_"),
+        ("generator", {"upsampling": "bilinear"}, "known are transposed, nearest"),
+    ],
+)
+def test_build_refuses_layers_without_effect(tiny_config, section, options, message):
+    tiny_config.model[section].update(options)
     with pytest.raises(ValueError, match=message):
         models.build(tiny_config, axis_name=None)
 

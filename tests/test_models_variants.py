@@ -91,9 +91,133 @@ def test_activation_and_output_are_those_that_the_names_say():
     np.testing.assert_allclose(sigmoid, np.tanh(np.arctanh(tanh) / 2), atol=1e-5)
 
 
+# Networks of 8 pixels have one convolution beside the 4x4 ends. Its kernel here is a
+# one among zeros: at row and column 1 of 4 that picks pixel p for window p of stride 1,
+# and pixel 2p for window p of stride 2.
+def single_tap(variables, name):
+    kernel = np.zeros_like(variables["params"][name]["kernel"])
+    kernel[1, 1, 0, 0] = 1
+    params = variables["params"] | {name: {"kernel": jnp.asarray(kernel)}}
+    return variables | {"params": params}
+
+
+def generator_of_one_tap(**options):
+    module = dcgan.Generator(8, features=2, convolution="lax", **options)
+    latents = jax.random.normal(jax.random.key(1), (3, LATENTS))
+    variables = single_tap(fill(module, latents), "to_image")
+    return np.asarray(apply(module, variables, latents))[..., 0]
+
+
+def test_nearest_upsampling_repeats_pixels_and_transposed_puts_zeros_between():
+    repeated = generator_of_one_tap(upsampling="nearest")
+    blocks = repeated.reshape(3, 4, 2, 4, 2)
+    expected = np.broadcast_to(blocks[:, :, :1, :, :1], blocks.shape)
+    np.testing.assert_array_equal(blocks, expected)
+    spread = generator_of_one_tap().reshape(3, 4, 2, 4, 2)
+    assert np.count_nonzero(spread) == np.count_nonzero(repeated) / 4 > 0
+    np.testing.assert_array_equal(spread.max((2, 4)), blocks.max((2, 4)))
+
+
+def test_generator_activation_passes_a_fifth_of_what_relu_cuts():
+    options = {"upsampling": "nearest"}
+    relu = generator_of_one_tap(**options)
+    leaky = generator_of_one_tap(activation="leaky_relu", **options)
+    np.testing.assert_array_equal(np.maximum(leaky, 0), relu)
+    assert leaky.min() < 0 and relu.min() == 0
+
+
+@pytest.mark.parametrize(
+    "downsampling, reduce",
+    [
+        ("strided", lambda blocks: blocks[:, :, 0, :, 0]),
+        ("max_pool", lambda blocks: blocks.max((2, 4))),
+        ("average_pool", lambda blocks: blocks.mean((2, 4))),
+    ],
+)
+def test_discriminator_takes_one_the_largest_or_the_mean_of_four_pixels(
+    downsampling, reduce
+):
+    module = dcgan.Discriminator(
+        8, features=1, downsampling=downsampling, convolution="lax"
+    )
+    images = jax.random.uniform(jax.random.key(2), (3, 8, 8, 1), minval=-1)
+    variables = single_tap(fill(module, images), "from_image")
+    hidden = np.where(images > 0, images, 0.2 * images).reshape(3, 4, 2, 4, 2)
+    kernel = np.asarray(variables["params"]["to_logit"]["kernel"])[None, :, :, 0, 0]
+    expected = np.sum(reduce(hidden) * kernel, axis=(1, 2))
+    logits = apply(module, variables, images)
+    np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("condition", ["none", "batch_norm"])
+def test_norm_at_the_generators_end_gives_images_mean_zero_before_tanh(condition):
+    module = pair(dcgan)[0].clone(norm_ends=True, condition=condition, num_classes=3)
+    latents = jax.random.normal(jax.random.key(1), (64, LATENTS))
+    labels = jnp.arange(64) % 3
+    variables = fill(module, latents)
+    scale = variables["params"]["to_image_norm"]["scale"]
+    end = variables["params"]["to_image_norm"] | {"scale": jnp.full_like(scale, 0.5)}
+    variables["params"] = variables["params"] | {"to_image_norm": end}
+    images, _ = module.apply(
+        variables, latents, labels, train=True, mutable=["batch_stats"]
+    )
+    before = np.arctanh(np.asarray(images, np.float64))
+    np.testing.assert_allclose(before.mean(), 0, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(before.std(), 0.5, rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("norm", ["batch", "layer"])
+def test_norm_at_the_discriminators_start_makes_it_blind_to_contrast(norm):
+    # Twice the images are the same after the norm of a layer without bias.
+    images = jax.random.uniform(jax.random.key(2), (16, SIZE, SIZE, 1), minval=-1)
+    differences = {}
+    for ends in (False, True):
+        module = discriminator(norm=norm, norm_ends=ends)
+        variables = fill(module, images)
+        first, second = (
+            module.apply(variables, x, train=True, mutable=["batch_stats"])[0]
+            for x in (images, 2 * images)
+        )
+        differences[ends] = np.abs(first - second).max()
+    assert differences[True] < 1e-3 * np.abs(first).max()
+    assert norm == "batch" or differences[False] > 0
+
+
+def test_norm_at_the_ends_adds_these_layers_and_no_others():
+    generator, inputs = pair(dcgan)[0], jnp.ones((2, LATENTS))
+    for module, data, added in (
+        (generator, inputs, "to_image_norm"),
+        (discriminator(), IMAGES, "from_image_norm"),
+    ):
+        default, ends = (fill(m, data) for m in (module, module.clone(norm_ends=True)))
+        for collection in ("params", "batch_stats"):
+            assert set(ends[collection]) == {*default[collection], added}
+
+
+@pytest.mark.parametrize(
+    "module, inputs",
+    [
+        (
+            pair(dcgan)[0].clone(hidden_dense=3),
+            jax.random.normal(jax.random.key(1), (4, 5)),
+        ),
+        (discriminator(hidden_dense=3), IMAGES),
+        (discriminator(hidden_dense=3, norm="spectral"), IMAGES),
+    ],
+)
+def test_everything_goes_through_the_hidden_dense_layer(module, inputs):
+    variables = fill(module, inputs)
+    outputs = apply(module, variables, inputs)
+    assert np.abs(outputs - outputs[:1]).max() > 0
+    hidden = jax.tree.map(jnp.zeros_like, variables["params"]["hidden"])
+    variables["params"] = variables["params"] | {"hidden": hidden}
+    outputs = np.asarray(apply(module, variables, inputs))
+    np.testing.assert_array_equal(outputs, np.broadcast_to(outputs[:1], outputs.shape))
+
+
 def test_maxout_takes_the_largest_piece_of_each_unit():
     x = np.random.default_rng(0).normal(size=(3, 8)).astype(np.float32)
-    expected = [[max(row[4 * u : 4 * u + 4]) for u in range(2)] for row in x]
+    expected = [[max(row[u::2]) for u in range(2)] for row in x]
     np.testing.assert_array_equal(activations.maxout(jnp.asarray(x), 4), expected)
 
 
@@ -103,7 +227,7 @@ def test_maxout_discriminator_is_the_maximum_of_affine_maps():
     params = jax.tree.map(np.asarray, variables["params"])
     pixels = np.asarray(IMAGES).reshape(4, -1)
     z = pixels @ params["hidden0"]["kernel"] + params["hidden0"]["bias"]
-    hidden = np.stack([z[:, :3].max(axis=1), z[:, 3:].max(axis=1)], axis=1)
+    hidden = np.stack([z[:, 0::2].max(axis=1), z[:, 1::2].max(axis=1)], axis=1)
     expected = hidden @ params["to_logit"]["kernel"][:, 0]
     logits = apply(module, variables, IMAGES)
     np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-6)

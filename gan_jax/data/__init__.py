@@ -1,13 +1,14 @@
-"""Image data as arrays: a name in the config leads to a source."""
+"""Data as arrays: a name in the config leads to a source."""
 
 from collections.abc import Callable, Mapping
 import difflib
 
 from ml_collections import ConfigDict
 
-from gan_jax.data import array, cache, folder, tfds_source
+from gan_jax.data import array, cache, folder, tfds_source, toy
 
 Dataset = cache.Dataset
+MIXTURES = toy.MIXTURES
 cache_directory = cache.directory
 
 SOURCES: Mapping[str, Callable[[ConfigDict], Dataset]] = {
@@ -15,6 +16,8 @@ SOURCES: Mapping[str, Callable[[ConfigDict], Dataset]] = {
     "celeb_a": tfds_source.load,
     "folder": folder.load,
     "array": array.load,
+    "ring": toy.load,
+    "grid": toy.load,
 }
 
 
@@ -31,8 +34,8 @@ def create(config: ConfigDict) -> Dataset:
 
     Args:
       config: the data section; read here: name, split, image_size (pixels), channels
-        (1 or 3), crop (pixels), label, num_classes (0 takes the source's own),
-        data_dir, manual_dir and cache_dir.
+        (1 or 3; a point has 2), crop (pixels), label, num_classes (0 takes the
+        source's own), data_dir, manual_dir and cache_dir.
 
     Raises:
       ValueError: unknown name, field outside its range, a number of classes that is
@@ -62,7 +65,10 @@ def create(config: ConfigDict) -> Dataset:
 def _check_fields(config: ConfigDict) -> None:
     limits = {
         "image_size": (config.image_size >= 1, "at least 1 pixel"),
-        "channels": (config.channels in (1, 3), "1 (grey) or 3 (RGB)"),
+        "channels": (
+            config.channels in (1, 3) or config.name in MIXTURES,
+            "1 (grey) or 3 (RGB)",
+        ),
         "crop": (config.crop >= 0, "at least 0 pixels, 0 for the largest square"),
         "num_classes": (config.num_classes >= 0, "at least 0, 0 for the data's own"),
     }

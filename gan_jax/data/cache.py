@@ -32,10 +32,11 @@ _USER_ERRORS = (
 
 
 class Dataset(NamedTuple):
-    """Images in memory-mapped arrays.
+    """Images in memory-mapped arrays, or the points of data/toy.py in memory.
 
     Attributes:
-      images: (N, H, W, C) uint8 in [0, 255], memory-mapped and read-only.
+      images: (N, H, W, C) uint8 in [0, 255], memory-mapped and read-only; points are
+        (N, 1, 1, 2) float32.
       labels: (N,) int32 in [0, num_classes), zeros where the source has no labels.
       num_classes: label classes in the source, 1 where it has no labels.
     """

@@ -46,7 +46,7 @@ class Extractor(NamedTuple):
 
 def _pixels(images: np.ndarray) -> Features:
     flat = images.reshape(len(images), -1).astype(np.float32)
-    return Features(flat / 255, None)
+    return Features(flat / 255 if images.dtype == np.uint8 else flat, None)
 
 
 def _classifier(name: str, path: Path) -> Extractor:
@@ -91,9 +91,9 @@ def create(name: str, weights: str = "") -> Extractor:
     """The extractor of a name.
 
     Args:
-      name: "pixels", values in [0, 1]; "mnist", the shipped classifier of 28x28 grey
-        digits; "classifier", one made by gan_jax.train_classifier; "inception", the
-        Inception-v3 of FID.
+      name: "pixels", values in [0, 1], or the coordinates of points; "mnist", the
+        shipped classifier of 28x28 grey digits; "classifier", one made by
+        gan_jax.train_classifier; "inception", the Inception-v3 of FID.
       weights: file of the last two; "" for the others.
 
     Raises:

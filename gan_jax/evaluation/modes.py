@@ -35,24 +35,6 @@ class StackedScore(NamedTuple):
     reverse_kl: float
 
 
-def ring_modes() -> np.ndarray:
-    """Eight means on the unit circle, (8, 2), the standard deviation to go with: 0.01.
-
-    The mixture of Lin et al. 2018, PacGAN (arXiv 1712.04086), and its code.
-    """
-    angles = 2 * np.pi * np.arange(8) / 8
-    return np.stack([np.cos(angles), np.sin(angles)], axis=1)
-
-
-def grid_modes() -> np.ndarray:
-    """{-4, -2, 0, 2, 4}^2 as (25, 2), the standard deviation to go with: 0.05.
-
-    The mixture of Lin et al. 2018, PacGAN (arXiv 1712.04086), and its code.
-    """
-    ticks = np.arange(-4.0, 5, 2)
-    return np.stack(np.meshgrid(ticks, ticks, indexing="ij"), axis=-1).reshape(-1, 2)
-
-
 def mixture_score(samples: np.ndarray, modes: np.ndarray, *, std: float) -> ModeScore:
     """The score of samples (N, D) on a mixture with means `modes` (K, D).
 

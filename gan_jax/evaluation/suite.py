@@ -10,6 +10,7 @@ from gan_jax.evaluation import (
     classifier,
     frechet,
     kernel,
+    modes,
     neighbours,
     parzen,
     prdc,
@@ -24,6 +25,8 @@ MEMORISED = 1_000  # generated images whose nearest training image is looked for
 TRAINING = 60_000  # training images that are searched
 VALIDATION = 1_000  # last training images, on which Parzen's width is chosen
 PROBED = 10_000  # training images of the linear probe
+LABELLED = {100: 5, 1_000: 5, 10_000: 1}  # training images with labels, and how many
+# fifths of them choose the probe's strength
 SLICED = 2_000  # images of the sliced Wasserstein distance, the slowest a pair
 
 
@@ -31,7 +34,7 @@ class Images(NamedTuple):
     """One set of images as the metrics see it.
 
     Attributes:
-      images: (N, H, W, C) uint8.
+      images: (N, H, W, C) uint8, or points (N, 1, 1, 2) float32.
       labels: (N,) int32, true or asked for; None without any.
       features: (N, F) float32.
       probabilities: (N, K) of the extractor's classes; None if it has none.
@@ -59,6 +62,8 @@ class Sets(NamedTuple):
       training_labels: (T,) int32.
       num_classes: K of the labels.
       discriminate: (N, F) features of the discriminator; None without one.
+      mixture: means (K, 2) and standard deviation of the points' distribution; None
+        of images.
       seed: of the metrics that draw.
     """
 
@@ -68,6 +73,7 @@ class Sets(NamedTuple):
     training_labels: np.ndarray
     num_classes: int
     discriminate: Callable[[np.ndarray], np.ndarray] | None
+    mixture: tuple[np.ndarray, float] | None
     seed: int
 
 
@@ -123,6 +129,13 @@ def _class_distance(sets: Sets) -> Iterable[Result]:
 def _label_accuracy(sets: Sets) -> Iterable[Result]:
     assert sets.fake.labels is not None
     yield classes.label_accuracy(sets.fake.predicted, sets.fake.labels)
+
+
+def _modes(sets: Sets) -> Iterable[Result]:
+    assert sets.mixture is not None
+    means, std = sets.mixture
+    points = sets.fake.images.reshape(-1, means.shape[1])
+    yield from modes.mixture_score(points, means, std=std)
 
 
 def _ms_ssim(sets: Sets) -> Iterable[Result]:
@@ -190,6 +203,28 @@ def _linear_probe(sets: Sets) -> Iterable[Result]:
     ).accuracy
 
 
+def _label_efficiency(sets: Sets) -> Iterable[Result]:
+    assert sets.discriminate is not None and sets.real.labels is not None
+    chosen = {
+        count: probe.label_subset(
+            sets.training_labels, count, num_classes=sets.num_classes, seed=sets.seed
+        )
+        for count in LABELLED
+    }
+    for represent in (sets.discriminate, _flat):
+        test_features = represent(sets.real.images)
+        for count, indices in chosen.items():
+            yield probe.linear_probe(
+                represent(sets.training[indices]),
+                sets.training_labels[indices],
+                test_features,
+                sets.real.labels,
+                max_iterations=10_000,
+                folds=LABELLED[count],
+                seed=sets.seed,
+            ).accuracy
+
+
 class Metric(NamedTuple):
     """A metric and what it takes.
 
@@ -232,15 +267,22 @@ METRICS: Mapping[str, Metric] = {
         ["labels", "few_features"],
         1_000,
     ),
-    "ms_ssim": Metric(_ms_ssim, {"ms_ssim": 0}),
-    "sliced_wasserstein": Metric(_sliced_wasserstein, {"sliced_wasserstein": -1}),
+    "modes": Metric(
+        _modes, {"modes": 1, "high_quality": 1, "reverse_kl": -1}, ["mixture"]
+    ),
+    "ms_ssim": Metric(_ms_ssim, {"ms_ssim": 0}, ["images"]),
+    "sliced_wasserstein": Metric(
+        _sliced_wasserstein, {"sliced_wasserstein": -1}, ["images"]
+    ),
     "memorisation": Metric(
         _memorisation,
         {"nearest_training_ratio": 0, "share_near_training": 0},
-        ["held_out"],
+        ["held_out", "images"],
         100,
     ),
-    "parzen_log_likelihood": Metric(_parzen, {"parzen_log_likelihood": 1}, (), 100),
+    "parzen_log_likelihood": Metric(
+        _parzen, {"parzen_log_likelihood": 1}, ["images"], 100
+    ),
     "nearest_neighbour_error": Metric(
         _nearest_neighbour_error,
         {"nearest_neighbour_error": -1},
@@ -260,6 +302,15 @@ METRICS: Mapping[str, Metric] = {
         ["discriminator"],
         is_cheap=False,
     ),
+    "label_efficiency": Metric(
+        _label_efficiency,
+        {
+            **{f"probe_{count}": 1 for count in LABELLED},
+            **{f"pixels_{count}": 0 for count in LABELLED},
+        },
+        ["discriminator"],
+        is_cheap=False,
+    ),
 }
 
 # What a metric may need, and what it means that it is absent.
@@ -270,6 +321,9 @@ ABSENT = {
     "probabilities": "the extractor has no classes of its own (set another extractor)",
     "labels": "the images were not asked for by label (the run is unconditional)",
     "discriminator": "there is no discriminator (images from a file)",
+    "images": "the data are points (set --metrics=modes)",
+    "mixture": "the data are no mixture of Gaussians (config.data.name is not ring or "
+    "grid)",
 }
 
 

@@ -43,6 +43,8 @@ def build(config: ConfigDict, *, axis_name: str | None) -> tuple[nn.Module, nn.M
         family.Discriminator, "discriminator", shared, model.discriminator
     )
     _check_conditions(generator, discriminator, data.num_classes)
+    _check_layers("generator", model.generator)
+    _check_layers("discriminator", model.discriminator)
     return generator, discriminator
 
 
@@ -101,4 +103,20 @@ def _check_conditions(
             "config.model.generator.condition is 'batch_norm', but its norm is 'none', "
             "and then there is no BatchNorm to condition: set "
             "--config.model.generator.norm=batch, or another condition."
+        )
+
+
+def _check_layers(section: str, options: ConfigDict) -> None:
+    """Refuses layers of dcgan that would have no effect or no size."""
+    if options.get("norm_ends", False) and options.norm in ("none", "spectral"):
+        raise ValueError(
+            f"config.model.{section}.norm_ends is True, but its norm is "
+            f"{options.norm!r}, of which the first or last layer has none to add: set "
+            f"--config.model.{section}.norm=batch, or .norm_ends=False."
+        )
+    if options.get("hidden_dense", 0) < 0:
+        raise ValueError(
+            f"config.model.{section}.hidden_dense is {options.hidden_dense}, but must "
+            f"be a width, or 0 for no such layer: set --config.model.{section}."
+            "hidden_dense."
         )

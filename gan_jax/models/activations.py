@@ -24,12 +24,15 @@ def scaled_sigmoid(x: jax.Array) -> jax.Array:
 OUTPUT: Mapping[str, Callable[[jax.Array], jax.Array]] = {
     "tanh": jnp.tanh,
     "sigmoid": scaled_sigmoid,
+    "linear": lambda x: x,  # of points, which have no range
 }
 
 
 def maxout(x: jax.Array, pieces: int) -> jax.Array:
-    """The largest of each unit's pieces: (B, U) from (B, U * pieces).
+    """The largest of each unit's pieces: (B, U) from (B, pieces * U).
 
-    Goodfellow et al. 2013 (arXiv 1302.4389), section 3: h_i = max_j z_ij.
+    Goodfellow et al. 2013 (arXiv 1302.4389), section 3: h_i = max_j z_ij. A unit's
+    pieces lie U columns apart, so that the maximum is one of whole rows, which vector
+    instructions take; next to each other they would be compared one by one.
     """
-    return jnp.max(x.reshape(x.shape[0], -1, pieces), axis=-1)
+    return functools.reduce(jnp.maximum, jnp.split(x, pieces, axis=-1))

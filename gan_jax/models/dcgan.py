@@ -39,6 +39,26 @@ def check_image_size(image_size: int) -> None:
     pyramid(image_size)
 
 
+def double(x: jax.Array) -> jax.Array:
+    """Each pixel as 2x2 of them: (B, 2H, 2W, C) from (B, H, W, C)."""
+    return jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
+
+
+def halve(x: jax.Array, reduce: Callable[..., jax.Array]) -> jax.Array:
+    """Windows of 2x2 pixels reduced to one: (B, H/2, W/2, C) from (B, H, W, C).
+
+    By reshaping, since the gradient of `nn.max_pool` is slow on a CPU.
+    """
+    b, h, w, c = x.shape
+    return reduce(x.reshape(b, h // 2, 2, w // 2, 2, c), axis=(2, 4))
+
+
+POOLING: dict[str, Callable[..., jax.Array]] = {
+    "max_pool": jnp.max,
+    "average_pool": jnp.mean,
+}
+
+
 class Generator(nn.Module):
     """Latents, and labels of a conditional GAN, to images by transposed convolutions.
 
@@ -46,7 +66,8 @@ class Generator(nn.Module):
     small map, then stride-2 transposed convolutions that double the size and halve
     the width; BatchNorm and ReLU after all but the last, which ends in tanh. Kernels
     are 5x5 in the paper's figure and the authors' code, 4x4 in the PyTorch example
-    and here, which stride 2 covers evenly.
+    and here, which stride 2 covers evenly. Options that break a guideline of the
+    paper's section 3 quote it.
 
     Attributes:
       image_size: side of the images, pixels; 4 to 7 times a power of two.
@@ -56,8 +77,18 @@ class Generator(nn.Module):
         or "embedding"; or "batch_norm", class-dependent scales and offsets.
       num_classes: K, labels are in [0, K).
       embedding_size: length of a label's learned vector.
-      norm: "batch", or "none", where convolutions have biases instead.
-      output: "tanh" or "sigmoid", both scaled to [-1, 1].
+      norm: "batch", or "none", where convolutions have biases instead: against "use
+        batchnorm in both the generator and the discriminator".
+      norm_ends: BatchNorm on the image too, before tanh: on all layers it "resulted in
+        sample oscillation and model instability".
+      activation: of hidden layers: "relu", or "leaky_relu" against "use ReLU
+        activation in generator for all layers except for the output".
+      output: "tanh", or "sigmoid" against "which uses Tanh"; both in [-1, 1].
+      upsampling: "transposed" convolutions of stride 2, or "nearest", pixels doubled
+        before a convolution of stride 1 with as many parameters, against "replace any
+        pooling layers with [...] fractional-strided convolutions (generator)".
+      hidden_dense: width of a dense layer, with norm and activation, between latents
+        and projection, against "remove fully connected hidden layers"; 0: none.
       convolution: "auto", "lax" or "matmul", see layers.py.
       axis_name: replicas over which BatchNorm averages its statistics.
       dtype: of the computation; parameters are float32.
@@ -70,7 +101,11 @@ class Generator(nn.Module):
     num_classes: int = 10
     embedding_size: int = 50
     norm: Literal["batch", "none"] = "batch"
+    norm_ends: bool = False
+    activation: Literal["relu", "leaky_relu"] = "relu"
     output: Literal["tanh", "sigmoid"] = "tanh"
+    upsampling: Literal["transposed", "nearest"] = "transposed"
+    hidden_dense: int = 0
     convolution: str = "auto"
     axis_name: str | None = None
     dtype: Any = jnp.float32
@@ -81,25 +116,36 @@ class Generator(nn.Module):
     ) -> jax.Array:
         """Images (B, H, W, C) in [-1, 1] from latents (B, Z) and labels (B,) int32."""
         base, doublings = pyramid(self.image_size)
-        conv = functools.partial(
-            layers.ConvTranspose,
-            use_bias=self.norm == "none",
-            kernel_init=KERNEL_INIT,
-            implementation=self.convolution,
-            dtype=self.dtype,
-        )
+        options = {
+            "use_bias": self.norm == "none",
+            "kernel_init": KERNEL_INIT,
+            "dtype": self.dtype,
+        }
+        conv = {"implementation": self.convolution, **options}
+        normalize = functools.partial(self._normalize, labels=labels, train=train)
+        activation = activations.HIDDEN[self.activation]
         if self.condition in conditional.CODES:
             code = self.condition, self.num_classes, self.embedding_size, self.dtype
             latents = conditional.LabelVector(*code, name="label")(latents, labels)
-        width = self.features * 2 ** (doublings - 1)
         x = latents[:, None, None, :]  # (B, 1, 1, Z)
-        x = conv(width, (base, base), padding="VALID", name="project")(x)
-        x = nn.relu(self._normalize(x, labels, train=train, name="project_norm"))
+        if self.hidden_dense:
+            x = nn.Dense(self.hidden_dense, name="hidden", **options)(x)
+            x = activation(normalize(x, name="hidden_norm"))
+        project = functools.partial(layers.ConvTranspose, padding="VALID", **conv)
+        width = self.features * 2 ** (doublings - 1)
+        x = project(width, (base, base), name="project")(x)
+        x = activation(normalize(x, name="project_norm"))
         for level in range(1, doublings):
-            x = conv(width // 2**level, (4, 4), (2, 2), name=f"up{level}")(x)
-            x = nn.relu(self._normalize(x, labels, train=train, name=f"up{level}_norm"))
-        x = conv(self.channels, (4, 4), (2, 2), name="to_image")(x)
+            x = self._upsample(x, width // 2**level, name=f"up{level}", **conv)
+            x = activation(normalize(x, name=f"up{level}_norm"))
+        x = self._upsample(x, self.channels, name="to_image", **conv)
+        x = normalize(x, name="to_image_norm") if self.norm_ends else x
         return activations.OUTPUT[self.output](x)
+
+    def _upsample(self, x: jax.Array, features: int, **options: Any) -> jax.Array:
+        if self.upsampling == "nearest":
+            return layers.Conv(features, (4, 4), **options)(double(x))
+        return layers.ConvTranspose(features, (4, 4), (2, 2), **options)(x)
 
     def _normalize(
         self, x: jax.Array, labels: jax.Array | None, *, train: bool, name: str
@@ -123,7 +169,8 @@ class Discriminator(nn.Module):
 
     Radford et al. 2015 (arXiv 1511.06434), section 3: stride-2 convolutions, here
     4x4, that halve the size and double the width, LeakyReLU 0.2, BatchNorm on all but
-    the first, then one convolution over the whole last map.
+    the first, then one convolution over the whole last map. Options that break a
+    guideline of the paper's section 3 quote it.
 
     Attributes:
       image_size: side of the images, pixels; 4 to 7 times a power of two.
@@ -137,7 +184,16 @@ class Discriminator(nn.Module):
       auxiliary_weight: factor of the classifier's loss.
       norm: "batch"; "layer"; or "none" and "spectral" (on every kernel), where
         convolutions have biases.
-      activation: "leaky_relu" or "relu".
+      norm_ends: norm "batch" or "layer" on the first map too: on all layers it
+        "resulted in sample oscillation and model instability".
+      activation: "leaky_relu", or "relu" against "use LeakyReLU activation in the
+        discriminator for all layers".
+      downsampling: "strided"; or "max_pool" and "average_pool": convolution of stride
+        1, norm and activation, then 2x2 pooling, against "replace any pooling layers
+        with strided convolutions (discriminator)".
+      hidden_dense: width of a dense layer, with norm and activation, between the last
+        map and the logit, against "remove fully connected hidden layers for deeper
+        architectures"; 0: none.
       convolution: "auto", "lax" or "matmul", see layers.py.
       axis_name: replicas over which BatchNorm averages its statistics.
       dtype: of the computation; parameters and logits are float32.
@@ -152,7 +208,10 @@ class Discriminator(nn.Module):
     embedding_size: int = 50
     auxiliary_weight: float = 1.0
     norm: Literal["batch", "layer", "none", "spectral"] = "batch"
+    norm_ends: bool = False
     activation: Literal["leaky_relu", "relu"] = "leaky_relu"
+    downsampling: Literal["strided", "max_pool", "average_pool"] = "strided"
+    hidden_dense: int = 0
     convolution: str = "auto"
     axis_name: str | None = None
     dtype: Any = jnp.float32
@@ -175,13 +234,21 @@ class Discriminator(nn.Module):
         if self.condition in conditional.CODES:
             code = self.condition, self.num_classes, self.embedding_size, self.dtype
             x = conditional.LabelChannel(*code, name="label")(x, labels)
+        strides = (2, 2) if self.downsampling == "strided" else (1, 1)
         for level in range(halvings):
             name = f"down{level}" if level else "from_image"
-            layer = conv(self.features * 2**level, (4, 4), (2, 2), name=name)
+            layer = conv(self.features * 2**level, (4, 4), strides, name=name)
             x = self._wrap(layer, train)(x)
-            x = self._normalize(x, name=f"{name}_norm", train=train) if level else x
+            if level or self.norm_ends:
+                x = self._normalize(x, name=f"{name}_norm", train=train)
             x = activation(x)
+            if self.downsampling != "strided":
+                x = halve(x, POOLING[self.downsampling])
         head = functools.partial(conv, kernel_size=(base, base), padding="VALID")
+        if self.hidden_dense:  # a dense layer is a convolution over the whole map
+            x = self._wrap(head(self.hidden_dense, name="hidden"), train)(x)
+            x = activation(self._normalize(x, name="hidden_norm", train=train))
+            head = functools.partial(head, kernel_size=(1, 1))
         logits = self._wrap(head(1, name="to_logit"), train)(x)
         logits = logits.reshape(x.shape[0]).astype(jnp.float32)
         if self.condition == "projection":

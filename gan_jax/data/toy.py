@@ -1,0 +1,66 @@
+"""Mixtures of Gaussians in the plane, drawn on the fly: points in place of images."""
+
+from typing import NamedTuple
+import zlib
+
+from ml_collections import ConfigDict
+import numpy as np
+
+from gan_jax.data import cache
+
+NUM_POINTS = {"train": 100_000, "test": 10_000}
+
+
+class Mixture(NamedTuple):
+    """Equally likely normal distributions of one width.
+
+    Attributes:
+      means: (K, 2).
+      std: standard deviation in each direction.
+    """
+
+    means: np.ndarray
+    std: float
+
+
+def _ring() -> np.ndarray:
+    angles = 2 * np.pi * np.arange(8) / 8
+    return np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+
+def _grid() -> np.ndarray:
+    ticks = np.arange(-4.0, 5, 2)
+    return np.stack(np.meshgrid(ticks, ticks, indexing="ij"), axis=-1).reshape(-1, 2)
+
+
+# Lin et al. 2018, PacGAN (arXiv 1712.04086), section 4.1, and its code: eight means on
+# the unit circle; {-4, -2, 0, 2, 4}^2.
+MIXTURES = {"ring": Mixture(_ring(), 0.01), "grid": Mixture(_grid(), 0.05)}
+
+
+def load(config: ConfigDict) -> cache.Dataset:
+    """Points of the mixture config.name: (N, 1, 1, 2) float32, labels their modes.
+
+    A point is an image of one pixel whose two channels are its coordinates, not bytes
+    and not in [-1, 1]. The points are the same in every run, as files would be.
+
+    Raises:
+      ValueError: a split other than "train" and "test", or a shape that is no point's.
+    """
+    if config.split not in NUM_POINTS:
+        raise ValueError(
+            f"config.data.split is {config.split!r}. {config.name} has the splits"
+            f" {' and '.join(NUM_POINTS)}. Set --config.data.split to one."
+        )
+    if (config.image_size, config.channels) != (1, 2):
+        raise ValueError(
+            f"config.data.image_size is {config.image_size} and channels is"
+            f" {config.channels}. A point of {config.name} is one pixel with two"
+            " channels. Set --config.data.image_size=1 and --config.data.channels=2."
+        )
+    mixture, count = MIXTURES[config.name], NUM_POINTS[config.split]
+    rng = np.random.default_rng(zlib.crc32(f"{config.name} {config.split}".encode()))
+    labels = rng.integers(len(mixture.means), size=count).astype(np.int32)
+    noise = mixture.std * rng.standard_normal((count, 2))
+    points = (mixture.means[labels] + noise).astype(np.float32)
+    return cache.Dataset(points[:, None, None], labels, len(mixture.means))
