@@ -1,6 +1,6 @@
 """Optimisers by name: optax's, and two as the sources' own libraries compute them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 import inspect
 import math
 from typing import Any, NamedTuple
@@ -93,11 +93,14 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
 }
 
 
-def create(config: ConfigDict) -> optax.GradientTransformation:
+def create(
+    config: ConfigDict, *, values: Mapping[str, jax.Array] | None = None
+) -> optax.GradientTransformation:
     """The optimiser that a section such as config.optimizer.generator describes.
 
     Args:
       config: `name`, one of OPTIMIZERS, and that optimiser's own arguments.
+      values: arguments that differ from config's, which may be traced.
 
     Raises:
       ValueError: an unknown name, or arguments that the optimiser does not take.
@@ -117,4 +120,4 @@ def create(config: ConfigDict) -> optax.GradientTransformation:
             f"{', '.join(known)}: give its section these fields in a config file, "
             "or choose another optimizer."
         )
-    return OPTIMIZERS[name](**arguments)
+    return OPTIMIZERS[name](**arguments | dict(values or {}))

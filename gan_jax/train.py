@@ -107,9 +107,9 @@ def run_steps(
     inputs: feed.Feed,
     *,
     call: Callable[..., Any],
-    key: jax.Array,
+    key: Any,
     first_step: int,
-    writer: writer_lib.Writer | None,
+    writer: Any,
 ) -> None:
     """Runs the remaining steps.
 
@@ -122,9 +122,9 @@ def run_steps(
       state: the replicated GANState after first_step steps; donated.
       inputs: the batches of the steps from first_step on.
       call: several compiled steps, see make_call.
-      key: the run's train key.
+      key: the run's train key, the last argument of the compiled step.
       first_step: steps done before.
-      writer: host 0's; None on the others.
+      writer: host 0's writer_lib.Writer, or sweep.Writers; None on the others.
     """
     resident = parallel.replicate(inputs.resident)
     last, step, leaving = config.num_train_steps, first_step, False
@@ -197,7 +197,7 @@ def train_and_evaluate(
                     config,
                     workdir,
                     draw=writer_lib.make_draw(config, generator, sample_key),
-                    real_images=_some_images(config, dataset),
+                    real_images=some_images(config, dataset),
                     first_step=first_step,
                 )
             )
@@ -226,7 +226,7 @@ def train_and_evaluate(
         )
 
 
-def _some_images(config: ConfigDict, dataset: data_lib.Dataset) -> np.ndarray:
+def some_images(config: ConfigDict, dataset: data_lib.Dataset) -> np.ndarray:
     """As many real images as a sample grid has."""
     indices = batches.batch_indices(
         config.seed,

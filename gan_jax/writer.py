@@ -15,7 +15,6 @@ import numpy as np
 
 from gan_jax import checkpoints as checkpoints_lib
 from gan_jax import evaluator as evaluator_lib
-from gan_jax import images as images_lib
 from gan_jax import outputs as outputs_lib
 from gan_jax import parallel, sampling
 
@@ -44,6 +43,13 @@ def is_boundary(config: ConfigDict, step: int) -> bool:
     return any(is_due(step, config[name], last) for name in INTERVALS)
 
 
+@functools.partial(jax.jit, static_argnums=0)
+def _draw(
+    generator: nn.Module, variables: Any, *, latents: jax.Array, labels: jax.Array
+) -> jax.Array:
+    return sampling.generate_images(generator, variables, latents, labels)
+
+
 def make_draw(
     config: ConfigDict, generator: nn.Module, key: jax.Array
 ) -> Callable[[Any], jax.Array]:
@@ -57,11 +63,7 @@ def make_draw(
     )
     classes = max(1, config.data.num_classes)
     labels = jnp.arange(count) // config.sample_columns % classes
-    return jax.jit(
-        lambda variables: sampling.generate_images(
-            generator, variables, latents, labels
-        )
-    )
+    return functools.partial(_draw, generator, latents=latents, labels=labels)
 
 
 def check_finite(
@@ -93,6 +95,7 @@ class Writer:
     outputs: outputs_lib.Outputs
     draw: Callable[[Any], jax.Array]
     evaluator: evaluator_lib.Evaluator | None
+    to_host: Callable[[Any], Any]
 
     def settle(self, step: int, metrics: Mapping[str, np.ndarray]) -> None:
         """Checks and shows the metrics (T,) of the call that ended at `step`."""
@@ -100,27 +103,27 @@ class Writer:
         self.outputs.add(step, metrics)
 
     def write(self, step: int, state: Any) -> None:
-        """Logs, draws, saves and evaluates what is due after `step` steps."""
+        """Logs, draws, evaluates and saves what is due after `step` steps."""
         due = functools.partial(is_due, step, last=self.config.num_train_steps)
         if due(self.config.sample_every_steps):
             self.save_samples(step, state)
         if due(self.config.log_every_steps):
             self.outputs.log(step)
-        if due(self.config.checkpoint_every_steps):
-            self.save(step, state)
         if self.evaluator and due(self.config.eval_every_steps):
-            found = self.evaluator.evaluate(step, parallel.unreplicate(state))
+            found = self.evaluator.evaluate(step, self.to_host(state))
             self.outputs.log_scores(step, found)
+        if due(self.config.checkpoint_every_steps):  # last: then all before it is done
+            self.save(step, state)
 
     def save_samples(self, step: int, state: Any) -> None:
         """Writes the grid of the replicated state."""
-        generator = parallel.unreplicate(state.sampler_variables)
+        generator = self.to_host(state.sampler_variables)
         images = np.asarray(self.draw(generator))
         self.outputs.save_samples(step, images, self.config.sample_columns)
 
     def save(self, step: int, state: Any) -> None:
         """Starts to save the replicated state."""
-        self.checkpoints.save(step, parallel.unreplicate(state))
+        self.checkpoints.save(step, self.to_host(state))
 
 
 @contextlib.contextmanager
@@ -131,6 +134,7 @@ def open_writer(
     draw: Callable[[Any], jax.Array],
     real_images: np.ndarray,
     first_step: int,
+    to_host: Callable[[Any], Any] = parallel.unreplicate,
 ) -> Iterator[Writer]:
     """A Writer; at the end its checkpoints are on disk and its files closed.
 
@@ -138,8 +142,9 @@ def open_writer(
       config: the whole config.
       workdir: the run's folder.
       draw: makes the sample grid's images of a generator's variables.
-      real_images: as many real images (N, H, W, C) uint8.
+      real_images: as many real images (N, H, W, C).
       first_step: steps done before.
+      to_host: takes the run's share of a replicated tree to NumPy.
     """
     checkpoints = checkpoints_lib.Checkpoints(
         workdir / "checkpoints", keep=config.checkpoints_to_keep
@@ -153,10 +158,10 @@ def open_writer(
         num_steps=config.num_train_steps,
         batch_size=config.batch_size,
         tensorboard=config.tensorboard,
-        real_distance=images_lib.mean_distance(real_images),
+        real_images=real_images,
     )
     try:
-        yield Writer(config, checkpoints, outputs, draw, evaluator)
+        yield Writer(config, checkpoints, outputs, draw, evaluator, to_host)
         checkpoints.wait()
     finally:
         outputs.close()

@@ -37,6 +37,10 @@ ALLOWED = {
     "sampling": set(),
     "scores": {"data", "evaluation", "runs"},
     "state": set(),
+    "sweep": {
+        *("checkpoints", "data", "models", "optimizers", "parallel", "recipes"),
+        *("state", "train", "train_step", "workdir", "writer"),
+    },
     "train": {
         *("checkpoints", "data", "models", "optimizers", "parallel", "recipes"),
         *("state", "train_step", "workdir", "writer"),

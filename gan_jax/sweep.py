@@ -1,0 +1,313 @@
+"""Several runs trained together: seeds, and floats of the optimisers, as one more axis.
+
+Each run keeps a folder of its own, in the form of a run that trained alone, so that it
+can be sampled and scored like one.
+"""
+
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+import contextlib
+import functools
+import json
+from pathlib import Path
+import types
+from typing import Any
+
+from absl import logging
+from flax import serialization
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+import numpy as np
+
+from gan_jax import checkpoints as checkpoints_lib
+from gan_jax import data as data_lib
+from gan_jax import models, optimizers, parallel, recipes, train, train_step
+from gan_jax import state as state_lib
+from gan_jax import workdir as workdir_lib
+from gan_jax import writer as writer_lib
+from gan_jax.data import feed
+
+NETWORKS = ("generator", "discriminator")
+# What may differ between runs of one program, besides the seed.
+FLOATS = tuple(
+    f"optimizer.{network}.{name}"
+    for network in NETWORKS
+    for name in ("learning_rate", "b1", "b2")
+)
+FAILURE = "failed.json"  # in the folder of a run that diverged
+LOG = "log.txt"  # there: what the run would print if it trained alone
+
+
+def may_join(first: ConfigDict, other: ConfigDict) -> bool:
+    """Whether two runs can train in one program."""
+    return set(workdir_lib.differences(first, other)) <= {"seed", *FLOATS}
+
+
+def failure(workdir: Path) -> Mapping[str, Any] | None:
+    """The `step` and `error` with which the run in `workdir` failed, if it did."""
+    path = workdir / FAILURE
+    return json.loads(path.read_text()) if path.exists() else None
+
+
+def record_failure(workdir: Path, step: int, error: Exception) -> None:
+    """Marks the run in `workdir` as failed after `step` steps."""
+    workdir.mkdir(parents=True, exist_ok=True)
+    text = json.dumps({"step": step, "error": str(error)})
+    workdir_lib.write_whole(workdir / FAILURE, text)
+
+
+@contextlib.contextmanager
+def printing_to_log(workdir: Path) -> Iterator[None]:
+    """What is printed meanwhile goes to the run's log.txt."""
+    workdir.mkdir(parents=True, exist_ok=True)
+    with (workdir / LOG).open("a") as file, contextlib.redirect_stdout(file):
+        yield
+
+
+def train_step_of(
+    config: ConfigDict, recipe: recipes.Recipe
+) -> Callable[..., tuple[state_lib.GANState, Any]]:
+    """A training step of S runs, as parallel.scan_steps takes it.
+
+    The optimisers are built inside the step, around the run's own floats, where
+    optax.inject_hyperparams would keep those in the optimiser's state: so the state,
+    and with it a checkpoint, is that of a run that trains alone.
+
+    Args:
+      config: of any of the runs.
+      recipe: of all of them.
+
+    Returns:
+      `(state, data, inputs, each) -> (state, metrics)`: state and metrics (S, ...),
+      data of all runs, inputs (S, ...) but for `slots`; `each` holds the (S,) PRNG
+      keys and, by the fields' names, the (S,) floats that differ.
+    """
+
+    def step(state: Any, data: Any, inputs: Any, each: Any) -> Any:
+        batch = feed.fetch(data, inputs)
+        key = jax.random.fold_in(each["key"], state.generator.step)
+        own = {name: getattr(state, name).tx for name in NETWORKS}
+        state = _with_optimizers(state, _optimizers(config, each["floats"]))
+        state, metrics = train_step.train_step(state, batch, key, recipe=recipe)
+        return _with_optimizers(state, own), metrics
+
+    def vmapped(state: Any, data: Any, inputs: Any, each: Any) -> Any:
+        axes = {name: None if name == "slots" else 0 for name in inputs}
+        return jax.vmap(step, in_axes=(0, None, axes, 0))(state, data, inputs, each)
+
+    return vmapped
+
+
+def _optimizers(config: ConfigDict, floats: Mapping[str, jax.Array]) -> dict[str, Any]:
+    """Each network's optimiser with values such as optimizer.generator.b1."""
+    return {
+        network: optimizers.create(
+            config.optimizer[network],
+            values={
+                name.rpartition(".")[2]: value
+                for name, value in floats.items()
+                if name.startswith(f"optimizer.{network}.")
+            },
+        )
+        for network in NETWORKS
+    }
+
+
+def _with_optimizers(
+    state: state_lib.GANState, each: Mapping[str, Any]
+) -> state_lib.GANState:
+    return state.replace(
+        **{name: getattr(state, name).replace(tx=tx) for name, tx in each.items()}
+    )
+
+
+def _differing_floats(configs: Sequence[ConfigDict]) -> dict[str, jax.Array]:
+    """By name, the (S,) values of the fields in which the runs differ.
+
+    Raises:
+      ValueError: runs that differ in more than seeds and FLOATS.
+    """
+    names = {
+        name
+        for config in configs[1:]
+        for name in workdir_lib.differences(configs[0], config)
+    } - {"seed"}
+    if not names <= set(FLOATS):
+        raise ValueError(
+            f"runs of one program differ in {', '.join(sorted(names))}, but may differ "
+            f"in the seed and in {', '.join(FLOATS)} only: train the others alone."
+        )
+
+    def read(config: ConfigDict, name: str) -> float:
+        return functools.reduce(lambda x, part: x[part], name.split("."), config)
+
+    return {name: jnp.array([read(x, name) for x in configs]) for name in sorted(names)}
+
+
+def _take(index: int, tree: Any) -> Any:
+    """A host copy (NumPy) of one run's share of a replicated tree (D, S, ...)."""
+    return jax.tree.map(lambda leaf: np.array(leaf.addressable_data(0)[0, index]), tree)
+
+
+class Writers:
+    """The writers of all runs, in place of train.run_steps's one.
+
+    A run that diverges is marked and written no further; the others go on.
+    """
+
+    def __init__(
+        self, writers: Sequence[writer_lib.Writer | None], workdirs: Sequence[Path]
+    ) -> None:
+        """Takes a writer for each run, None for one that failed before."""
+        self._all = [
+            (index, writer, workdir)
+            for index, (writer, workdir) in enumerate(
+                zip(writers, workdirs, strict=True)
+            )
+            if writer
+        ]
+        self.outputs = types.SimpleNamespace(start_clock=self._start_clock)
+
+    def _start_clock(self) -> None:
+        for _, writer, _ in self._all:
+            writer.outputs.start_clock()
+
+    def settle(self, step: int, metrics: Mapping[str, np.ndarray]) -> None:
+        """Checks and shows the (T, S) metrics of the call that ended at `step`."""
+        for one in list(self._all):
+            index, writer, workdir = one
+            own = {name: values[:, index] for name, values in metrics.items()}
+            try:
+                with printing_to_log(workdir):
+                    writer.settle(step, own)
+            except ValueError as error:
+                logging.warning("%s: %s", workdir, error)
+                record_failure(workdir, step, error)
+                self._all.remove(one)
+
+    def write(self, step: int, state: Any) -> None:
+        """Logs, draws, saves and evaluates what is due after `step` steps."""
+        for _, writer, workdir in self._all:
+            with printing_to_log(workdir):
+                writer.write(step, state)
+
+    def save(self, step: int, state: Any) -> None:
+        """Starts to save the replicated state."""
+        for _, writer, _ in self._all:
+            writer.save(step, state)
+
+
+def _first_step(workdirs: Sequence[Path]) -> int:
+    """The newest step that all runs have saved which did not fail, on all hosts."""
+    step = 0
+    if parallel.is_writer():
+        saved = [
+            {0, *checkpoints_lib.steps(workdir / "checkpoints")}
+            for workdir in workdirs
+            if not failure(workdir)
+        ]
+        step = max(set.intersection(*saved)) if saved else np.iinfo(np.int32).max
+    return int(parallel.broadcast_from_writer(np.int32(step)))
+
+
+def _restore(
+    state: state_lib.GANState, step: int, writers: Sequence[writer_lib.Writer | None]
+) -> state_lib.GANState:
+    """The (S, ...) state of `step`; a run that failed keeps its first parameters."""
+    logging.info("Going on from the checkpoints of step %d.", step)
+    state = jax.tree.map(np.asarray, state)
+    runs = []
+    for index, writer in enumerate(writers):
+        run = jax.tree.map(lambda leaf, index=index: leaf[index], state)
+        if writer:
+            saved = writer.checkpoints.restore(step)
+            run = serialization.from_state_dict(run, saved)
+        runs.append(run)
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *runs)
+
+
+def _join_calls(feeds: Sequence[feed.Feed]) -> Generator[dict[str, np.ndarray]]:
+    """The inputs of all runs, leaves (D, T, S, ...) but for the slots."""
+    with contextlib.ExitStack() as stack:
+        calls = [stack.enter_context(contextlib.closing(one.calls)) for one in feeds]
+        for inputs in zip(*calls, strict=True):
+            yield {
+                name: first
+                if name == "slots"
+                else np.stack([one[name] for one in inputs], axis=2)
+                for name, first in inputs[0].items()
+            }
+
+
+def train_and_evaluate(configs: Sequence[ConfigDict], workdirs: Sequence[Path]) -> None:
+    """Trains runs together, from the newest step that all have saved to the end.
+
+    Each run's parameters are those that it would have alone, to rounding. A run that
+    diverges is marked, see `failure`, and the others go on. Memory grows linearly with
+    the number of runs.
+
+    Args:
+      configs: of the runs, which differ in the seed and in FLOATS only.
+      workdirs: a folder each.
+
+    Raises:
+      ValueError: runs that cannot join, or a config that cannot be run.
+      OSError: a checkpoint could not be written.
+    """
+    config, floats = configs[0], _differing_floats(configs)
+    last, stride = config.num_train_steps, train.steps_per_call(config)
+    slots = parallel.local_slots(config.batch_size)
+    recipe = recipes.create(config, axis_name=parallel.AXIS)
+    modules = models.build(config, axis_name=parallel.AXIS)
+    seeds = [jax.random.key(one.seed) for one in configs]
+    init, keys, draws = jnp.stack([jax.random.split(key, 3) for key in seeds], axis=1)
+    if parallel.is_writer():
+        for one, workdir in zip(configs, workdirs, strict=True):
+            workdir_lib.check(workdir, one)
+    first_step = _first_step(workdirs)
+    if first_step >= last:
+        return
+    state = jax.vmap(functools.partial(train.create_state, config, *modules))(init)
+    dataset = data_lib.create(config.data)
+    with contextlib.ExitStack() as stack:
+        writers: list[writer_lib.Writer | None] = [None] * len(configs)
+        if parallel.is_writer():
+            for index, (one, workdir) in enumerate(zip(configs, workdirs, strict=True)):
+                if failure(workdir):
+                    continue
+                workdir_lib.claim(workdir, one)
+                writer = writer_lib.open_writer(
+                    one,
+                    workdir,
+                    draw=writer_lib.make_draw(one, modules[0], draws[index]),
+                    real_images=train.some_images(one, dataset),
+                    first_step=first_step,
+                    to_host=functools.partial(_take, index),
+                )
+                writers[index] = stack.enter_context(writer)
+        if first_step:
+            state = parallel.broadcast_from_writer(_restore(state, first_step, writers))
+        state = parallel.replicate(state)
+        feeds = [
+            feed.create(
+                dataset,
+                seed=one.seed,
+                steps=range(first_step, last, stride),
+                batch_size=config.batch_size,
+                slots=slots,
+                examples_per_slot=recipe.examples_per_slot,
+                device_bytes=config.data.device_bytes,
+            )
+            for one in configs
+        ]
+        for one in filter(None, writers if first_step == 0 else ()):
+            one.save_samples(0, state)
+        train.run_steps(
+            config,
+            state,
+            feed.Feed(feeds[0].resident, _join_calls(feeds)),
+            call=parallel.scan_steps(train_step_of(config, recipe)),
+            key={"key": keys, "floats": floats},
+            first_step=first_step,
+            writer=Writers(writers, workdirs) if parallel.is_writer() else None,
+        )

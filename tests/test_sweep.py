@@ -1,0 +1,138 @@
+"""Runs trained together: each is the run that it would be alone."""
+
+import json
+
+import conftest
+import jax
+import numpy as np
+import pytest
+
+from gan_jax import runs, sweep, train
+
+SEEDS = (3, 4, 5)
+
+
+def make_config(folder, seed=0, **overrides):
+    config = conftest.make_tiny_config(folder)
+    config.seed = seed
+    with config.unlocked():
+        config.model.name = "mlp"
+        config.model.generator = {"features": (6,), "condition": "none"}
+        config.model.discriminator = {"features": (6,), "condition": "none"}
+        for path, value in overrides.items():
+            section, network, field = path.split("__")
+            config[section][network][field] = value
+    return config
+
+
+def train_together(configs, folder):
+    workdirs = [folder / f"run{index}" for index in range(len(configs))]
+    sweep.train_and_evaluate(configs, workdirs)
+    return workdirs
+
+
+def assert_close(one, other, rtol=1e-5, atol=1e-6):
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=rtol, atol=atol), one, other
+    )
+
+
+def lines(workdir, name="metrics.jsonl"):
+    return [json.loads(line) for line in (workdir / name).read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def together(shared_folder, tmp_path_factory):
+    """Three seeds, two learning rates, evaluated at the end."""
+    configs = []
+    for seed in SEEDS:
+        config = make_config(
+            shared_folder, seed, optimizer__generator__learning_rate=1e-3 * seed
+        )
+        config.eval_every_steps = 4
+        configs.append(config)
+    return configs, train_together(configs, tmp_path_factory.mktemp("together"))
+
+
+def test_a_run_of_several_is_the_run_alone(together, tmp_path):
+    configs, workdirs = together
+    for config, workdir in zip(configs, workdirs, strict=True):
+        alone = tmp_path / workdir.name
+        train.train_and_evaluate(config, alone)
+        one, other = runs.load(workdir), runs.load(alone)
+        assert one.config == other.config and one.step == other.step == 4
+        # Adam divides by the root of tiny squares: rounding grows a little.
+        assert_close(one.variables, other.variables, rtol=1e-3, atol=1e-4)
+        assert_close(
+            one.discriminator_variables,
+            other.discriminator_variables,
+            rtol=1e-3,
+            atol=1e-4,
+        )
+        for name in ("d_loss", "g_loss"):
+            values = [[line[name] for line in lines(x)] for x in (workdir, alone)]
+            np.testing.assert_allclose(*values, rtol=1e-4, atol=1e-5)
+
+
+def test_each_run_has_the_folder_of_a_run(together):
+    _, workdirs = together
+    for workdir in workdirs:
+        names = {path.name for path in workdir.iterdir()}
+        assert names >= {"config.json", "checkpoints", "samples", "metrics.jsonl"}
+        assert "step 4/4" in (workdir / sweep.LOG).read_text()
+        assert lines(workdir, "evaluations.jsonl")[0]["step"] == 4
+
+
+def test_runs_with_other_seeds_differ(together):
+    _, workdirs = together
+    first, second = (runs.load(workdir).variables for workdir in workdirs[:2])
+    same = jax.tree.map(lambda a, b: np.array_equal(a, b), first, second)
+    assert not all(jax.tree.leaves(same["params"]["hidden0"]["kernel"]))
+
+
+def test_resumed_is_unbroken(shared_folder, tmp_path):
+    configs = [make_config(shared_folder, seed) for seed in SEEDS]
+    unbroken = train_together(configs, tmp_path / "unbroken")
+    parts = [make_config(shared_folder, seed) for seed in SEEDS]
+    for config in parts:
+        config.num_train_steps = 2
+    resumed = train_together(parts, tmp_path / "resumed")
+    for workdir in resumed:  # as if they had been killed
+        text = (workdir / "config.json").read_text()
+        text = text.replace('"num_train_steps": 2', '"num_train_steps": 4')
+        (workdir / "config.json").write_text(text)
+    train_together(configs, tmp_path / "resumed")
+    for one, other in zip(unbroken, resumed, strict=True):
+        variables = (runs.load(x).variables for x in (one, other))
+        jax.tree.map(np.testing.assert_array_equal, *variables)
+        assert [line["step"] for line in lines(other)] == [2, 4]
+
+
+def test_a_run_that_diverges_is_marked_and_the_others_go_on(shared_folder, tmp_path):
+    rates = (1e-3, 1e38, 2e-3)
+    configs = [
+        make_config(shared_folder, optimizer__generator__learning_rate=rate)
+        for rate in rates
+    ]
+    workdirs = train_together(configs, tmp_path)
+    failed = [sweep.failure(workdir) for workdir in workdirs]
+    assert failed[0] is failed[2] is None
+    assert "diverged" in failed[1]["error"] and failed[1]["step"] <= 4
+    assert runs.steps(workdirs[0])[-1] == runs.steps(workdirs[2])[-1] == 4
+    before = (workdirs[1] / "log.txt").read_text()
+    train_together(configs, tmp_path)  # all done: nothing is run again
+    assert (workdirs[1] / "log.txt").read_text() == before
+
+
+def test_runs_that_differ_in_more_are_refused(shared_folder, tmp_path):
+    configs = [make_config(shared_folder), make_config(shared_folder)]
+    configs[1].batch_size = 4
+    assert not sweep.may_join(*configs)
+    with pytest.raises(ValueError, match="differ in batch_size, but may differ"):
+        train_together(configs, tmp_path)
+
+
+def test_a_folder_of_another_run_is_refused(together, shared_folder):
+    configs, workdirs = together
+    with pytest.raises(ValueError, match="seed was 3, now 4"):
+        sweep.train_and_evaluate(configs[1:2], workdirs[:1])
