@@ -12,13 +12,13 @@ from typing import Any, NoReturn
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-PACKAGE = Path(__file__).parent
+OURS = {Path(__file__).parent, Path(__file__).parent.parent / "experiments"}
 
 
 def _raised_here(error: BaseException) -> bool:
     """Whether our own code raised the error, which then says all there is to say."""
     frames = traceback.extract_tb(error.__traceback__)
-    return bool(frames) and PACKAGE in Path(frames[-1].filename).parents
+    return bool(frames) and not OURS.isdisjoint(Path(frames[-1].filename).parents)
 
 
 def _is_worth_showing(record: standard_logging.LogRecord) -> bool:
@@ -27,7 +27,7 @@ def _is_worth_showing(record: standard_logging.LogRecord) -> bool:
     Except orbax's, which tells of every step it takes; its errors reach us as errors.
     """
     path = Path(record.pathname)
-    if PACKAGE in path.parents:
+    if not OURS.isdisjoint(path.parents):
         return True
     return record.levelno >= standard_logging.WARNING and "orbax" not in path.parts
 

@@ -1,0 +1,75 @@
+"""What a program will cost, said before it is run: parameters, FLOP, time, memory."""
+
+import time
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+import numpy as np
+
+from gan_jax import models, recipes, train, train_step
+
+EFFICIENCY = 0.4  # share of a matrix product's rate that steps of our nets reach
+
+
+class Forecast(NamedTuple):
+    """Of one run.
+
+    Attributes:
+      generator_parameters: numbers.
+      discriminator_parameters: numbers.
+      flop: of a step, as XLA counts the program before it optimises it.
+      state_bytes: of the state; training holds about twice as much, and activations.
+    """
+
+    generator_parameters: int
+    discriminator_parameters: int
+    flop: float
+    state_bytes: int
+
+
+def forecast(config: ConfigDict) -> Forecast:
+    """Traces a step of a config; compiles nothing.
+
+    Raises:
+      ValueError: a config that cannot be run.
+    """
+    recipe = recipes.create(config, axis_name=None)
+    networks = models.build(config, axis_name=None)
+    state = jax.eval_shape(
+        lambda: train.create_state(config, *networks, jax.random.key(0))
+    )
+    slots = (recipe.examples_per_slot, config.batch_size)
+    side = config.data.image_size
+    batch = {
+        "images": jax.ShapeDtypeStruct(
+            (*slots, side, side, config.data.channels), "u1"
+        ),
+        "labels": jax.ShapeDtypeStruct(slots, "i4"),
+        "slots": jax.ShapeDtypeStruct(slots[1:], "i4"),
+    }
+
+    def step(state: object, batch: object) -> object:
+        return train_step.train_step(state, batch, jax.random.key(0), recipe=recipe)
+
+    cost = jax.jit(step).lower(state, batch).cost_analysis() or {}
+    sizes = [
+        sum(leaf.size for leaf in jax.tree.leaves(network.params))
+        for network in (state.generator, state.discriminator)
+    ]
+    held = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+    return Forecast(*sizes, flop=float(cost.get("flops", np.nan)), state_bytes=held)
+
+
+def matrix_product_rate(size: int = 2048, rounds: int = 5) -> float:
+    """FLOP a second of a float32 matrix product here, the best of a few."""
+    matrix = jnp.ones((size, size))
+    multiply = jax.jit(lambda x: x @ x)
+    multiply(matrix).block_until_ready()
+    best = np.inf
+    for _ in range(rounds):
+        start = time.perf_counter()
+        multiply(matrix).block_until_ready()
+        best = min(best, time.perf_counter() - start)
+    return 2 * size**3 / best

@@ -1,0 +1,276 @@
+"""Runs the trials of an experiment: programs, processes, and what they leave."""
+
+from collections.abc import Iterator, Sequence
+from concurrent import futures
+import contextlib
+import functools
+import importlib
+import json
+import multiprocessing
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from absl import logging
+from ml_collections import ConfigDict
+import tqdm
+
+from experiments.engine import spec
+from gan_jax import checkpoints, parallel, scores, sweep, train
+from gan_jax import workdir as workdir_lib
+
+
+class Program(NamedTuple):
+    """Trials that train together; one alone where they cannot.
+
+    Attributes:
+      trials: in the experiment's order.
+      configs: of each.
+      workdirs: the folder of each.
+    """
+
+    trials: tuple[spec.Trial, ...]
+    configs: tuple[ConfigDict, ...]
+    workdirs: tuple[Path, ...]
+
+    @property
+    def is_done(self) -> bool:
+        """Whether each trial is finished or failed."""
+        pairs = zip(self.configs, self.workdirs, strict=True)
+        return all(_is_done(*pair) for pair in pairs)
+
+
+def _is_done(config: ConfigDict, workdir: Path) -> bool:
+    saved = checkpoints.steps(workdir / "checkpoints")
+    return bool(sweep.failure(workdir)) or config.num_train_steps in saved
+
+
+def load(name: str) -> spec.Experiment:
+    """The experiment of experiments/NAME/experiment.py.
+
+    Raises:
+      ValueError: there is none of that name.
+    """
+    folder = Path(__file__).parent.parent
+    known = sorted(path.parent.name for path in folder.glob("*/experiment.py"))
+    if name not in known:
+        raise ValueError(
+            f"there is no experiment {name!r}, there are: {', '.join(known)}; give one "
+            "of them as --experiment."
+        )
+    experiment: spec.Experiment = importlib.import_module(
+        f"experiments.{name}.experiment"
+    ).EXPERIMENT
+    return experiment
+
+
+def make_config(part: spec.Part, trial: spec.Trial) -> ConfigDict:
+    """The whole config of a trial, locked.
+
+    Raises:
+      ValueError: an override of a field that the config does not have.
+    """
+    filename, _, preset = part.config.partition(":")
+    module = importlib.import_module(filename.removesuffix(".py").replace("/", "."))
+    config: ConfigDict = module.get_config(preset or None)
+    chosen = part.search.choices[trial.choice] if part.search else {}
+    for overrides in (part.overrides, part.rows[trial.row], chosen):
+        for path, value in overrides.items():
+            _override(config, path, value)
+    config.seed = trial.seed
+    return config.lock()
+
+
+def _override(config: ConfigDict, path: str, value: Any) -> None:
+    *sections, field = path.split(".")
+    section = config
+    for name in sections:
+        section = section[name] if name in section else ConfigDict()
+    if field not in section:
+        raise ValueError(
+            f"an override sets {path!r}, which the config does not have: "
+            "configs/default.py lists every field, change the experiment's file."
+        )
+    section[field] = ConfigDict(value) if isinstance(value, dict) else value
+
+
+def programs(
+    experiment: spec.Experiment,
+    workdir: Path,
+    *,
+    only: str = "",
+    runs_per_program: int | None = None,
+) -> list[Program]:
+    """All trials, those together that can train together.
+
+    The programs do not depend on what is done already: a run that was killed goes on
+    in the company in which it began.
+
+    Args:
+      experiment: what to run.
+      workdir: its folder.
+      only: the start of the folders' names; the others are left out.
+      runs_per_program: at most so many trials together; None leaves it to each part.
+    """
+    joined: dict[str, list[tuple[spec.Trial, ConfigDict, Path]]] = {}
+    for trial in spec.trials(experiment):
+        if not f"{trial.folder}/".startswith(only):
+            continue
+        part = experiment.parts[trial.part]
+        config = make_config(part, trial)
+        key = json.dumps([trial.part, _without_floats(config)], sort_keys=True)
+        joined.setdefault(key, []).append((trial, config, workdir / trial.folder))
+    found = []
+    for members in joined.values():
+        limit = (
+            runs_per_program or experiment.parts[members[0][0].part].runs_per_program
+        )
+        for first in range(0, len(members), limit):
+            columns = zip(*members[first : first + limit], strict=True)
+            found.append(Program(*columns))
+    return found
+
+
+def _without_floats(config: ConfigDict) -> dict[str, Any]:
+    """The config without what may differ between trials of a program."""
+    fields: dict[str, Any] = config.to_dict()
+    for path in ("seed", *sweep.FLOATS):
+        *sections, field = path.split(".")
+        functools.reduce(lambda x, name: x[name], sections, fields).pop(field, None)
+    return fields
+
+
+def run_program(program: Program) -> bool:
+    """Trains a program's trials; whether they are done, and were not interrupted.
+
+    What a trial prints goes to log.txt in its folder. A trial that diverges or whose
+    config is refused is marked as failed.
+
+    Raises:
+      OSError: a folder could not be written.
+    """
+    if program.is_done:
+        return True
+    parallel.use_compilation_cache(program.configs[0].compilation_cache_dir)
+    if len(program.trials) > 1:
+        sweep.train_and_evaluate(program.configs, program.workdirs)
+        return program.is_done
+    (config,), (workdir,) = program.configs, program.workdirs
+    try:
+        with sweep.printing_to_log(workdir):
+            train.train_and_evaluate(config, workdir)
+    except ValueError as error:
+        logging.warning("%s: %s", workdir, error)
+        sweep.record_failure(workdir, 0, error)
+    return program.is_done
+
+
+def run_all(todo: Sequence[Program], *, processes: int) -> bool:
+    """Runs the programs that are not done, with a progress bar; whether all are done.
+
+    Args:
+      todo: the programs.
+      processes: that run at once, each on its share of the processor's cores; 1 runs
+        them in this one.
+    """
+    done = [program.is_done for program in todo]
+    left = [one for one, is_done in zip(todo, done, strict=True) if not is_done]
+    with tqdm.tqdm(
+        total=sum(len(one.trials) for one in todo),
+        initial=sum(len(one.trials) for one in todo) - sum(len(x.trials) for x in left),
+        unit="run",
+        dynamic_ncols=True,
+    ) as bar:
+        for program, is_done in _outcomes(left, processes):
+            if not is_done:
+                return False
+            bar.update(len(program.trials))
+    return True
+
+
+def _outcomes(
+    left: Sequence[Program], processes: int
+) -> Iterator[tuple[Program, bool]]:
+    if processes == 1:
+        for program in left:
+            yield program, run_program(program)
+        return
+    context = multiprocessing.get_context("spawn")
+    shares: Any = context.Queue()
+    cores = sorted(os.sched_getaffinity(0))
+    for number in range(processes):
+        shares.put(cores[number::processes] or cores)
+    with contextlib.ExitStack() as stack:
+        pool = futures.ProcessPoolExecutor(
+            processes, context, initializer=_keep_to, initargs=(shares,)
+        )
+        stack.callback(pool.shutdown, cancel_futures=True)
+        running = {pool.submit(run_program, program): program for program in left}
+        for future in futures.as_completed(running):
+            yield running[future], future.result()
+
+
+def _keep_to(shares: Any) -> None:
+    """Keeps this process, and the threads that it will start, to its share of cores."""
+    os.sched_setaffinity(0, shares.get())
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    logging.set_verbosity(logging.WARNING)
+
+
+def submit(
+    todo: Sequence[Program], folder: Path, *, cluster: str, options: dict[str, Any]
+) -> list[Any]:
+    """Hands each program that is not done to a cluster as a job of its own.
+
+    Args:
+      todo: the programs.
+      folder: for the jobs' files and output.
+      cluster: "slurm", or "local" for processes of this machine.
+      options: of submitit's executor, such as timeout_min or slurm_partition.
+
+    Returns:
+      submitit's jobs.
+    """
+    import submitit
+
+    left = [one for one in todo if not one.is_done]
+    if not left:
+        return []
+    executor = submitit.AutoExecutor(folder=folder, cluster=cluster)
+    executor.update_parameters(name=folder.parent.name, **options)
+    return executor.map_array(run_program, left)
+
+
+def result(trial: spec.Trial, config: ConfigDict, workdir: Path) -> spec.Result:
+    """What the folder of a trial holds."""
+    records: dict[int, dict[str, float]] = {}
+    for line in workdir_lib.read_lines(workdir / scores.RECORDS):
+        # "averaged" comes after "raw" and takes its place.
+        numbers = {name: one["value"] for name, one in line["numbers"].items()}
+        records[line["step"]] = numbers
+    lines = workdir_lib.read_lines(workdir / "metrics.jsonl")
+    steps = [0, *(line["step"] for line in lines)]
+    seconds = sum(
+        (step - before) / line["steps_per_second"]
+        for before, step, line in zip(steps, steps[1:], lines, strict=False)
+    )
+    failure = sweep.failure(workdir)
+    if failure:
+        status = "failed"
+    elif _is_done(config, workdir):
+        status = "finished"
+    else:
+        status = "unfinished" if lines else "missing"
+    last = max(records, default=0)
+    return spec.Result(
+        trial,
+        status,
+        error=failure["error"] if failure else "",
+        step=last,
+        numbers=records.get(last, {}),
+        curves={
+            name: [(step, records[step][name]) for step in sorted(records)]
+            for name in records.get(last, {})
+        },
+        seconds=seconds,
+    )

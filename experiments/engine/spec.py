@@ -1,0 +1,171 @@
+"""What an experiment is: parts, rows of overrides, seeds, numbers and their sources.
+
+An experiment is a file `experiments/NAME/experiment.py` that holds one `Experiment` as
+EXPERIMENT. Everything else (trials, tables, plots, the page) follows from it and from
+the results.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+import itertools
+import types
+from typing import Any, NamedTuple
+
+Overrides = Mapping[str, Any]  # config fields, such as {"recipe.loss": "hinge"}
+NOTHING: Mapping[str, Any] = types.MappingProxyType({})
+
+
+class Column(NamedTuple):
+    """One number of the table.
+
+    Attributes:
+      number: its name in evaluations.jsonl, such as "frechet_distance".
+      title: as the table shows it.
+      digits: after the decimal point.
+      scale: factor of what is shown; 100 for percent.
+    """
+
+    number: str
+    title: str
+    digits: int = 2
+    scale: float = 1.0
+
+
+class Search(NamedTuple):
+    """A choice made for each row alike, on seeds that the table does not show.
+
+    Attributes:
+      choices: by name, the overrides of each.
+      number: whose mean over `seeds` decides, in the direction that is better.
+      seeds: of the search.
+    """
+
+    choices: Mapping[str, Overrides]
+    number: str
+    seeds: Sequence[int]
+
+
+class Part(NamedTuple):
+    """One table: rows that differ by overrides, each with the same seeds.
+
+    Attributes:
+      title: of its section on the page.
+      config: the base, such as "configs/dcgan.py" or "configs/cgan.py:onehot".
+      rows: by name, each row's overrides.
+      columns: of the table; the first is the one that is plotted.
+      overrides: of all rows.
+      seeds: of the table, one run each.
+      search: None where nothing is chosen.
+      runs_per_program: runs that differ only in the seed and in floats of the
+        optimisers and that train together under vmap; 1 trains each alone.
+      published: for a row the keys of `published.VALUES` that stand beside it.
+      curves: numbers drawn over the steps.
+      grids: show sample grids of the rows' first seeds.
+      text: paragraphs above the table; see Experiment.learned for the marks in it.
+    """
+
+    title: str
+    config: str
+    rows: Mapping[str, Overrides]
+    columns: Sequence[Column]
+    overrides: Overrides = NOTHING
+    seeds: Sequence[int] = (0, 1, 2)
+    search: Search | None = None
+    runs_per_program: int = 1
+    published: Mapping[str, Sequence[str]] = NOTHING
+    curves: Sequence[str] = ()
+    grids: bool = False
+    text: str = ""
+
+
+class Experiment(NamedTuple):
+    """A question and what is run to answer it.
+
+    Attributes:
+      title: of the page.
+      question: in one sentence.
+      source: the paper and table that it follows.
+      parts: by name, which is a folder's name too.
+      deviations: from the published protocol, one sentence each.
+      answer: one sentence for the index, "" until there are results. Like `learned`
+        and a part's `text` it takes its numbers from the results: a mark such as
+        [[ring | GAN | modes]] (part, row, number) becomes "6.3 ± 0.5".
+      learned: paragraphs below the tables.
+    """
+
+    title: str
+    question: str
+    source: str
+    parts: Mapping[str, Part]
+    deviations: Sequence[str] = ()
+    answer: str = ""
+    learned: str = ""
+
+
+class Trial(NamedTuple):
+    """One run of an experiment.
+
+    Attributes:
+      part: name in Experiment.parts.
+      row: name in Part.rows.
+      choice: name in Search.choices, "" without a search.
+      seed: the run's.
+    """
+
+    part: str
+    row: str
+    choice: str
+    seed: int
+
+    @property
+    def folder(self) -> str:
+        """Of the run, below the experiment's folder."""
+        names = [self.part, self.row, self.choice, f"seed_{self.seed}"]
+        return "/".join(
+            "".join(c if c.isalnum() or c in "._-+=" else "_" for c in name)
+            for name in names
+            if name
+        )
+
+
+class Result(NamedTuple):
+    """What became of a trial.
+
+    Attributes:
+      trial: which.
+      status: "finished", "failed" (diverged, or an error), "unfinished" or "missing".
+      error: of a failed one, in a sentence.
+      step: of the numbers; 0 without any.
+      numbers: of the last evaluation, of the averaged generator where one is kept.
+      curves: for each number its (step, value) pairs over all evaluations.
+      seconds: of training, evaluation not counted.
+    """
+
+    trial: Trial
+    status: str
+    error: str = ""
+    step: int = 0
+    numbers: Mapping[str, float] = NOTHING
+    curves: Mapping[str, Sequence[tuple[int, float]]] = NOTHING
+    seconds: float = 0.0
+
+
+def product(*axes: Mapping[str, Overrides]) -> dict[str, Overrides]:
+    """Rows for all combinations of named values, such as "hinge, R1"."""
+    return {
+        ", ".join(name for name in names if name): {
+            field: value
+            for axis, name in zip(axes, names, strict=True)
+            for field, value in axis[name].items()
+        }
+        for names in itertools.product(*axes)
+    }
+
+
+def trials(experiment: Experiment) -> Iterator[Trial]:
+    """All runs of an experiment, in the order in which they are done."""
+    for name, part in experiment.parts.items():
+        choices = list(part.search.choices) if part.search else [""]
+        for row, choice in itertools.product(part.rows, choices):
+            searched = part.search.seeds if part.search else ()
+            for seed in (*searched, *part.seeds):
+                yield Trial(name, row, choice, seed)

@@ -1,0 +1,185 @@
+"""From results to rows: the search's choice, and means with standard errors."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from experiments.engine.published import VALUES, Published
+from experiments.engine.spec import Part, Result
+from gan_jax.evaluation import estimate, suite
+
+
+class Cell(NamedTuple):
+    """One number of one row.
+
+    Attributes:
+      mean: over the finished seeds, inf or nan if one of them is; None without any.
+      standard_error: of the mean; None below two seeds or if the mean is not finite.
+      values: of the finished seeds, in their order.
+      published: what papers say of the same number.
+    """
+
+    mean: float | None
+    standard_error: float | None
+    values: tuple[float, ...]
+    published: tuple[Published, ...] = ()
+
+    @property
+    def not_finite(self) -> int:
+        """Seeds whose value is infinite or undefined."""
+        return sum(not np.isfinite(value) for value in self.values)
+
+
+class Row(NamedTuple):
+    """One row of a table.
+
+    Attributes:
+      name: in Part.rows.
+      choice: of the search; "" without a search, None if it has not decided.
+      cells: by the columns' numbers.
+      seeds: finished ones.
+      failed: how many seeds failed.
+      missing: how many were not run or not finished.
+      failed_as: "diverged" if all errors say so, otherwise "failed".
+      elsewhere: published values of numbers that are no column.
+    """
+
+    name: str
+    choice: str | None
+    cells: Mapping[str, Cell]
+    seeds: int
+    failed: int
+    missing: int
+    failed_as: str = "failed"
+    elsewhere: tuple[Published, ...] = ()
+
+
+def choose(
+    part_name: str, part: Part, results: Iterable[Result]
+) -> dict[str, str | None]:
+    """The search's choice of each row: best mean, after fewest seeds not finished.
+
+    "" without a search; None where no seed of any choice has finished.
+
+    Raises:
+      ValueError: the search's number has no better direction.
+    """
+    if part.search is None:
+        return dict.fromkeys(part.rows, "")
+    sign = suite.direction(part.search.number)
+    if sign == 0:
+        raise ValueError(
+            f"the search of part {part_name!r} goes by {part.search.number}, of which "
+            "neither more nor less is better; a search takes a number with a "
+            "direction: change Search.number."
+        )
+    results = list(results)
+    chosen: dict[str, str | None] = {}
+    for row in part.rows:
+        scores = {}
+        for choice, cell in search_cells(part_name, part, results, row).items():
+            if cell.mean is not None:
+                score = -np.inf if np.isnan(cell.mean) else cell.mean * sign
+                scores[choice] = (len(cell.values), score)
+        chosen[row] = max(scores, key=scores.__getitem__) if scores else None
+    return chosen
+
+
+def summarise(part_name: str, part: Part, results: Iterable[Result]) -> list[Row]:
+    """The rows of a part's table, each with its chosen hyper-parameters.
+
+    Raises:
+      ValueError: a published value that is not in the registry.
+    """
+    results = list(results)
+    chosen = choose(part_name, part, results)
+    found = _by_trial(part_name, results)
+    rows = []
+    for name in part.rows:
+        runs = [found.get((name, chosen[name] or "", seed)) for seed in part.seeds]
+        failed = [run for run in runs if run and run.status == "failed"]
+        finished = [run for run in runs if run and run.status == "finished"]
+        diverged = all("diverged" in run.error for run in failed)
+        quoted = _published(part, name)
+        numbers = [column.number for column in part.columns]
+        cells = {number: _cell(runs, number, quoted) for number in numbers}
+        rows.append(
+            Row(
+                *(name, chosen[name], cells, len(finished), len(failed)),
+                len(runs) - len(finished) - len(failed),
+                "diverged" if diverged else "failed",
+                tuple(entry for entry in quoted if entry.number not in numbers),
+            )
+        )
+    return rows
+
+
+def search_cells(
+    part_name: str, part: Part, results: Iterable[Result], row: str
+) -> dict[str, Cell]:
+    """For each choice of the search its number, over the search's seeds."""
+    assert part.search is not None
+    search, found = part.search, _by_trial(part_name, results)
+    return {
+        choice: _cell(
+            [found.get((row, choice, seed)) for seed in search.seeds],
+            search.number,
+            (),
+        )
+        for choice in search.choices
+    }
+
+
+def _cell(
+    runs: Sequence[Result | None],
+    number: str,
+    quoted: Iterable[Published],
+) -> Cell:
+    values = tuple(_values(runs, number))
+    mean = _mean(values) if values else None
+    return Cell(
+        mean and mean.value,
+        mean and mean.standard_error,
+        values,
+        tuple(entry for entry in quoted if entry.number == number),
+    )
+
+
+def _published(part: Part, row: str) -> list[Published]:
+    entries = []
+    for key in part.published.get(row, ()):
+        if key not in VALUES:
+            raise ValueError(
+                f"row {row!r} quotes {key!r}, which is none of the "
+                f"{len(VALUES)} keys of published.VALUES; change "
+                "Part.published, or add the value with its source."
+            )
+        entries.append(VALUES[key])
+    return entries
+
+
+def _by_trial(
+    part_name: str, results: Iterable[Result]
+) -> dict[tuple[str, str, int], Result]:
+    return {
+        (result.trial.row, result.trial.choice, result.trial.seed): result
+        for result in results
+        if result.trial.part == part_name
+    }
+
+
+def _values(runs: Iterable[Result | None], number: str) -> list[float]:
+    return [
+        float(run.numbers[number])
+        for run in runs
+        if run is not None and run.status == "finished" and number in run.numbers
+    ]
+
+
+def _mean(values: Sequence[float]) -> estimate.Estimate:
+    """The mean, which is inf or nan, without an error, where a value is."""
+    if np.isfinite(values).all():
+        return estimate.mean_of(values)
+    with np.errstate(invalid="ignore"):
+        return estimate.Estimate(float(np.mean(values)), None)

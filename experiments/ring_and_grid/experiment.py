@@ -1,0 +1,91 @@
+"""Table 1 of the PacGAN paper: modes of two mixtures of Gaussians in the plane."""
+
+from collections.abc import Iterable
+
+from experiments.engine.spec import Column, Experiment, Part
+
+COLUMNS = (
+    Column("modes", "modes", 1),
+    Column("high_quality", "high quality, %", 1, scale=100),
+    Column("reverse_kl", "reverse KL", 2),
+)
+ROWS = {"GAN": {}} | {f"PacGAN {m}": {"recipe.packing": m} for m in (2, 3, 4)}
+SMALL = {  # a twentieth of the steps, nets of two layers of 128
+    "model.generator.features": (128, 128),
+    "model.discriminator.features": (128, 128),
+    "num_train_steps": 20_000,
+    "log_every_steps": 1_000,
+    "sample_every_steps": 1_000,
+    "checkpoint_every_steps": 5_000,
+    "eval_every_steps": 1_000,
+    "tensorboard": False,
+}
+
+
+def published(mixture: str, rows: Iterable[str]) -> dict[str, list[str]]:
+    """The registry's keys of each row; VEEGAN's stands beside the plain GAN's."""
+    names = [column.number for column in COLUMNS]
+    found = {row: [f"pacgan/{mixture}/{row}/{name}" for name in names] for row in rows}
+    found["GAN"] += [
+        f"veegan/{mixture}/{method}/{name}"
+        for method in ("GAN", "VEEGAN")
+        for name in names[:2]
+    ]
+    return found
+
+
+EXPERIMENT = Experiment(
+    title="Modes of the ring and of the grid",
+    question="Does packing make a GAN cover all modes of a mixture in the plane?",
+    source="Lin et al. 2018, PacGAN (arXiv 1712.04086), section 4.1, table 1, in the "
+    "protocol of its code; Srivastava et al. 2017, VEEGAN (arXiv 1705.07761), table 1",
+    parts={
+        "ring_full": Part(
+            title="The ring, the paper's networks and length",
+            config="configs/ring.py",
+            overrides={"tensorboard": False},
+            rows={row: ROWS[row] for row in ("GAN", "PacGAN 2")},
+            columns=COLUMNS,
+            seeds=(0,),
+            published=published("ring", ("GAN", "PacGAN 2")),
+            curves=("modes", "high_quality"),
+            grids=True,
+            text="400,000 steps of 100 points, generator 4 x 400, discriminator 3 x "
+            "200 maxout units of 5 pieces.",
+        ),
+        "ring": Part(
+            title="The ring, small networks, a twentieth of the length",
+            config="configs/ring.py",
+            overrides=SMALL,
+            rows=ROWS,
+            columns=COLUMNS,
+            seeds=(0, 1, 2, 3, 4),
+            published=published("ring", ROWS),
+            curves=("modes", "high_quality"),
+            grids=True,
+            text="20,000 steps, two layers of 128 (maxout units of 5 pieces in the "
+            "discriminator); everything else as above.",
+        ),
+        "grid": Part(
+            title="The grid, small networks, a twentieth of the length",
+            config="configs/ring.py:grid",
+            overrides=SMALL,
+            rows=ROWS,
+            columns=COLUMNS,
+            seeds=(0, 1, 2, 3, 4),
+            published=published("grid", ROWS),
+            curves=("modes", "high_quality"),
+            grids=True,
+            text="20,000 steps, two layers of 128, 25 modes.",
+        ),
+    },
+    deviations=(
+        "BatchNorm's scales start at N(1, 0.02) where the paper's start at 1, and its "
+        "epsilon is 1e-5.",
+        "The 2,500 samples come from running statistics and one set of latents, as in "
+        "the paper's code, but of our seed.",
+        "The training points are the same in all runs; the paper's are drawn anew.",
+        "The small networks and the twentieth of the length are ours: their rows stand "
+        "beside the published numbers for orientation, not for comparison.",
+    ),
+)

@@ -1,0 +1,145 @@
+"""Runs an experiment: python -m experiments.run --experiment=NAME --workdir=DIR.
+
+Trials that are done are kept, those that were killed go on, those that diverge become
+rows that say so. The same command goes on after an interruption.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from absl import flags
+
+from experiments.engine import collect, forecast, runner
+from gan_jax import command, metrics
+
+_EXPERIMENT = flags.DEFINE_string(
+    "experiment", None, "A folder of experiments/ with an experiment.py.", required=True
+)
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Of the trials' folders; default runs/<experiment>."
+)
+_ONLY = flags.DEFINE_string(
+    "only", "", "Only trials whose folder's name starts so, such as ring/GAN/."
+)
+_DRY_RUN = flags.DEFINE_bool("dry_run", False, "Print what would be run, and its cost.")
+_COLLECT = flags.DEFINE_bool(
+    "collect", False, "Write the page, tables and pictures from what is there."
+)
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "Folder of the page; default <workdir>/page."
+)
+_PROCESSES = flags.DEFINE_integer(
+    "processes", 1, "Programs run at once, each on its share of cores.", lower_bound=1
+)
+_RUNS_PER_PROGRAM = flags.DEFINE_integer(
+    "runs_per_program",
+    None,
+    "At most so many runs in one program; default what the experiment says.",
+    lower_bound=1,
+)
+_CLUSTER = flags.DEFINE_enum(
+    "cluster", None, ["slurm", "local"], "Hand each program to submitit as a job."
+)
+_CLUSTER_OPTIONS = flags.DEFINE_list(
+    "cluster_options",
+    [],
+    "Of submitit's executor, such as timeout_min=60,slurm_partition=gpu.",
+)
+
+
+def _show_forecast(todo: Sequence[runner.Program]) -> None:
+    """Prints the trials and what is left to do."""
+    rate = forecast.matrix_product_rate() * forecast.EFFICIENCY
+    left = 0.0
+    known: dict[tuple[str, str, str], forecast.Forecast] = {}
+    print("trial, parameters of generator and discriminator, GFLOP a step, steps, time")
+    for number, program in enumerate(todo):
+        for trial, config, workdir in zip(*program, strict=True):
+            key = trial.part, trial.row, trial.choice
+            if key not in known:
+                known[key] = forecast.forecast(config)
+            cost = known[key]
+            status = runner.result(trial, config, workdir).status
+            seconds = cost.flop * config.num_train_steps / rate
+            left += 0 if status in ("finished", "failed") else seconds
+            print(
+                f"{number:4} {trial.folder}: {cost.generator_parameters:,} and "
+                f"{cost.discriminator_parameters:,}, {cost.flop / 1e9:.3g}, "
+                f"{config.num_train_steps:,}, {metrics.format_seconds(seconds)}, "
+                f"{status}",
+                flush=True,
+            )
+    print(
+        f"{len(todo)} programs; about {metrics.format_seconds(left)} left, if steps "
+        f"reach {rate / 1e9:.0f} GFLOP a second, {forecast.EFFICIENCY:.0%} of what a "
+        "matrix product reaches here; evaluation and compilation come on top."
+    )
+
+
+def _options() -> dict[str, object]:
+    """The cluster's options, numbers as numbers.
+
+    Raises:
+      ValueError: an option without a value.
+    """
+    options: dict[str, object] = {}
+    for option in _CLUSTER_OPTIONS.value:
+        name, equals, value = option.partition("=")
+        if not equals:
+            raise ValueError(
+                f"the cluster option {option!r} has no value: write name=value, with "
+                "commas between options."
+            )
+        options[name] = int(value) if value.isdigit() else value
+    return options
+
+
+def _submit(todo: Sequence[runner.Program], workdir: Path) -> None:
+    jobs = runner.submit(
+        todo, workdir / "jobs", cluster=_CLUSTER.value, options=_options()
+    )
+    print(f"{len(jobs)} jobs, their output in {workdir / 'jobs'}: ", end="")
+    print(", ".join(str(job.job_id) for job in jobs))
+    if _CLUSTER.value == "local":
+        for job in jobs:
+            job.result()
+
+
+def main() -> None:
+    """Reads the flags, and runs, shows or collects.
+
+    Raises:
+      ValueError: an unknown experiment, or no trial of that name.
+    """
+    experiment = runner.load(_EXPERIMENT.value)
+    workdir = Path(_WORKDIR.value or Path("runs") / _EXPERIMENT.value)
+    todo = runner.programs(
+        experiment,
+        workdir,
+        only=_ONLY.value,
+        runs_per_program=_RUNS_PER_PROGRAM.value,
+    )
+    if not todo:
+        raise ValueError(
+            f"no trial's folder starts with {_ONLY.value!r}: --dry_run prints them all."
+        )
+    if _DRY_RUN.value:
+        _show_forecast(todo)
+    elif _COLLECT.value:
+        output = Path(_OUTPUT.value or workdir / "page")
+        collect.collect(
+            _EXPERIMENT.value,
+            experiment,
+            workdir,
+            output,
+            processes=_PROCESSES.value,
+        )
+        print(f"the page is {output / 'README.md'}")
+    elif _CLUSTER.value:
+        _submit(todo, workdir)
+    elif not runner.run_all(todo, processes=_PROCESSES.value):
+        print("left before the end: the same command goes on.")
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -1,0 +1,142 @@
+"""Pages: marks, commands that parse, and text that cannot drift from the numbers."""
+
+import importlib
+from pathlib import Path
+import re
+import shlex
+
+import pytest
+
+from experiments.engine import commands, page, results
+from experiments.engine.spec import Column, Experiment, Part, Result, Search, Trial
+
+FOLDER = Path(page.__file__).parent.parent
+MADE = [
+    path.parent
+    for path in sorted(FOLDER.glob("*/results.json"))
+    if (path.parent / "experiment.py").exists()
+]
+SEARCH = Search(
+    {"slow": {"optimizer.generator.learning_rate": 1e-5}}, "coverage", (10,)
+)
+PART = Part(
+    "Rings",
+    "configs/cgan.py:onehot",
+    {"GAN": {"recipe.loss": "hinge"}, "sized": {"model.generator": {"a": (1, 2)}}},
+    [Column("coverage", "coverage, %", 1, 100.0)],
+    overrides={"batch_size": 8, "evaluation.best_metric": "", "tensorboard": False},
+    search=SEARCH,
+    text="The GAN covers [[ring | GAN | coverage]] %.",
+)
+EXPERIMENT = Experiment(
+    "Rings and grids",
+    "Does it cover?",
+    "Nobody 2020, table 1.",
+    {"ring": PART},
+    deviations=["Fewer steps.", "Other data."],
+    answer="It covers [[ring|GAN|coverage|plain]] %",
+    learned="Also [[ring | sized | coverage]].",
+)
+RESULTS = [
+    Result(Trial("ring", "GAN", "slow", seed), "finished", "", 1, {"coverage": value})
+    for seed, value in ((10, 0.5), (0, 0.25), (1, 0.5), (2, 0.75))
+]
+
+
+def render():
+    pictures = ["ring_dots.png", "unknown.png"]
+    return page.render(
+        "rings", EXPERIMENT, RESULTS, pictures=pictures, made_on="Two cores."
+    )
+
+
+def test_marks_become_numbers():
+    # Deviations 0.25 on either side: standard deviation 0.25, error 0.25 / sqrt 3.
+    assert page.fill(PART.text, EXPERIMENT, RESULTS) == "The GAN covers 50.0 ± 14.4 %."
+    assert page.fill(EXPERIMENT.answer, EXPERIMENT, RESULTS) == "It covers 50.0 %"
+    assert page.fill(EXPERIMENT.learned, EXPERIMENT, RESULTS) == "Also not run."
+
+
+@pytest.mark.parametrize(
+    "mark, message",
+    [
+        ("[[grid | GAN | coverage]]", "names the part 'grid'; there are: ring"),
+        ("[[ring | gan | coverage]]", "names the row 'gan'; there are: GAN, sized"),
+        ("[[ring | GAN | fid]]", "names the number 'fid'; there are: coverage"),
+        ("[[ring | GAN]]", "cannot be read"),
+        ("[[ring | GAN | coverage | bare]]", "cannot be read"),
+    ],
+)
+def test_unknown_marks_are_refused(mark, message):
+    with pytest.raises(ValueError, match=f"{message}.*change it in experiment.py"):
+        page.fill(mark, EXPERIMENT, RESULTS)
+
+
+def test_the_page_has_all_sections_in_order():
+    parts = [
+        "# Rings and grids\n",
+        "Does it cover?",
+        "python -m experiments.run --experiment=rings --workdir=runs/rings --collect",
+        "## Rings",
+        "covers 50.0 ± 14.4 %",
+        "| GAN | slow | 50.0 ± 14.4 | 3 |",
+        "| sized | - | no finished run | 0 |",
+        "](ring_dots.png)",
+        "--only=ring/sized/slow/seed_0",
+        "- Fewer steps.\n- Other data.",
+        "## What we learned\n\nAlso not run.",
+        "Two cores.",
+    ]
+    places = [render().index(part) for part in parts]
+    assert places == sorted(places)
+    assert "unknown.png" not in render()
+
+
+def test_commands_set_every_field_of_the_trial():
+    words = shlex.split(
+        commands.command("rings", PART, RESULTS[1].trial).replace("\\\n", " ")
+    )
+    assert words[:4] == [
+        *("python", "-m", "gan_jax.main", "--config=configs/cgan.py:onehot")
+    ]
+    assert words[4:] == [
+        "--workdir=runs/rings/ring/GAN/slow/seed_0",
+        "--config.seed=0",
+        "--config.batch_size=8",
+        "--config.evaluation.best_metric=",
+        "--config.tensorboard=False",
+        "--config.recipe.loss=hinge",
+        "--config.optimizer.generator.learning_rate=1e-05",
+    ]
+
+
+def test_the_index_gets_a_row_between_its_comments():
+    row = page.index_row("rings", EXPERIMENT, RESULTS, ["a.png"], 7_200)
+    assert row == (
+        "| [rings](rings/README.md) | Does it cover? | It covers 50.0 % | "
+        "[![rings](rings/a.png)](rings/README.md) | 2.0 h |"
+    )
+    text = f"top\n{page.INDEX_START}\nold\n{page.INDEX_END}\nbottom\n"
+    updated = page.update_index(text, [row])
+    assert "old" not in updated and row in updated
+    assert updated.startswith("top\n") and updated.endswith("-->\nbottom\n")
+    assert page.update_index(updated, [row]) == updated
+    with pytest.raises(ValueError, match="has no line.*add them"):
+        page.update_index("nothing", [row])
+
+
+@pytest.mark.parametrize("folder", MADE, ids=lambda folder: folder.name)
+def test_the_page_is_what_the_results_give(folder):
+    module = importlib.import_module(f"experiments.{folder.name}.experiment")
+    saved = results.read(folder / "results.json")
+    names = [path.name for path in folder.iterdir()]
+    text = page.render(
+        folder.name,
+        module.EXPERIMENT,
+        saved.results,
+        pictures=names,
+        made_on=saved.made_on,
+    )
+    assert (folder / "README.md").read_text() == text
+    shown = set(re.findall(r"\]\((\w+\.(?:png|gif))\)", text))
+    assert shown == {name for name in names if name.endswith(("png", "gif"))}

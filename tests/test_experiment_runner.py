@@ -1,0 +1,251 @@
+"""Experiments are run, cut off, resumed and collected; their failures are rows."""
+
+import os
+from pathlib import Path
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from experiments.engine import collect, forecast, results, runner, spec
+
+ROOT = Path(__file__).parent.parent
+TINY = {
+    "num_train_steps": 40,
+    "batch_size": 8,
+    "steps_per_call": 2,
+    "log_every_steps": 4,
+    "sample_every_steps": 20,
+    "checkpoint_every_steps": 4,
+    "eval_every_steps": 20,
+    "sample_rows": 4,
+    "sample_columns": 4,
+    "tensorboard": False,
+    "model.generator.features": (4,),
+    "model.discriminator.features": (4,),
+    "evaluation.num_images": 50,
+}
+RATE = "optimizer.generator.learning_rate"
+EXPERIMENT = spec.Experiment(
+    title="A test",
+    question="Does it run?",
+    source="nobody",
+    parts={
+        "points": spec.Part(
+            title="Points",
+            config="configs/ring.py",
+            overrides=TINY,
+            rows={
+                "slow": {RATE: 1e-4},
+                "fast": {RATE: 1e-3},
+                "packed": {"recipe.packing": 2},
+            },
+            columns=(spec.Column("high_quality", "quality"),),
+            seeds=(0, 1),
+            runs_per_program=3,
+        )
+    },
+    answer="[[points | slow | high_quality]]",
+)
+
+
+def with_rows(**rows):
+    part = EXPERIMENT.parts["points"]._replace(rows=rows, seeds=(0,))
+    return EXPERIMENT._replace(parts={"points": part})
+
+
+def all_results(experiment, workdir):
+    return [
+        results.rounded(runner.result(*one))
+        for program in runner.programs(experiment, workdir)
+        for one in zip(*program, strict=True)
+    ]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("experiment")
+    assert runner.run_all(runner.programs(EXPERIMENT, workdir), processes=1)
+    return workdir
+
+
+def test_trials_that_differ_in_floats_and_seeds_share_programs(tmp_path):
+    programs = runner.programs(EXPERIMENT, tmp_path)
+    rows = [[(one.row, one.seed) for one in program.trials] for program in programs]
+    assert rows == [
+        [("slow", 0), ("slow", 1), ("fast", 0)],
+        [("fast", 1)],
+        [("packed", 0), ("packed", 1)],
+    ]
+    alone = runner.programs(EXPERIMENT, tmp_path, runs_per_program=1)
+    assert [len(one.trials) for one in alone] == [1] * 6
+    (only,) = runner.programs(EXPERIMENT, tmp_path, only="points/packed")
+    assert {one.row for one in only.trials} == {"packed"}
+
+
+def test_overrides_reach_the_config(tmp_path):
+    program = runner.programs(EXPERIMENT, tmp_path)[0]
+    assert program.configs[2].optimizer.generator.learning_rate == 1e-3
+    assert program.configs[1].seed == 1 and program.configs[1].batch_size == 8
+    assert program.workdirs[1] == tmp_path / "points" / "slow" / "seed_1"
+    with pytest.raises(ValueError, match="'recipe.los', which the config does not"):
+        runner.programs(with_rows(wrong={"recipe.los": "hinge"}), tmp_path)
+
+
+def test_every_trial_has_its_numbers(finished):
+    found = all_results(EXPERIMENT, finished)
+    assert len(found) == 6
+    for one in found:
+        assert (one.status, one.step) == ("finished", 40)
+        assert set(one.numbers) == {"modes", "high_quality", "reverse_kl"}
+        assert [step for step, _ in one.curves["modes"]] == [20, 40]
+        assert one.seconds > 0
+
+
+def test_what_is_finished_is_not_run_again(finished):
+    logs = {path: path.read_text() for path in finished.rglob("log.txt")}
+    assert runner.run_all(runner.programs(EXPERIMENT, finished), processes=1)
+    assert logs == {path: path.read_text() for path in finished.rglob("log.txt")}
+
+
+def test_a_trial_that_diverges_is_a_row(tmp_path):
+    experiment = with_rows(good={RATE: 1e-3}, bad={RATE: 1e38}, odd={"recipe.loss": ""})
+    programs = runner.programs(experiment, tmp_path, runs_per_program=1)
+    assert runner.run_all(programs, processes=1)
+    status = {one.trial.row: one.status for one in all_results(experiment, tmp_path)}
+    assert status == {"good": "finished", "bad": "failed", "odd": "failed"}
+    errors = {one.trial.row: one.error for one in all_results(experiment, tmp_path)}
+    assert "diverged" in errors["bad"] and "unknown loss ''" in errors["odd"]
+
+
+SCRIPT = """
+from pathlib import Path
+import sys
+sys.path.insert(0, "tests")
+import jax
+jax.config.update("jax_num_cpu_devices", 2)
+from test_experiment_runner import EXPERIMENT, runner
+print("ready", flush=True)
+workdir = Path(sys.argv[1])
+print(runner.run_all(runner.programs(EXPERIMENT, workdir), processes=1))
+"""
+
+
+def test_killed_at_any_time_and_started_again_gives_the_same(finished, tmp_path):
+    command = [sys.executable, "-c", SCRIPT, str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for seconds in (1, 4, 2):
+        with subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        ) as process:
+            process.stdout.readline()  # what follows is training, not imports
+            time.sleep(seconds)
+            process.send_signal(signal.SIGKILL)
+    assert runner.run_all(runner.programs(EXPERIMENT, tmp_path), processes=1)
+    pairs = zip(
+        all_results(EXPERIMENT, finished),
+        all_results(EXPERIMENT, tmp_path),
+        strict=True,
+    )
+    for one, other in pairs:
+        assert one._replace(seconds=0.0) == other._replace(seconds=0.0)
+
+
+def test_processes_give_what_one_gives(finished, tmp_path):
+    # Two devices, as this process has: the sums of a step depend on their number.
+    os.environ["JAX_NUM_CPU_DEVICES"] = "2"
+    try:
+        todo = runner.programs(EXPERIMENT, tmp_path, only="points/packed")
+        assert runner.run_all(todo, processes=2)
+    finally:
+        del os.environ["JAX_NUM_CPU_DEVICES"]
+    found = {one.trial: one.numbers for one in all_results(EXPERIMENT, finished)}
+    for one in all_results(EXPERIMENT, tmp_path):
+        if one.trial.row == "packed":
+            assert one.numbers == found[one.trial]
+
+
+def test_a_cluster_runs_each_program_as_a_job(tmp_path):
+    todo = runner.programs(EXPERIMENT, tmp_path, only="points/packed")
+    jobs = runner.submit(
+        todo, tmp_path / "jobs", cluster="local", options={"timeout_min": 5}
+    )
+    assert [job.result() for job in jobs] == [True]
+    assert all(program.is_done for program in todo)
+    assert not runner.submit(todo, tmp_path / "jobs", cluster="local", options={})
+
+
+def test_the_forecast_counts_parameters_and_products():
+    part = EXPERIMENT.parts["points"]
+    trial = next(spec.trials(EXPERIMENT))
+    found = forecast.forecast(runner.make_config(part, trial))
+    # 2 x 4 kernel, 4 scales and offsets, 4 x 2 kernel and 2 biases.
+    assert found.generator_parameters == 8 + 8 + 10
+    # 2 x 20 kernel and 20 biases of five pieces, 4 x 1 and 1.
+    assert found.discriminator_parameters == 60 + 5
+    # Adam keeps two more of each parameter.
+    assert found.state_bytes > 3 * 4 * (26 + 65)
+    wide = TINY | {"model.generator.features": (400,) * 4}
+    bigger = part._replace(overrides=wide)
+    flop = forecast.forecast(runner.make_config(bigger, trial)).flop
+    # Three products of 8 x 400 x 400 forward and six backward, two FLOP each.
+    assert 1 < flop / (2 * 9 * 8 * 400 * 400) < 2
+
+
+def test_the_page_is_written_from_the_folders(finished, tmp_path):
+    collect.collect("test", EXPERIMENT, finished, tmp_path / "page", processes=1)
+    names = {path.name for path in (tmp_path / "page").iterdir()}
+    assert names >= {"README.md", "results.json", "table.csv", "points_dots.png"}
+    saved = results.read(tmp_path / "page" / "results.json")
+    assert len(saved.results) == 6 and "6 runs" in saved.made_on
+    before = (tmp_path / "page" / "README.md").read_text()
+    collect.write_page("test", EXPERIMENT, tmp_path / "page")
+    assert (tmp_path / "page" / "README.md").read_text() == before
+
+
+def call(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "experiments.run", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_command_says_what_it_would_run(tmp_path):
+    done = call(
+        "--experiment=ring_and_grid",
+        f"--workdir={tmp_path}",
+        "--dry_run",
+        "--only=ring/GAN/",
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert [line.split()[1] for line in lines[1:6]] == [
+        f"ring/GAN/seed_{seed}:" for seed in range(5)
+    ]
+    assert "programs; about" in lines[-1] and not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--experiment=ring"], "no experiment 'ring', there are: "),
+        (["--experiment=losses", "--only=rang"], "no trial's folder starts with 'ran"),
+        (
+            ["--experiment=losses", "--cluster=local", "--cluster_options=timeout"],
+            "the cluster option 'timeout' has no value",
+        ),
+    ],
+)
+def test_mistakes_are_answered_in_a_sentence(arguments, message, tmp_path):
+    done = call(*arguments, f"--workdir={tmp_path}")
+    assert done.returncode == 1 and message in done.stderr
+    assert "Traceback" not in done.stderr and done.stderr.startswith("error: ")

@@ -1,0 +1,107 @@
+"""Every experiment file: its rows build, its numbers exist, its trials are apart."""
+
+import importlib
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from configs import default
+from experiments.engine import spec
+from gan_jax import models, optimizers, recipes, train
+from gan_jax.evaluation import suite
+
+ROOT = Path(__file__).parent.parent
+NAMES = sorted(path.parent.name for path in ROOT.glob("experiments/*/experiment.py"))
+EXPERIMENTS = {
+    name: importlib.import_module(f"experiments.{name}.experiment").EXPERIMENT
+    for name in NAMES
+}
+PARTS = [
+    pytest.param(part, id=f"{name}-{key}")
+    for name, experiment in EXPERIMENTS.items()
+    for key, part in experiment.parts.items()
+]
+
+
+def base_config(part):
+    path, _, preset = part.config.partition(":")
+    module = importlib.import_module(path.removesuffix(".py").replace("/", "."))
+    config = module.get_config(preset) if preset else module.get_config()
+    return config.lock()
+
+
+def row_configs(part):
+    """Each row's config with each choice of a search; an unknown field raises."""
+    choices = part.search.choices if part.search else {"": {}}
+    for row, overrides in part.rows.items():
+        for choice, chosen in choices.items():
+            config = base_config(part)
+            for fields in (part.overrides, overrides, chosen):
+                config = default.with_preset(config, {row: fields}, row)
+            yield f"{row} {choice}", config
+
+
+def test_the_experiments_are_here():
+    assert set(NAMES) >= {"dcgan_rules", "update_recipes", "representation", "parzen"}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_every_row_builds_its_networks_optimisers_and_recipe(part):
+    for _, config in row_configs(part):
+        models.build(config, axis_name=None)
+        recipes.create(config, axis_name=None)
+        optimizers.create(config.optimizer.generator)
+        optimizers.create(config.optimizer.discriminator)
+        assert train.steps_per_call(config) >= 1
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_no_two_rows_are_the_same_run(part):
+    texts = [config.to_json() for _, config in row_configs(part)]
+    assert len(set(texts)) == len(texts)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_every_row_computes_the_numbers_of_the_table_and_the_curves(part):
+    wanted = {*(column.number for column in part.columns), *part.curves}
+    if part.search:
+        wanted.add(part.search.number)
+    for row, config in row_configs(part):
+        # Of a run everything is there that a metric may need, but perhaps labels.
+        names = suite.select(
+            config.evaluation.metrics.split(","),
+            available=set(suite.ABSENT),
+            num=config.evaluation.num_images,
+        )
+        computed = {n for name in names for n in suite.METRICS[name].numbers}
+        assert wanted <= computed, row
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_every_row_is_evaluated_at_its_end(part):
+    for row, config in row_configs(part):
+        assert config.eval_every_steps > 0, row
+        assert config.num_train_steps % config.eval_every_steps == 0, row
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_published_numbers_stand_beside_rows_and_exist(part):
+    assert set(part.published) <= set(part.rows)
+    if importlib.util.find_spec("experiments.engine.published"):
+        published = importlib.import_module("experiments.engine.published")
+        keys = {key for row in part.published.values() for key in row}
+        assert keys <= set(published.VALUES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_trials_have_folders_of_their_own(name):
+    folders = [trial.folder for trial in spec.trials(EXPERIMENTS[name])]
+    assert folders and len(set(folders)) == len(folders)
+
+
+def test_an_unknown_field_is_refused():
+    part = next(iter(EXPERIMENTS["dcgan_rules"].parts.values()))
+    part = part._replace(rows={"misspelt": {"model.generator.featurs": 1}})
+    with pytest.raises(KeyError, match="featurs"):
+        list(row_configs(part))
