@@ -30,7 +30,8 @@ def get_config() -> ConfigDict:
     config.compilation_cache_dir = ""  # of compiled programs; "": ~/.cache/gan_jax
 
     config.data = ConfigDict()
-    config.data.name = "mnist"  # mnist, celeb_a, folder, array, ring or grid
+    config.data.name = "mnist"  # mnist, celeb_a, folder, array, stacked_mnist,
+    # ring, grid, or an image set of TFDS
     config.data.split = "train"  # TFDS split, for example "train[:1000]"
     config.data.image_size = 28  # pixels; images are resized to this square
     config.data.channels = 1  # 1 grey, 3 RGB, images are converted; a point has 2
@@ -105,7 +106,8 @@ def get_config() -> ConfigDict:
     )
 
     config.evaluation = ConfigDict()
-    config.evaluation.extractor = "mnist"  # pixels, mnist, classifier or inception
+    config.evaluation.extractor = "mnist"  # pixels, mnist, stacked_mnist, classifier
+    # or inception
     config.evaluation.weights = ""  # file of the last two
     config.evaluation.metrics = "frechet_distance,class_distance"  # names in
     # evaluation/suite.py with commas between; cheap or all of them

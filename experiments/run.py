@@ -4,6 +4,7 @@ Trials that are done are kept, those that were killed go on, those that diverge 
 rows that say so. The same command goes on after an interruption.
 """
 
+import collections
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -51,6 +52,7 @@ def _show_forecast(todo: Sequence[runner.Program]) -> None:
     """Prints the trials and what is left to do."""
     rate = forecast.matrix_product_rate() * forecast.EFFICIENCY
     left = 0.0
+    totals: collections.Counter[str] = collections.Counter()
     known: dict[tuple[str, str, str], forecast.Forecast] = {}
     print("trial, parameters of generator and discriminator, GFLOP a step, steps, time")
     for number, program in enumerate(todo):
@@ -60,7 +62,9 @@ def _show_forecast(todo: Sequence[runner.Program]) -> None:
                 known[key] = forecast.forecast(config)
             cost = known[key]
             status = runner.result(trial, config, workdir).status
-            seconds = cost.flop * config.num_train_steps / rate
+            flop = cost.flop * config.num_train_steps
+            totals[trial.part] += flop
+            seconds = flop / rate
             left += 0 if status in ("finished", "failed") else seconds
             print(
                 f"{number:4} {trial.folder}: {cost.generator_parameters:,} and "
@@ -69,6 +73,8 @@ def _show_forecast(todo: Sequence[runner.Program]) -> None:
                 f"{status}",
                 flush=True,
             )
+    for part, flop in totals.items():
+        print(f"{part}: {flop / 1e15:.3g} PFLOP of training in all")
     print(
         f"{len(todo)} programs; about {metrics.format_seconds(left)} left, if steps "
         f"reach {rate / 1e9:.0f} GFLOP a second, {forecast.EFFICIENCY:.0%} of what a "

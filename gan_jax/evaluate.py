@@ -30,7 +30,7 @@ _PAIRS = flags.DEFINE_string(
 )
 # The rest overrides the evaluation section of the run's config.
 _SETTINGS = (
-    flags.DEFINE_string("extractor", None, "pixels, mnist, classifier or inception."),
+    flags.DEFINE_string("extractor", None, "See configs/default.py."),
     flags.DEFINE_string("weights", None, "File of a classifier or of inception."),
     flags.DEFINE_string("metrics", "cheap", "Names with commas, cheap or all."),
     flags.DEFINE_integer("num_images", None, "Images of each draw."),

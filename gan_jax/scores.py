@@ -194,6 +194,7 @@ class Scorer:
             "discriminator": sets.discriminate is not None,
             "images": sets.mixture is None,
             "mixture": sets.mixture is not None,
+            "stacked": self._extractor.name == "stacked_mnist",
         }
         names = suite.select(
             self._settings.metrics.split(","),

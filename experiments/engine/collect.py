@@ -49,13 +49,15 @@ def collect(
     found = []
     for program in runner.programs(experiment, workdir):
         for trial, config, folder in zip(*program, strict=True):
-            found.append(results.rounded(runner.result(trial, config, folder)))
+            one = runner.result(trial, config, folder)
+            share = one.seconds / len(program.trials)  # of the program's time
+            found.append(results.rounded(one._replace(seconds=share)))
     order = {trial: place for place, trial in enumerate(spec.trials(experiment))}
     found.sort(key=lambda one: order[one.trial])
-    hours = sum(one.seconds for one in found) / 3600
+    minutes = sum(one.seconds for one in found) / 60
     made_on = (
-        f"{describe_machine()} {len(found)} runs, {hours:.2f} hours of training added "
-        f"up, {processes} at a time; compilation and evaluation not counted."
+        f"{describe_machine()} {len(found)} runs, {minutes:.0f} minutes of training added "
+        f"up, {processes} programs at a time; compilation and evaluation not counted."
     )
     results.write(output / "results.json", found, made_on=made_on)
     (output / "table.csv").write_text(tables.to_csv(experiment, found))

@@ -5,7 +5,7 @@ import difflib
 
 from ml_collections import ConfigDict
 
-from gan_jax.data import array, cache, folder, tfds_source, toy
+from gan_jax.data import array, cache, folder, stacked, tfds_source, toy
 
 Dataset = cache.Dataset
 MIXTURES = toy.MIXTURES
@@ -16,6 +16,7 @@ SOURCES: Mapping[str, Callable[[ConfigDict], Dataset]] = {
     "celeb_a": tfds_source.load,
     "folder": folder.load,
     "array": array.load,
+    "stacked_mnist": stacked.load,
     "ring": toy.load,
     "grid": toy.load,
 }

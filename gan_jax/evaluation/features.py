@@ -34,7 +34,7 @@ class Extractor(NamedTuple):
     """A named way from images to features.
 
     Attributes:
-      name: "pixels", "mnist", "classifier" or "inception".
+      name: one of EXTRACTORS.
       digest: SHA-256 of its weights file, "" without one.
       extract: Features of (B, H, W, C) uint8.
     """
@@ -69,6 +69,25 @@ def _shipped() -> Extractor:
     return extractor
 
 
+def _stacked(digits: Extractor) -> Extractor:
+    """Three digits an image: features side by side, products of probabilities."""
+
+    def extract(images: np.ndarray) -> Features:
+        if images.shape[-1] != 3:
+            raise ValueError(
+                f"the extractor 'stacked_mnist' got images {images.shape}, but reads a "
+                "digit in each of three channels: set --extractor=mnist, or data of "
+                "--config.data.name=stacked_mnist."
+            )
+        each = [digits.extract(images[..., [channel]]) for channel in range(3)]
+        values = np.concatenate([one.values for one in each], axis=1)
+        a, b, c = (np.asarray(one.probabilities) for one in each)
+        joint = a[:, :, None, None] * b[:, None, :, None] * c[:, None, None, :]
+        return Features(values, joint.reshape(len(images), -1))
+
+    return Extractor("stacked_mnist", digits.digest, extract)
+
+
 def _inception(path: Path) -> Extractor:
     weights = inception.load_weights(path)
     if not weights.is_published:
@@ -84,7 +103,7 @@ def _inception(path: Path) -> Extractor:
     )
 
 
-EXTRACTORS = ("pixels", "mnist", "classifier", "inception")
+EXTRACTORS = ("pixels", "mnist", "stacked_mnist", "classifier", "inception")
 
 
 def create(name: str, weights: str = "") -> Extractor:
@@ -92,7 +111,8 @@ def create(name: str, weights: str = "") -> Extractor:
 
     Args:
       name: "pixels", values in [0, 1], or the coordinates of points; "mnist", the
-        shipped classifier of 28x28 grey digits; "classifier", one made by
+        shipped classifier of 28x28 grey digits; "stacked_mnist", the same on each of
+        three channels, with 1,000 classes; "classifier", one made by
         gan_jax.train_classifier; "inception", the Inception-v3 of FID.
       weights: file of the last two; "" for the others.
 
@@ -117,6 +137,8 @@ def create(name: str, weights: str = "") -> Extractor:
         return Extractor(name, "", _pixels)
     if name == "mnist":
         return _shipped()
+    if name == "stacked_mnist":
+        return _stacked(_shipped())
     path = Path(weights).expanduser()
     return _inception(path) if name == "inception" else _classifier(name, path)
 

@@ -138,6 +138,13 @@ def _modes(sets: Sets) -> Iterable[Result]:
     yield from modes.mixture_score(points, means, std=std)
 
 
+def _stacked_modes(sets: Sets) -> Iterable[Result]:
+    number = sets.fake.predicted
+    yield from modes.stacked_score(
+        np.stack([number // 100, number // 10, number], 1) % 10
+    )
+
+
 def _ms_ssim(sets: Sets) -> Iterable[Result]:
     yield ssim.diversity(sets.fake.images, num_pairs=1_000, seed=sets.seed)
 
@@ -270,6 +277,9 @@ METRICS: Mapping[str, Metric] = {
     "modes": Metric(
         _modes, {"modes": 1, "high_quality": 1, "reverse_kl": -1}, ["mixture"]
     ),
+    "stacked_modes": Metric(
+        _stacked_modes, {"modes": 1, "reverse_kl": -1}, ["stacked"]
+    ),
     "ms_ssim": Metric(_ms_ssim, {"ms_ssim": 0}, ["images"]),
     "sliced_wasserstein": Metric(
         _sliced_wasserstein, {"sliced_wasserstein": -1}, ["images"]
@@ -322,6 +332,7 @@ ABSENT = {
     "labels": "the images were not asked for by label (the run is unconditional)",
     "discriminator": "there is no discriminator (images from a file)",
     "images": "the data are points (set --metrics=modes)",
+    "stacked": "it counts the modes of stacked MNIST (set the extractor stacked_mnist)",
     "mixture": "the data are no mixture of Gaussians (config.data.name is not ring or "
     "grid)",
 }

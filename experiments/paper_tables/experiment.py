@@ -1,0 +1,197 @@
+"""Published tables that take a GPU or a TPU pod: ready to run, not run here."""
+
+from collections.abc import Mapping, Sequence
+
+from configs import cgan
+from experiments.engine.spec import Column, Experiment, Overrides, Part, Search
+
+FID = (Column("fid", "FID", 2),)
+INCEPTION = {
+    "evaluation.extractor": "inception",
+    "evaluation.weights": "pt_inception-2015-12-05-6726825d.pth",
+    "evaluation.metrics": "frechet_distance",
+}
+SPECTRAL_HINGE = {
+    "model.discriminator.norm": "spectral",
+    "recipe.loss": "hinge",
+}
+WGAN_GP = {
+    "recipe.loss": "wasserstein",
+    "recipe.penalty": "wgan_gp",
+    "model.discriminator.norm": "none",
+}
+LOSSES = {
+    "MM GAN": {"recipe.loss": "minimax"},
+    "NS GAN": {},
+    "LSGAN": {"recipe.loss": "least_squares"},
+    "WGAN": {
+        "recipe.loss": "wasserstein",
+        "recipe.clip_weights": 0.01,
+        "recipe.discriminator_steps": 5,
+    },
+    "WGAN-GP": WGAN_GP | {"recipe.discriminator_steps": 5},
+    "DRAGAN": {
+        "recipe.penalty": "dragan",
+        "model.discriminator.norm": "none",
+    },
+}
+
+
+def adam(learning_rate: float, b1: float, b2: float) -> dict[str, float]:
+    """Both networks' Adam."""
+    fields = {"learning_rate": learning_rate, "b1": b1, "b2": b2}
+    return {
+        f"optimizer.{network}.{name}": value
+        for network in ("generator", "discriminator")
+        for name, value in fields.items()
+    }
+
+
+def image_set(name: str, size: int, channels: int, classes: int) -> dict[str, object]:
+    """The data section of an image set of TFDS."""
+    return {
+        "data.name": name,
+        "data.image_size": size,
+        "data.channels": channels,
+        "data.num_classes": classes,
+    }
+
+
+CIFAR_10 = image_set("cifar10", 32, 3, 10)
+MIMICRY = {
+    "num_train_steps": 100_000,
+    "batch_size": 64,
+    "eval_every_steps": 100_000,
+    "checkpoint_every_steps": 5_000,
+    "evaluation.num_images": 50_000,
+    "evaluation.split": "train",
+    **INCEPTION,
+}
+
+
+def mimicry(data: str, rows: Sequence[str]) -> Mapping[str, Sequence[str]]:
+    """The registry's keys of rows of Mimicry's tables."""
+    return {row: (f"mimicry/{data}/{row}/fid",) for row in rows}
+
+
+def lucic(name: str, data: Overrides, *, steps: int, config: str) -> Part:
+    """One data set of Lucic et al.'s table."""
+    choices = {
+        f"{rate:g}, b1 {b1:g}": adam(rate, b1, 0.999)
+        for rate in (1e-5, 5e-5, 2e-4, 1e-3)
+        for b1 in (0.0, 0.5, 0.9)
+    }
+    return Part(
+        title=f"Losses on {name}",
+        config=config,
+        overrides={
+            "batch_size": 64,
+            "model.latent_size": 64,
+            "num_train_steps": steps,
+            "eval_every_steps": steps,
+            "checkpoint_every_steps": steps // 10,
+            "evaluation.num_images": 10_000,
+            **data,
+            **INCEPTION,
+        },
+        rows=LOSSES,
+        columns=FID,
+        seeds=tuple(range(50)),
+        search=Search(choices, "fid", (100,)),
+        runs_per_program=50,
+        published={row: (f"lucic/{name}/{row}/fid",) for row in LOSSES},
+    )
+
+
+EXPERIMENT = Experiment(
+    title="Published tables for larger machines",
+    question="Which published numbers does the code reach at their own scale?",
+    source="Lin et al. 2018 (arXiv 1712.04086), table 2; Heusel et al. 2017 (arXiv "
+    "1706.08500), table 1; Lee and Town 2020, Mimicry (arXiv 2005.02494); Lucic et al. "
+    "2018 (arXiv 1711.10337)",
+    answer="Not run: the configs build, the costs are worked out, the targets stand "
+    "beside them",
+    parts={
+        "stacked_mnist": Part(
+            title="Stacked MNIST, 1,000 modes",
+            config="configs/stacked_mnist.py",
+            overrides={"tensorboard": False},
+            rows={"DCGAN": {}}
+            | {f"PacDCGAN{m}": {"recipe.packing": m} for m in (2, 3, 4)},
+            columns=(Column("modes", "modes", 1), Column("reverse_kl", "KL", 3)),
+            seeds=tuple(range(10)),
+            runs_per_program=10,
+            published={
+                row: tuple(f"pacgan/stacked/{row}/{x}" for x in ("modes", "reverse_kl"))
+                for row in ("DCGAN", "PacDCGAN2", "PacDCGAN3", "PacDCGAN4")
+            },
+        ),
+        "celeba64": Part(
+            title="CelebA at 64x64",
+            config="configs/dcgan.py:celeba",
+            overrides={**MIMICRY, "data.crop": 178, "evaluation.statistics": "running"},
+            rows={
+                "DCGAN": {},
+                "SNGAN": SPECTRAL_HINGE
+                | adam(2e-4, 0.0, 0.9)
+                | {"recipe.discriminator_steps": 5},
+            },
+            columns=FID,
+            published=mimicry("celeba64", ["SNGAN"])
+            | {"DCGAN": ("ttur/celeba/DCGAN/fid",)},
+        ),
+        "cifar10": Part(
+            title="CIFAR-10",
+            config="configs/dcgan.py",
+            overrides={**MIMICRY, **CIFAR_10},
+            rows={
+                "DCGAN": {},
+                "WGAN-GP": WGAN_GP
+                | adam(2e-4, 0.0, 0.9)
+                | {"recipe.discriminator_steps": 5},
+                "SNGAN": SPECTRAL_HINGE
+                | adam(2e-4, 0.0, 0.9)
+                | {"recipe.discriminator_steps": 5},
+                "cGAN-PD": {
+                    **cgan.PRESETS["projection"],
+                    **adam(2e-4, 0.0, 0.9),
+                    "recipe.discriminator_steps": 5,
+                },
+            },
+            columns=FID,
+            runs_per_program=3,
+            published=mimicry("cifar10", ["DCGAN", "WGAN-GP", "SNGAN", "cGAN-PD"]),
+        ),
+        "lucic_mnist": lucic(
+            "mnist",
+            image_set("mnist", 28, 1, 10),
+            steps=18_750,  # 20 epochs
+            config="configs/dcgan.py",
+        ),
+        "lucic_fashion": lucic(
+            "fashion_mnist",
+            image_set("fashion_mnist", 28, 1, 10),
+            steps=18_750,
+            config="configs/dcgan.py",
+        ),
+        "lucic_cifar10": lucic(
+            "cifar10",
+            CIFAR_10,
+            steps=78_000,  # 100 epochs
+            config="configs/dcgan.py",
+        ),
+        "lucic_celeba": lucic(
+            "celeba",
+            {},
+            steps=101_500,  # 40 epochs
+            config="configs/dcgan.py:celeba",
+        ),
+    },
+    deviations=(
+        "All networks are DCGANs of width 64: Mimicry's and SNGAN's are ResNets, Lucic "
+        "et al.'s are InfoGAN's, PacGAN's on stacked MNIST halve four times.",
+        "The search is a grid of twelve settings of Adam where Lucic et al. draw 100 "
+        "of all hyper-parameters; BEGAN is not among our losses.",
+        "CelebA is the centre square of 178 pixels, resized to 64.",
+    ),
+)
