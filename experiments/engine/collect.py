@@ -56,8 +56,9 @@ def collect(
     found.sort(key=lambda one: order[one.trial])
     minutes = sum(one.seconds for one in found) / 60
     made_on = (
-        f"{describe_machine()} {len(found)} runs, {minutes:.0f} minutes of training added "
-        f"up, {processes} programs at a time; compilation and evaluation not counted."
+        f"{describe_machine()} {len(found)} runs, {minutes:.0f} minutes of training "
+        f"added up, {processes} programs at a time; compilation and evaluation not "
+        "counted."
     )
     results.write(output / "results.json", found, made_on=made_on)
     (output / "table.csv").write_text(tables.to_csv(experiment, found))

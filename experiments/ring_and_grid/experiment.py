@@ -10,6 +10,13 @@ COLUMNS = (
     Column("reverse_kl", "reverse KL", 2),
 )
 ROWS = {"GAN": {}} | {f"PacGAN {m}": {"recipe.packing": m} for m in (2, 3, 4)}
+SHORT = {  # a fortieth of the steps
+    "num_train_steps": 10_000,
+    "sample_every_steps": 500,
+    "checkpoint_every_steps": 2_500,
+    "eval_every_steps": 500,
+    "tensorboard": False,
+}
 SMALL = {  # a twentieth of the steps, nets of two layers of 128
     "model.generator.features": (128, 128),
     "model.discriminator.features": (128, 128),
@@ -48,10 +55,34 @@ EXPERIMENT = Experiment(
             columns=COLUMNS,
             seeds=(0,),
             published=published("ring", ("GAN", "PacGAN 2")),
-            curves=("modes", "high_quality"),
+            curves=("modes", "high_quality", "reverse_kl"),
             grids=True,
             text="400,000 steps of 100 points, generator 4 x 400, discriminator 3 x "
             "200 maxout units of 5 pieces.",
+        ),
+        "ring_short": Part(
+            title="The ring, the paper's networks, a fortieth of the length",
+            config="configs/ring.py",
+            overrides=SHORT,
+            rows=ROWS,
+            columns=COLUMNS,
+            seeds=(0, 1, 2, 3, 4),
+            published=published("ring", ROWS),
+            curves=("modes", "high_quality", "reverse_kl"),
+            grids=True,
+            text="10,000 steps; everything else as above.",
+        ),
+        "grid_short": Part(
+            title="The grid, the paper's networks, a fortieth of the length",
+            config="configs/ring.py:grid",
+            overrides=SHORT,
+            rows=ROWS,
+            columns=COLUMNS,
+            seeds=(0, 1, 2, 3, 4),
+            published=published("grid", ROWS),
+            curves=("modes", "high_quality", "reverse_kl"),
+            grids=True,
+            text="10,000 steps.",
         ),
         "ring": Part(
             title="The ring, small networks, a twentieth of the length",
@@ -61,7 +92,7 @@ EXPERIMENT = Experiment(
             columns=COLUMNS,
             seeds=(0, 1, 2, 3, 4),
             published=published("ring", ROWS),
-            curves=("modes", "high_quality"),
+            curves=("modes", "high_quality", "reverse_kl"),
             grids=True,
             text="20,000 steps, two layers of 128 (maxout units of 5 pieces in the "
             "discriminator); everything else as above.",
@@ -74,7 +105,7 @@ EXPERIMENT = Experiment(
             columns=COLUMNS,
             seeds=(0, 1, 2, 3, 4),
             published=published("grid", ROWS),
-            curves=("modes", "high_quality"),
+            curves=("modes", "high_quality", "reverse_kl"),
             grids=True,
             text="20,000 steps, two layers of 128, 25 modes.",
         ),
