@@ -6,6 +6,7 @@ rows that say so. The same command goes on after an interruption.
 
 import collections
 from collections.abc import Sequence
+import functools
 from pathlib import Path
 
 from absl import flags
@@ -53,11 +54,11 @@ def _show_forecast(todo: Sequence[runner.Program]) -> None:
     rate = forecast.matrix_product_rate() * forecast.EFFICIENCY
     left = 0.0
     totals: collections.Counter[str] = collections.Counter()
-    known: dict[tuple[str, str, str], forecast.Forecast] = {}
+    known: dict[str, forecast.Forecast] = {}
     print("trial, parameters of generator and discriminator, GFLOP a step, steps, time")
     for number, program in enumerate(todo):
         for trial, config, workdir in zip(*program, strict=True):
-            key = trial.part, trial.row, trial.choice
+            key = runner.shared_fields(config)
             if key not in known:
                 known[key] = forecast.forecast(config)
             cost = known[key]
@@ -119,12 +120,14 @@ def main() -> None:
     """
     experiment = runner.load(_EXPERIMENT.value)
     workdir = Path(_WORKDIR.value or Path("runs") / _EXPERIMENT.value)
-    todo = runner.programs(
+    find = functools.partial(
+        runner.programs,
         experiment,
         workdir,
         only=_ONLY.value,
         runs_per_program=_RUNS_PER_PROGRAM.value,
     )
+    todo = find(foresee=_DRY_RUN.value)
     if not todo:
         raise ValueError(
             f"no trial's folder starts with {_ONLY.value!r}: --dry_run prints them all."
@@ -143,8 +146,12 @@ def main() -> None:
         print(f"the page is {output / 'README.md'}")
     elif _CLUSTER.value:
         _submit(todo, workdir)
-    elif not runner.run_all(todo, processes=_PROCESSES.value):
-        print("left before the end: the same command goes on.")
+    else:
+        while not all(program.is_done for program in todo):
+            if not runner.run_all(todo, processes=_PROCESSES.value):
+                print("left before the end: the same command goes on.")
+                return
+            todo = find()  # more, where a search has found its choice
 
 
 if __name__ == "__main__":

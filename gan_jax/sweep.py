@@ -35,6 +35,7 @@ FLOATS = tuple(
     for name in ("learning_rate", "b1", "b2")
 )
 FAILURE = "failed.json"  # in the folder of a run that diverged
+COMPANY = "sweep.json"  # there: how many runs the program trains
 LOG = "log.txt"  # there: what the run would print if it trained alone
 
 
@@ -47,6 +48,12 @@ def failure(workdir: Path) -> Mapping[str, Any] | None:
     """The `step` and `error` with which the run in `workdir` failed, if it did."""
     path = workdir / FAILURE
     return json.loads(path.read_text()) if path.exists() else None
+
+
+def company(workdir: Path) -> int:
+    """How many runs trained together with the one in `workdir`, itself counted."""
+    path = workdir / COMPANY
+    return int(json.loads(path.read_text())["runs"]) if path.exists() else 1
 
 
 def record_failure(workdir: Path, step: int, error: Exception) -> None:
@@ -276,6 +283,8 @@ def train_and_evaluate(configs: Sequence[ConfigDict], workdirs: Sequence[Path]) 
                 if failure(workdir):
                     continue
                 workdir_lib.claim(workdir, one)
+                text = json.dumps({"runs": len(configs)})
+                workdir_lib.write_whole(workdir / COMPANY, text)
                 writer = writer_lib.open_writer(
                     one,
                     workdir,

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from experiments.engine import collect, forecast, results, runner, spec
+from experiments.engine import collect, forecast, results, runner, spec, summary
 
 ROOT = Path(__file__).parent.parent
 TINY = {
@@ -120,6 +120,28 @@ def test_a_trial_that_diverges_is_a_row(tmp_path):
     assert "diverged" in errors["bad"] and "unknown loss ''" in errors["odd"]
 
 
+def test_a_search_comes_first_and_its_choice_alone_has_the_seeds(tmp_path):
+    choices = {"small": {RATE: 1e-4}, "huge": {RATE: 1e38}}
+    part = EXPERIMENT.parts["points"]._replace(
+        rows={"one": {}},
+        search=spec.Search(choices, "high_quality", (9,)),
+    )
+    experiment = EXPERIMENT._replace(parts={"points": part})
+
+    def trials(**options):
+        programs = runner.programs(experiment, tmp_path, **options)
+        return [(x.choice, x.seed) for program in programs for x in program.trials]
+
+    search = [("small", 9), ("huge", 9)]
+    table = [("small", 0), ("small", 1)]
+    assert trials() == search and trials(foresee=True) == search + table
+    assert runner.run_all(runner.programs(experiment, tmp_path), processes=1)
+    assert trials() == search + table
+    assert runner.run_all(runner.programs(experiment, tmp_path), processes=1)
+    (row,) = summary.summarise("points", part, all_results(experiment, tmp_path))
+    assert row.choice == "small" and len(row.cells["high_quality"].values) == 2
+
+
 SCRIPT = """
 from pathlib import Path
 import sys
@@ -183,7 +205,7 @@ def test_a_cluster_runs_each_program_as_a_job(tmp_path):
 
 def test_the_forecast_counts_parameters_and_products():
     part = EXPERIMENT.parts["points"]
-    trial = next(spec.trials(EXPERIMENT))
+    trial = next(spec.trials(EXPERIMENT, {}))
     found = forecast.forecast(runner.make_config(part, trial))
     # 2 x 4 kernel, 4 scales and offsets, 4 x 2 kernel and 2 biases.
     assert found.generator_parameters == 8 + 8 + 10

@@ -49,11 +49,9 @@ def collect(
     found = []
     for program in runner.programs(experiment, workdir):
         for trial, config, folder in zip(*program, strict=True):
-            one = runner.result(trial, config, folder)
-            share = one.seconds / len(program.trials)  # of the program's time
-            found.append(results.rounded(one._replace(seconds=share)))
-    order = {trial: place for place, trial in enumerate(spec.trials(experiment))}
-    found.sort(key=lambda one: order[one.trial])
+            found.append(results.rounded(runner.result(trial, config, folder)))
+    places = {name: place for place, name in enumerate(experiment.parts)}
+    found.sort(key=lambda one: places[one.trial.part])
     minutes = sum(one.seconds for one in found) / 60
     made_on = (
         f"{describe_machine()} {len(found)} runs, {minutes:.0f} minutes of training "

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent import futures
-import contextlib
 import functools
 import importlib
+import itertools
 import json
 import multiprocessing
 import os
@@ -15,7 +15,7 @@ from absl import logging
 from ml_collections import ConfigDict
 import tqdm
 
-from experiments.engine import spec
+from experiments.engine import spec, summary
 from gan_jax import checkpoints, parallel, scores, sweep, train
 from gan_jax import workdir as workdir_lib
 
@@ -100,25 +100,30 @@ def programs(
     *,
     only: str = "",
     runs_per_program: int | None = None,
+    foresee: bool = False,
 ) -> list[Program]:
     """All trials, those together that can train together.
 
-    The programs do not depend on what is done already: a run that was killed goes on
-    in the company in which it began.
+    Of a row whose search is not done yet there are the search's trials only. Otherwise
+    the programs do not depend on what is done already: a run that was killed goes on in
+    the company in which it began.
 
     Args:
       experiment: what to run.
       workdir: its folder.
       only: the start of the folders' names; the others are left out.
       runs_per_program: at most so many trials together; None leaves it to each part.
+      foresee: count with the first choice where a search is not done.
     """
+    chosen = _chosen(experiment, workdir, foresee=foresee)
+    searched = set(spec.searches(experiment))
     joined: dict[str, list[tuple[spec.Trial, ConfigDict, Path]]] = {}
-    for trial in spec.trials(experiment):
+    for trial in spec.trials(experiment, chosen):
         if not f"{trial.folder}/".startswith(only):
             continue
         part = experiment.parts[trial.part]
         config = make_config(part, trial)
-        key = json.dumps([trial.part, _without_floats(config)], sort_keys=True)
+        key = f"{trial.part} {trial in searched} {shared_fields(config)}"
         joined.setdefault(key, []).append((trial, config, workdir / trial.folder))
     found = []
     for members in joined.values():
@@ -131,13 +136,33 @@ def programs(
     return found
 
 
-def _without_floats(config: ConfigDict) -> dict[str, Any]:
-    """The config without what may differ between trials of a program."""
+def _chosen(
+    experiment: spec.Experiment, workdir: Path, *, foresee: bool
+) -> dict[tuple[str, str], str]:
+    """By part and row, the choice of each search whose trials are all done."""
+    chosen = {}
+    found: dict[tuple[str, str], list[spec.Result]] = {}
+    for trial in spec.searches(experiment):
+        config = make_config(experiment.parts[trial.part], trial)
+        one = result(trial, config, workdir / trial.folder)
+        found.setdefault((trial.part, trial.row), []).append(one)
+    for (name, row), results in found.items():
+        part = experiment.parts[name]
+        choice = summary.choose(name, part, results)[row]
+        if choice and all(one.status in ("finished", "failed") for one in results):
+            chosen[name, row] = choice
+        elif foresee and part.search:
+            chosen[name, row] = next(iter(part.search.choices))
+    return chosen
+
+
+def shared_fields(config: ConfigDict) -> str:
+    """As JSON, the fields that all trials of a program have in common."""
     fields: dict[str, Any] = config.to_dict()
     for path in ("seed", *sweep.FLOATS):
         *sections, field = path.split(".")
         functools.reduce(lambda x, name: x[name], sections, fields).pop(field, None)
-    return fields
+    return json.dumps(fields, sort_keys=True)
 
 
 def run_program(program: Program) -> bool:
@@ -200,14 +225,19 @@ def _outcomes(
     cores = sorted(os.sched_getaffinity(0))
     for number in range(processes):
         shares.put(cores[number::processes] or cores)
-    with contextlib.ExitStack() as stack:
-        pool = futures.ProcessPoolExecutor(
-            processes, context, initializer=_keep_to, initargs=(shares,)
-        )
-        stack.callback(pool.shutdown, cancel_futures=True)
-        running = {pool.submit(run_program, program): program for program in left}
-        for future in futures.as_completed(running):
-            yield running[future], future.result()
+    with futures.ProcessPoolExecutor(
+        processes, context, initializer=_keep_to, initargs=(shares,)
+    ) as pool:
+        # No more at once than run: an interrupted pool would go on with the others.
+        waiting, running = iter(left), {}
+        for program in itertools.islice(waiting, processes):
+            running[pool.submit(run_program, program)] = program
+        while running:
+            finished, _ = futures.wait(running, return_when=futures.FIRST_COMPLETED)
+            for future in finished:
+                yield running.pop(future), future.result()
+                for program in itertools.islice(waiting, 1):
+                    running[pool.submit(run_program, program)] = program
 
 
 def _keep_to(shares: Any) -> None:
@@ -272,5 +302,5 @@ def result(trial: spec.Trial, config: ConfigDict, workdir: Path) -> spec.Result:
             name: [(step, records[step][name]) for step in sorted(records)]
             for name in records.get(last, {})
         },
-        seconds=seconds,
+        seconds=seconds / sweep.company(workdir),
     )

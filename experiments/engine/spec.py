@@ -161,11 +161,29 @@ def product(*axes: Mapping[str, Overrides]) -> dict[str, Overrides]:
     }
 
 
-def trials(experiment: Experiment) -> Iterator[Trial]:
-    """All runs of an experiment, in the order in which they are done."""
+def searches(experiment: Experiment) -> Iterator[Trial]:
+    """The runs that a search needs to choose."""
     for name, part in experiment.parts.items():
-        choices = list(part.search.choices) if part.search else [""]
-        for row, choice in itertools.product(part.rows, choices):
-            searched = part.search.seeds if part.search else ()
-            for seed in (*searched, *part.seeds):
+        if part.search:
+            axes = part.rows, part.search.choices, part.search.seeds
+            for row, choice, seed in itertools.product(*axes):
                 yield Trial(name, row, choice, seed)
+
+
+def trials(
+    experiment: Experiment, chosen: Mapping[tuple[str, str], str]
+) -> Iterator[Trial]:
+    """The runs of an experiment, those of searches first.
+
+    Args:
+      experiment: what is asked.
+      chosen: by part and row the search's choice; a row of a part with a search that
+        is not here has none yet, and so no runs but the search's.
+    """
+    yield from searches(experiment)
+    for name, part in experiment.parts.items():
+        for row, seed in itertools.product(part.rows, part.seeds):
+            if not part.search:
+                yield Trial(name, row, "", seed)
+            elif (name, row) in chosen:
+                yield Trial(name, row, chosen[name, row], seed)
