@@ -1,5 +1,6 @@
 """Experiments are run, cut off, resumed and collected; their failures are rows."""
 
+import json
 import os
 from pathlib import Path
 import signal
@@ -102,6 +103,21 @@ def test_every_trial_has_its_numbers(finished):
         assert set(one.numbers) == {"modes", "high_quality", "reverse_kl"}
         assert [step for step, _ in one.curves["modes"]] == [20, 40]
         assert one.seconds > 0
+
+
+def test_what_evaluate_adds_changes_no_number(finished):
+    path = finished / "points" / "slow" / "seed_0" / "evaluations.jsonl"
+    before = path.read_text()
+    record = json.loads(before.splitlines()[-1])
+    record["numbers"]["modes"]["value"] = -1.0
+    others = [
+        record | {"generator": "training"},
+        record | {"protocol": record["protocol"] | {"num_images": 3}},
+    ]
+    path.write_text(before + "".join(json.dumps(one) + "\n" for one in others))
+    found = all_results(EXPERIMENT, finished)
+    path.write_text(before)
+    assert found == all_results(EXPERIMENT, finished)
 
 
 def test_what_is_finished_is_not_run_again(finished):

@@ -19,6 +19,8 @@ from experiments.engine import spec, summary
 from gan_jax import checkpoints, parallel, scores, sweep, train
 from gan_jax import workdir as workdir_lib
 
+KINDS = ("raw", "averaged")  # the second takes the first one's place
+
 
 class Program(NamedTuple):
     """Trials that train together; one alone where they cannot.
@@ -274,10 +276,12 @@ def submit(
 def result(trial: spec.Trial, config: ConfigDict, workdir: Path) -> spec.Result:
     """What the folder of a trial holds."""
     records: dict[int, dict[str, float]] = {}
-    for line in workdir_lib.read_lines(workdir / scores.RECORDS):
-        # "averaged" comes after "raw" and takes its place.
-        numbers = {name: one["value"] for name, one in line["numbers"].items()}
-        records[line["step"]] = numbers
+    found = workdir_lib.read_lines(workdir / scores.RECORDS)
+    for line in found:
+        # Not what gan_jax.evaluate may have added by another protocol.
+        if line["generator"] in KINDS and line["protocol"] == found[0]["protocol"]:
+            numbers = {name: one["value"] for name, one in line["numbers"].items()}
+            records[line["step"]] = numbers
     lines = workdir_lib.read_lines(workdir / "metrics.jsonl")
     steps = [0, *(line["step"] for line in lines)]
     seconds = sum(
