@@ -237,13 +237,20 @@ def test_the_forecast_counts_parameters_and_products():
 
 
 def test_the_page_is_written_from_the_folders(finished, tmp_path):
-    collect.collect("test", EXPERIMENT, finished, tmp_path / "page", processes=1)
+    part = EXPERIMENT.parts["points"]
+    parts = {"none": part._replace(rows={"other": {}}, grids=True)}
+    parts["points"] = part._replace(grids=True)
+    experiment = EXPERIMENT._replace(parts=parts)
+    collect.collect("test", experiment, finished, tmp_path / "page", processes=1)
     names = {path.name for path in (tmp_path / "page").iterdir()}
     assert names >= {"README.md", "results.json", "table.csv", "points_dots.png"}
+    assert "points_samples.gif" in names and "none_samples.gif" not in names
     saved = results.read(tmp_path / "page" / "results.json")
-    assert len(saved.results) == 6 and "6 runs" in saved.made_on
+    assert len(saved.results) == 8 and "8 runs" in saved.made_on
+    status = [one.status for one in saved.results]
+    assert status == ["missing"] * 2 + ["finished"] * 6
     before = (tmp_path / "page" / "README.md").read_text()
-    collect.write_page("test", EXPERIMENT, tmp_path / "page")
+    collect.write_page("test", experiment, tmp_path / "page")
     assert (tmp_path / "page" / "README.md").read_text() == before
 
 

@@ -109,19 +109,13 @@ def _draw_samples(
 ) -> None:
     """A picture of each row's samples of its first seed; of points an animation."""
     frames: dict[str, list[Path]] = {}
-    for row in part.rows:
-        own = [
-            one.trial
-            for one in found
-            if (one.trial.part, one.trial.row) == (part_name, row)
-            and one.trial.seed == part.seeds[0]
-        ]
-        folders = [sorted((workdir / x.folder / "samples").glob("*.png")) for x in own]
-        if any(folders):
-            frames[row] = next(filter(None, folders))
+    for trial in (one.trial for one in found):
+        if trial.part == part_name and trial.seed == part.seeds[0]:
+            paths = sorted((workdir / trial.folder / "samples").glob("*.png"))
+            frames |= {trial.row: paths} if paths else {}
+            config = runner.make_config(part, trial)
     if not frames:
         return
-    config = runner.make_config(part, next(iter(found)).trial._replace(part=part_name))
     if config.data.name in data_lib.MIXTURES:
         pictures.animate(frames, output / f"{part_name}_samples.gif")
     else:

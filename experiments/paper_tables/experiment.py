@@ -111,9 +111,9 @@ EXPERIMENT = Experiment(
     "2018 (arXiv 1711.10337)",
     answer="Not run: the configs build, the costs are worked out, the targets stand "
     "beside them",
-    learned="""Nothing yet: no row was run. What the tables will cost, as
-`python -m experiments.run --experiment=paper_tables --dry_run` printed it (XLA's count
-of the FLOP of a step, times the steps, over all runs, searches included):
+    learned="""Nothing yet: no row was run. What the tables will cost, as `python -m
+experiments.run --experiment=paper_tables --dry_run` printed it (XLA's count of the
+FLOP of a step, times the steps, over all runs, searches included):
 
 | table | runs | PFLOP | TPU v5e, hours of one chip |
 | --- | --- | --- | --- |
@@ -125,11 +125,12 @@ of the FLOP of a step, times the steps, over all runs, searches included):
 | Lucic et al., CIFAR-10 | 372 | 928 | 4.4 |
 | Lucic et al., CelebA | 372 | 7,050 | 33 |
 
-The hours are FLOP over 30 % of the chip's 197 TFLOP a second in bfloat16 (Google's data
-sheet): an assumption, not a measurement. The whole of Lucic et al.'s table would be 39
-hours of one chip, 9 minutes of a pod of 256 if its seeds fill the chips
-(`--cluster=slurm`, a job for each 50 seeds of a row). FID needs the published Inception
-weights, see the README, and each evaluation 10,000 or 50,000 images through it.""",
+The hours are FLOP over 30 % of the chip's 197 TFLOP a second in bfloat16 (Google's
+data sheet): an assumption, not a measurement. The whole of Lucic et al.'s table would
+be 39 hours of one chip, 9 minutes of a pod of 256 if its seeds fill the chips
+(`--cluster=slurm`, a job for each 50 seeds of a row). FID needs the published
+Inception weights, see the README, and each evaluation 10,000 or 50,000 images through
+it.""",
     parts={
         "stacked_mnist": Part(
             title="Stacked MNIST, 1,000 modes",

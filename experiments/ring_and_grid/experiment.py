@@ -52,18 +52,18 @@ EXPERIMENT = Experiment(
     "networks at full length are not finished",
     learned="""With small networks and a twentieth of the length the direction of the
 paper's table is there, its values are not. On the grid every packing has a smaller
-reverse KL than the plain GAN ([[grid | PacGAN 2 | reverse_kl]],
-[[grid | PacGAN 3 | reverse_kl]] and [[grid | PacGAN 4 | reverse_kl]] against
-[[grid | GAN | reverse_kl]]), and between 2 and 4 the errors overlap. Modes rise from
-[[grid | GAN | modes]] to about 20 of 25, which five seeds hardly resolve. Quality moves
-the other way ([[grid | GAN | high_quality]] % to [[grid | PacGAN 4 | high_quality]] %): at
+reverse KL than the plain GAN ([[grid | PacGAN 2 | reverse_kl]], [[grid | PacGAN 3 |
+reverse_kl]] and [[grid | PacGAN 4 | reverse_kl]] against [[grid | GAN |
+reverse_kl]]), and between 2 and 4 the errors overlap. Modes rise from [[grid | GAN |
+modes]] to about 20 of 25, which five seeds hardly resolve. Quality moves the other
+way ([[grid | GAN | high_quality]] % to [[grid | PacGAN 4 | high_quality]] %): at
 equal steps a packed discriminator teaches less sharply, and a cloud hits modes by
 chance, so modes alone would flatter it.
 
-On the ring all rows have all 8 modes, where VEEGAN's table gives a GAN one and PacGAN's
-6.3: these nets differ from both. The reverse KL is smaller with packing in the mean
-([[ring | GAN | reverse_kl]] without, [[ring | PacGAN 2 | reverse_kl]] with 2), but not
-beyond the errors.""",
+On the ring all rows have all 8 modes, where VEEGAN's table gives a GAN one and
+PacGAN's 6.3: these nets differ from both. The reverse KL is smaller with packing in
+the mean ([[ring | GAN | reverse_kl]] without, [[ring | PacGAN 2 | reverse_kl]] with
+2), but not beyond the errors.""",
     parts={
         "ring_full": Part(
             title="The ring, the paper's networks and length",

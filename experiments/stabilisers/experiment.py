@@ -39,20 +39,19 @@ EXPERIMENT = Experiment(
     "and hit modes by chance",
     learned="""Without a remedy the GAN has [[grid | none | modes]] modes after 6,000
 steps, and had more after 1,000: it loses them as it goes. Spectral normalisation is
-the only row in which modes and quality grow together: its high quality is
-[[grid | spectral normalisation | high_quality]] %, against
-[[grid | none | high_quality]] %. R1 keeps about three modes more at the same quality.
+the only row in which modes and quality grow together: its high quality is [[grid |
+spectral normalisation | high_quality]] %, against [[grid | none | high_quality]] %.
+R1 keeps about three modes more at the same quality.
 
 A number of modes alone would mislead. Points spread evenly over the square of side 10
 would lie within three deviations of a mode in 1.8 % of the cases (25 discs of radius
-0.15) and would hit all 25 modes: instance noise of 0.5
-([[grid | instance noise 0.5 | high_quality]] %) and PacGAN 4
-([[grid | PacGAN 4 | high_quality]] %) are at that level. They spread, but have not
-found the modes.
+0.15) and would hit all 25 modes: instance noise of 0.5 ([[grid | instance noise 0.5 |
+high_quality]] %) and PacGAN 4 ([[grid | PacGAN 4 | high_quality]] %) are at that
+level. They spread, but have not found the modes.
 
-One-sided label smoothing, weak instance noise and averaging make no difference that ten
-seeds resolve. All rows are far from real points (98.9 %): this says what a remedy does
-early in a training that goes wrong, not what a long one reaches.""",
+One-sided label smoothing, weak instance noise and averaging make no difference that
+ten seeds resolve. All rows are far from real points (98.9 %): this says what a remedy
+does early in a training that goes wrong, not what a long one reaches.""",
     question="Which remedy keeps a GAN that loses modes from losing them?",
     source="Salimans et al. 2016 (arXiv 1606.03498), section 3.4 (one-sided label "
     "smoothing); Sonderby et al. 2017 (arXiv 1610.04490) (instance noise); Yazici et "
