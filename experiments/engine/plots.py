@@ -1,6 +1,6 @@
 """Plots of a part: every seed and the mean, curves over steps, the search.
 
-The only file that imports matplotlib.
+The only file of the engine that imports matplotlib.
 """
 
 from collections.abc import Mapping, Sequence
