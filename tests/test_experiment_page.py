@@ -55,6 +55,9 @@ def test_marks_become_numbers():
     assert page.fill(PART.text, EXPERIMENT, RESULTS) == "The GAN covers 50.0 ± 14.4 %."
     assert page.fill(EXPERIMENT.answer, EXPERIMENT, RESULTS) == "It covers 50.0 %"
     assert page.fill(EXPERIMENT.learned, EXPERIMENT, RESULTS) == "Also not run."
+    broken = PART.text.replace("| GAN", "|\nGAN")
+    assert broken != PART.text
+    assert page.fill(broken, EXPERIMENT, RESULTS) == "The GAN covers 50.0 ± 14.4 %."
 
 
 @pytest.mark.parametrize(

@@ -71,14 +71,15 @@ def fill(text: str, experiment: Experiment, results: Sequence[Result]) -> str:
     """The text with numbers in place of its marks.
 
     [[part | row | number]] becomes "6.3 ± 0.5", in the unit of the column; with
-    "| plain" after the number "6.3"; "not run" where no seed has finished.
+    "| plain" after the number "6.3"; "not run" where no seed has finished. A mark may
+    go over the end of a line.
 
     Raises:
       ValueError: a mark of another form, or an unknown part, row or number.
     """
 
     def number(found: re.Match[str]) -> str:
-        words = [word.strip() for word in found[1].split("|")]
+        words = [" ".join(word.split()) for word in found[1].split("|")]
         if len(words) not in (3, 4) or words[3:] not in ([], ["plain"]):
             raise ValueError(
                 f"the mark {found[0]} cannot be read; a mark is [[part | row | number]]"
@@ -97,7 +98,7 @@ def fill(text: str, experiment: Experiment, results: Sequence[Result]) -> str:
             return tables.format_number(cell.mean, column)
         return tables.format_cell(cell, column)
 
-    return re.sub(r"\[\[(.*?)\]\]", number, text)
+    return re.sub(r"\[\[(.*?)\]\]", number, text, flags=re.DOTALL)
 
 
 def index_row(
