@@ -246,6 +246,34 @@ def _join_calls(feeds: Sequence[feed.Feed]) -> Generator[dict[str, np.ndarray]]:
             }
 
 
+def _open_writers(
+    configs: Sequence[ConfigDict],
+    workdirs: Sequence[Path],
+    dataset: data_lib.Dataset,
+    samplers: Sequence[Callable[[Any], jax.Array]],
+    first_step: int,
+) -> Iterator[contextlib.AbstractContextManager[writer_lib.Writer] | None]:
+    """Claims the folder of each run, and gives its writer to enter; None if it failed.
+
+    The writers take the share of their run from the state of all.
+    """
+    for index, (config, workdir) in enumerate(zip(configs, workdirs, strict=True)):
+        if failure(workdir):
+            yield None
+            continue
+        workdir_lib.claim(workdir, config)
+        text = json.dumps({"runs": len(configs)})
+        workdir_lib.write_whole(workdir / COMPANY, text)
+        yield writer_lib.open_writer(
+            config,
+            workdir,
+            draw=samplers[index],
+            real_images=train.some_images(config, dataset),
+            first_step=first_step,
+            to_host=functools.partial(_take, index),
+        )
+
+
 def train_and_evaluate(configs: Sequence[ConfigDict], workdirs: Sequence[Path]) -> None:
     """Trains runs together, from the newest step that all have saved to the end.
 
@@ -276,41 +304,33 @@ def train_and_evaluate(configs: Sequence[ConfigDict], workdirs: Sequence[Path]) 
         return
     state = jax.vmap(functools.partial(train.create_state, config, *modules))(init)
     dataset = data_lib.create(config.data)
+    feeds = [
+        feed.create(
+            dataset,
+            seed=one.seed,
+            steps=range(first_step, last, stride),
+            batch_size=config.batch_size,
+            slots=slots,
+            examples_per_slot=recipe.examples_per_slot,
+            device_bytes=config.data.device_bytes,
+        )
+        for one in configs
+    ]
     with contextlib.ExitStack() as stack:
         writers: list[writer_lib.Writer | None] = [None] * len(configs)
         if parallel.is_writer():
-            for index, (one, workdir) in enumerate(zip(configs, workdirs, strict=True)):
-                if failure(workdir):
-                    continue
-                workdir_lib.claim(workdir, one)
-                text = json.dumps({"runs": len(configs)})
-                workdir_lib.write_whole(workdir / COMPANY, text)
-                writer = writer_lib.open_writer(
-                    one,
-                    workdir,
-                    draw=writer_lib.make_draw(one, modules[0], draws[index]),
-                    real_images=train.some_images(one, dataset),
-                    first_step=first_step,
-                    to_host=functools.partial(_take, index),
-                )
-                writers[index] = stack.enter_context(writer)
+            samplers = [
+                writer_lib.make_draw(one, modules[0], key)
+                for one, key in zip(configs, draws, strict=True)
+            ]
+            opened = _open_writers(configs, workdirs, dataset, samplers, first_step)
+            writers = [None if x is None else stack.enter_context(x) for x in opened]
         if first_step:
             state = parallel.broadcast_from_writer(_restore(state, first_step, writers))
         state = parallel.replicate(state)
-        feeds = [
-            feed.create(
-                dataset,
-                seed=one.seed,
-                steps=range(first_step, last, stride),
-                batch_size=config.batch_size,
-                slots=slots,
-                examples_per_slot=recipe.examples_per_slot,
-                device_bytes=config.data.device_bytes,
-            )
-            for one in configs
-        ]
-        for one in filter(None, writers if first_step == 0 else ()):
-            one.save_samples(0, state)
+        if first_step == 0:
+            for writer in filter(None, writers):
+                writer.save_samples(0, state)
         train.run_steps(
             config,
             state,
