@@ -50,8 +50,8 @@ def collect(
     for program in runner.programs(experiment, workdir):
         for trial, config, folder in zip(*program, strict=True):
             found.append(results.rounded(runner.result(trial, config, folder)))
-    places = {name: place for place, name in enumerate(experiment.parts)}
-    found.sort(key=lambda one: places[one.trial.part])
+    rows = [(name, row) for name, part in experiment.parts.items() for row in part.rows]
+    found.sort(key=lambda one: rows.index((one.trial.part, one.trial.row)))
     minutes = sum(one.seconds for one in found) / 60
     made_on = (
         f"{describe_machine()} {len(found)} runs, {minutes:.0f} minutes of training "

@@ -3,7 +3,7 @@
 The only file of the engine that imports matplotlib.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 import io
 from pathlib import Path
 import textwrap
@@ -11,7 +11,7 @@ import textwrap
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, MaxNLocator
+from matplotlib.ticker import EngFormatter, MaxNLocator, ScalarFormatter
 import numpy as np
 from PIL import Image
 
@@ -21,6 +21,7 @@ from experiments.engine.spec import Column, Part, Result
 matplotlib.use("Agg")
 DPI = 110
 MOST_DOT_PANELS = 3
+WIDE = 50  # times the smallest value
 LABEL_WIDTH = 34  # characters of a line of a row's name
 STYLE = {
     "font.size": 9,
@@ -75,6 +76,9 @@ def dots(name: str, part: Part, results: Sequence[Result], path: Path) -> None:
             panel.grid(axis="x", color="#e4e4e4", linewidth=0.6)
             panel.set_axisbelow(True)
             panel.xaxis.set_major_locator(MaxNLocator(5))
+            if _is_wide(row.cells[column.number].values for row in rows):
+                panel.set_xscale("log")
+                panel.xaxis.set_major_formatter(ScalarFormatter())
             panel.tick_params(axis="y", length=0)
         panels[0].set_yticks(range(len(rows)), labels)
         panels[0].set_ylim(len(rows) - 0.5, -0.5)
@@ -104,6 +108,10 @@ def lines(name: str, part: Part, results: Sequence[Result], path: Path) -> None:
                 ]
                 _line(panel, runs, column.scale, _style(index))
             panel.set_title(column.title, loc="left")
+            runs = [x.curves.get(number, ()) for x in results if x.trial.part == name]
+            if _is_wide([value for _, value in run] for run in runs):
+                panel.set_yscale("log")
+                panel.yaxis.set_major_formatter(ScalarFormatter())
             _steps_axis(panel)
         _legend(figure, list(part.rows))
         _save(figure, path)
@@ -136,6 +144,12 @@ def sensitivity(name: str, part: Part, results: Sequence[Result], path: Path) ->
         panel.grid(axis="y", color="#e4e4e4", linewidth=0.6)
         _legend(figure, list(part.rows))
         _save(figure, path)
+
+
+def _is_wide(values: Iterable[Sequence[float]]) -> bool:
+    """Whether positive values differ so much that an axis should be logarithmic."""
+    known = [value for some in values for value in some if np.isfinite(value)]
+    return bool(known) and 0 < WIDE * min(known) < max(known)
 
 
 def _dots_of(panel: Axes, cell: summary.Cell, place: int, scale: float) -> None:
