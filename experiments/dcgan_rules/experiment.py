@@ -76,14 +76,13 @@ EXPERIMENT = Experiment(
     "frechet_distance]] for [[rules | as the paper says | frechet_distance]])",
     learned="""Some rules decide whether there are digits at all. A generator without
 BatchNorm against a discriminator with it draws grey squares after 3,000 steps
-([[rules | no BatchNorm in G | frechet_distance]]; 1,040 is where an untrained one
-starts), and so does any generator against a discriminator with max pooling ([[rules |
-max pooling in D | frechet_distance]]). BatchNorm on the output and on the images
-keeps pictures grey ([[rules | BatchNorm on all layers | frechet_distance]]), as the
-paper says of it. Without BatchNorm in both networks there are digits ([[rules | no
-BatchNorm | frechet_distance]]): it is the imbalance that fails. A learning rate of
-2e-5 has not begun ([[rules | learning rate 2e-5 | frechet_distance]]), which says
-nothing against it.
+([[rules | no BatchNorm in G | frechet_distance]]), and so does any generator against
+a discriminator with max pooling ([[rules | max pooling in D | frechet_distance]]).
+BatchNorm on the output and on the images keeps pictures grey ([[rules | BatchNorm on
+all layers | frechet_distance]]), as the paper says of it. Without BatchNorm in both
+networks there are digits ([[rules | no BatchNorm | frechet_distance]]): it is the
+imbalance that fails. A learning rate of 2e-5 has not begun ([[rules | learning rate
+2e-5 | frechet_distance]]), which says nothing against it.
 
 Others make no difference that three seeds resolve against [[rules | as the paper says
 | frechet_distance]]: LeakyReLU in the generator ([[rules | LeakyReLU in G |
