@@ -249,6 +249,9 @@ def test_the_page_is_written_from_the_folders(finished, tmp_path):
     assert len(saved.results) == 8 and "8 runs" in saved.made_on
     status = [one.status for one in saved.results]
     assert status == ["missing"] * 2 + ["finished"] * 6
+    elsewhere = tmp_path / "elsewhere"  # without the trials' folders
+    collect.collect("test", experiment, elsewhere, tmp_path / "page", processes=1)
+    assert results.read(tmp_path / "page" / "results.json").results == saved.results
     before = (tmp_path / "page" / "README.md").read_text()
     collect.write_page("test", experiment, tmp_path / "page")
     assert (tmp_path / "page" / "README.md").read_text() == before

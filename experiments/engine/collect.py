@@ -36,7 +36,8 @@ def collect(
 ) -> None:
     """Writes results.json, table.csv, README.md and pictures to `output`.
 
-    If `output` lies in experiments/, the index there is brought up to date too.
+    What an earlier results.json there says of trials that `workdir` lacks stays. If
+    `output` lies in experiments/, the index there is brought up to date too.
 
     Args:
       name: of the experiment.
@@ -46,12 +47,7 @@ def collect(
       processes: programs that ran at once, for the time that they took.
     """
     output.mkdir(parents=True, exist_ok=True)
-    found = []
-    for program in runner.programs(experiment, workdir):
-        for trial, config, folder in zip(*program, strict=True):
-            found.append(results.rounded(runner.result(trial, config, folder)))
-    rows = [(name, row) for name, part in experiment.parts.items() for row in part.rows]
-    found.sort(key=lambda one: rows.index((one.trial.part, one.trial.row)))
+    found = _find_results(experiment, workdir, output / "results.json")
     minutes = sum(one.seconds for one in found) / 60
     made_on = (
         f"{describe_machine()} {len(found)} runs, {minutes:.0f} minutes of training "
@@ -68,6 +64,22 @@ def collect(
     write_page(name, experiment, output)
     if output.resolve().parent == INDEX.parent:
         write_index(processes=processes)
+
+
+def _find_results(
+    experiment: spec.Experiment, workdir: Path, earlier: Path
+) -> list[spec.Result]:
+    """What the trials' folders hold, else what `earlier` says, in the table's order."""
+    known = {}
+    for program in runner.programs(experiment, workdir):
+        for trial, config, folder in zip(*program, strict=True):
+            known[trial] = results.rounded(runner.result(trial, config, folder))
+    for one in results.read(earlier).results if earlier.exists() else ():
+        if one.trial not in known or known[one.trial].status == "missing":
+            known[one.trial] = one
+    rows = [(name, row) for name, part in experiment.parts.items() for row in part.rows]
+    found = [one for one in known.values() if (one.trial.part, one.trial.row) in rows]
+    return sorted(found, key=lambda one: rows.index((one.trial.part, one.trial.row)))
 
 
 def write_page(name: str, experiment: spec.Experiment, output: Path) -> None:
