@@ -246,7 +246,7 @@ def test_the_page_is_written_from_the_folders(finished, tmp_path):
     assert names >= {"README.md", "results.json", "table.csv", "points_dots.png"}
     assert "points_samples.gif" in names and "none_samples.gif" not in names
     saved = results.read(tmp_path / "page" / "results.json")
-    assert len(saved.results) == 8 and "8 runs" in saved.made_on
+    assert len(saved.results) == 8 and "6 of 8 runs" in saved.made_on
     status = [one.status for one in saved.results]
     assert status == ["missing"] * 2 + ["finished"] * 6
     elsewhere = tmp_path / "elsewhere"  # without the trials' folders

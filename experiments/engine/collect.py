@@ -1,6 +1,6 @@
 """Writes an experiment's page, table, results and pictures from its trials' folders."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import metadata
 import os
 from pathlib import Path
@@ -48,11 +48,12 @@ def collect(
     """
     output.mkdir(parents=True, exist_ok=True)
     found = _find_results(experiment, workdir, output / "results.json")
-    minutes = sum(one.seconds for one in found) / 60
+    minutes = _seconds(found) / 60
+    done = sum(one.status == "finished" for one in found)
     made_on = (
-        f"{describe_machine()} {len(found)} runs, {minutes:.0f} minutes of training "
-        f"added up, {processes} programs at a time; compilation and evaluation not "
-        "counted."
+        f"{describe_machine()} {done} of {len(found)} runs finished, {minutes:.0f} "
+        f"minutes of training added up, {processes} programs at a time; compilation "
+        "and evaluation not counted."
     )
     results.write(output / "results.json", found, made_on=made_on)
     (output / "table.csv").write_text(tables.to_csv(experiment, found))
@@ -64,6 +65,11 @@ def collect(
     write_page(name, experiment, output)
     if output.resolve().parent == INDEX.parent:
         write_index(processes=processes)
+
+
+def _seconds(found: Iterable[spec.Result]) -> float:
+    """Of training, all finished runs added up."""
+    return sum(one.seconds for one in found if one.status == "finished")
 
 
 def _find_results(
@@ -101,7 +107,7 @@ def write_index(*, processes: int) -> None:
     for path in sorted(INDEX.parent.glob("*/results.json")):
         name, saved = path.parent.name, results.read(path)
         shown = sorted(_pictures(path.parent))
-        seconds = sum(one.seconds for one in saved.results) / processes
+        seconds = _seconds(saved.results) / processes
         rows.append(
             page.index_row(name, runner.load(name), saved.results, shown[:1], seconds)
         )
