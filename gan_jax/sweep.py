@@ -290,7 +290,6 @@ def train_and_evaluate(configs: Sequence[ConfigDict], workdirs: Sequence[Path]) 
       OSError: a checkpoint could not be written.
     """
     config, floats = configs[0], _differing_floats(configs)
-    last, stride = config.num_train_steps, train.steps_per_call(config)
     slots = parallel.local_slots(config.batch_size)
     recipe = recipes.create(config, axis_name=parallel.AXIS)
     modules = models.build(config, axis_name=parallel.AXIS)
@@ -300,21 +299,12 @@ def train_and_evaluate(configs: Sequence[ConfigDict], workdirs: Sequence[Path]) 
         for one, workdir in zip(configs, workdirs, strict=True):
             workdir_lib.check(workdir, one)
     first_step = _first_step(workdirs)
-    if first_step >= last:
+    if first_step >= config.num_train_steps:
         return
     state = jax.vmap(functools.partial(train.create_state, config, *modules))(init)
     dataset = data_lib.create(config.data)
     feeds = [
-        feed.create(
-            dataset,
-            seed=one.seed,
-            steps=range(first_step, last, stride),
-            batch_size=config.batch_size,
-            slots=slots,
-            examples_per_slot=recipe.examples_per_slot,
-            device_bytes=config.data.device_bytes,
-        )
-        for one in configs
+        train.create_feed(one, dataset, slots, recipe, first_step) for one in configs
     ]
     with contextlib.ExitStack() as stack:
         writers: list[writer_lib.Writer | None] = [None] * len(configs)

@@ -176,7 +176,6 @@ def train_and_evaluate(
       OSError: a checkpoint could not be written.
     """
     last, slots = config.num_train_steps, parallel.local_slots(config.batch_size)
-    stride = steps_per_call(config)
     recipe = recipes.create(config, axis_name=parallel.AXIS)
     generator, discriminator = models.build(config, axis_name=parallel.AXIS)
     init_key, train_key, sample_key = jax.random.split(jax.random.key(config.seed), 3)
@@ -206,15 +205,7 @@ def train_and_evaluate(
         state = parallel.replicate(state)
         if writer and first_step == 0:
             writer.save_samples(0, state)
-        inputs = feed.create(
-            dataset,
-            seed=config.seed,
-            steps=range(first_step, last, stride),
-            batch_size=config.batch_size,
-            slots=slots,
-            examples_per_slot=recipe.examples_per_slot,
-            device_bytes=config.data.device_bytes,
-        )
+        inputs = create_feed(config, dataset, slots, recipe, first_step)
         run_steps(
             config,
             state,
@@ -224,6 +215,25 @@ def train_and_evaluate(
             first_step=first_step,
             writer=writer,
         )
+
+
+def create_feed(
+    config: ConfigDict,
+    dataset: data_lib.Dataset,
+    slots: np.ndarray,
+    recipe: recipes.Recipe,
+    first_step: int,
+) -> feed.Feed:
+    """The feed of a run's steps after `first_step`."""
+    return feed.create(
+        dataset,
+        seed=config.seed,
+        steps=range(first_step, config.num_train_steps, steps_per_call(config)),
+        batch_size=config.batch_size,
+        slots=slots,
+        examples_per_slot=recipe.examples_per_slot,
+        device_bytes=config.data.device_bytes,
+    )
 
 
 def some_images(config: ConfigDict, dataset: data_lib.Dataset) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from experiments.engine.spec import Column, Experiment, Part
+from experiments.engine.spec import Column, Experiment, Overrides, Part
 
 COLUMNS = (
     Column("modes", "modes", 1),
@@ -39,6 +39,22 @@ def published(mixture: str, rows: Iterable[str]) -> dict[str, list[str]]:
         for name in names[:2]
     ]
     return found
+
+
+def part(title: str, mixture: str, overrides: Overrides, text: str) -> Part:
+    """All four rows on one mixture, five seeds."""
+    return Part(
+        title=title,
+        config="configs/ring.py" + (":grid" if mixture == "grid" else ""),
+        overrides=overrides,
+        rows=ROWS,
+        columns=COLUMNS,
+        seeds=(0, 1, 2, 3, 4),
+        published=published(mixture, ROWS),
+        curves=("modes", "high_quality", "reverse_kl"),
+        grids=True,
+        text=text,
+    )
 
 
 EXPERIMENT = Experiment(
@@ -78,54 +94,30 @@ the mean ([[ring | GAN | reverse_kl]] without, [[ring | PacGAN 2 | reverse_kl]] 
             text="400,000 steps of 100 points, generator 4 x 400, discriminator 3 x "
             "200 maxout units of 5 pieces.",
         ),
-        "ring_short": Part(
-            title="The ring, the paper's networks, a fortieth of the length",
-            config="configs/ring.py",
-            overrides=SHORT,
-            rows=ROWS,
-            columns=COLUMNS,
-            seeds=(0, 1, 2, 3, 4),
-            published=published("ring", ROWS),
-            curves=("modes", "high_quality", "reverse_kl"),
-            grids=True,
-            text="10,000 steps; everything else as above.",
+        "ring_short": part(
+            "The ring, the paper's networks, a fortieth of the length",
+            "ring",
+            SHORT,
+            "10,000 steps; everything else as above.",
         ),
-        "grid_short": Part(
-            title="The grid, the paper's networks, a fortieth of the length",
-            config="configs/ring.py:grid",
-            overrides=SHORT,
-            rows=ROWS,
-            columns=COLUMNS,
-            seeds=(0, 1, 2, 3, 4),
-            published=published("grid", ROWS),
-            curves=("modes", "high_quality", "reverse_kl"),
-            grids=True,
-            text="10,000 steps.",
+        "grid_short": part(
+            "The grid, the paper's networks, a fortieth of the length",
+            "grid",
+            SHORT,
+            "10,000 steps.",
         ),
-        "ring": Part(
-            title="The ring, small networks, a twentieth of the length",
-            config="configs/ring.py",
-            overrides=SMALL,
-            rows=ROWS,
-            columns=COLUMNS,
-            seeds=(0, 1, 2, 3, 4),
-            published=published("ring", ROWS),
-            curves=("modes", "high_quality", "reverse_kl"),
-            grids=True,
-            text="20,000 steps, two layers of 128 (maxout units of 5 pieces in the "
+        "ring": part(
+            "The ring, small networks, a twentieth of the length",
+            "ring",
+            SMALL,
+            "20,000 steps, two layers of 128 (maxout units of 5 pieces in the "
             "discriminator); everything else as above.",
         ),
-        "grid": Part(
-            title="The grid, small networks, a twentieth of the length",
-            config="configs/ring.py:grid",
-            overrides=SMALL,
-            rows=ROWS,
-            columns=COLUMNS,
-            seeds=(0, 1, 2, 3, 4),
-            published=published("grid", ROWS),
-            curves=("modes", "high_quality", "reverse_kl"),
-            grids=True,
-            text="20,000 steps, two layers of 128, 25 modes.",
+        "grid": part(
+            "The grid, small networks, a twentieth of the length",
+            "grid",
+            SMALL,
+            "20,000 steps, two layers of 128, 25 modes.",
         ),
     },
     deviations=(
