@@ -11,7 +11,7 @@ from pathlib import Path
 
 from absl import flags
 
-from experiments.engine import collect, forecast, runner
+from experiments.engine import collect, forecast, runner, trials
 from gan_jax import command, metrics
 
 _EXPERIMENT = flags.DEFINE_string(
@@ -49,20 +49,21 @@ _CLUSTER_OPTIONS = flags.DEFINE_list(
 )
 
 
-def _show_forecast(todo: Sequence[runner.Program]) -> None:
+def _show_forecast(todo: Sequence[trials.Program]) -> None:
     """Prints the trials and what is left to do."""
     rate = forecast.matrix_product_rate() * forecast.EFFICIENCY
-    left = 0.0
+    left, largest = 0.0, 0
     totals: collections.Counter[str] = collections.Counter()
     known: dict[str, forecast.Forecast] = {}
     print("trial, parameters of generator and discriminator, GFLOP a step, steps, time")
     for number, program in enumerate(todo):
         for trial, config, workdir in zip(*program, strict=True):
-            key = runner.shared_fields(config)
+            key = trials.shared_fields(config)
             if key not in known:
                 known[key] = forecast.forecast(config)
             cost = known[key]
-            status = runner.result(trial, config, workdir).status
+            largest = max(largest, len(program.trials) * cost.state_bytes)
+            status = trials.result(trial, config, workdir).status
             flop = cost.flop * config.num_train_steps
             totals[trial.part] += flop
             seconds = flop / rate
@@ -79,7 +80,9 @@ def _show_forecast(todo: Sequence[runner.Program]) -> None:
     print(
         f"{len(todo)} programs; about {metrics.format_seconds(left)} left, if steps "
         f"reach {rate / 1e9:.0f} GFLOP a second, {forecast.EFFICIENCY:.0%} of what a "
-        "matrix product reaches here; evaluation and compilation come on top."
+        "matrix product reaches here; evaluation and compilation come on top. The "
+        f"largest program holds {largest / 2**20:.0f} MiB of networks and optimisers, "
+        "gradients, activations and data come on top."
     )
 
 
@@ -101,7 +104,7 @@ def _options() -> dict[str, object]:
     return options
 
 
-def _submit(todo: Sequence[runner.Program], workdir: Path) -> None:
+def _submit(todo: Sequence[trials.Program], workdir: Path) -> None:
     jobs = runner.submit(
         todo, workdir / "jobs", cluster=_CLUSTER.value, options=_options()
     )
@@ -118,10 +121,10 @@ def main() -> None:
     Raises:
       ValueError: an unknown experiment, or no trial of that name.
     """
-    experiment = runner.load(_EXPERIMENT.value)
+    experiment = trials.load(_EXPERIMENT.value)
     workdir = Path(_WORKDIR.value or Path("runs") / _EXPERIMENT.value)
     find = functools.partial(
-        runner.programs,
+        trials.programs,
         experiment,
         workdir,
         only=_ONLY.value,

@@ -11,7 +11,7 @@ import tqdm
 
 from gan_jax import data as data_lib
 from gan_jax import runs
-from gan_jax.evaluation import estimate, features, probe, suite
+from gan_jax.evaluation import compute, estimate, features, probe, suite
 from gan_jax.evaluation.estimate import Estimate
 
 PACKAGES = ("gan_jax", "jax", "numpy")
@@ -76,7 +76,7 @@ class Scorer:
         indices = _subset(len(dataset.images), settings.num_images, seed=0)
         images = np.asarray(dataset.images[indices])
         self._is_held_out = split != data.split
-        self.real = suite.Images(
+        self.real = compute.Images(
             images,
             dataset.labels[indices],
             *features.extract_once(
@@ -160,10 +160,10 @@ class Scorer:
         for number in range(self._settings.draws):
             seed = self._settings.seed + number
             images, labels = draw(seed)
-            fake = suite.Images(
+            fake = compute.Images(
                 images, labels, *features.extract(self._extractor, images)
             )
-            sets = suite.Sets(
+            sets = compute.Sets(
                 self.real,
                 fake,
                 self.training.images,
@@ -185,7 +185,7 @@ class Scorer:
             time.perf_counter() - start,
         )
 
-    def _measure(self, sets: suite.Sets) -> Iterator[tuple[str, suite.Result]]:
+    def _measure(self, sets: compute.Sets) -> Iterator[tuple[str, compute.Result]]:
         available = {
             "few_features": sets.real.features.shape[1] <= suite.FRECHET_FEATURES,
             "held_out": self._is_held_out,
@@ -211,7 +211,7 @@ class Scorer:
                 yield aliases.get(number, number), result
 
 
-def _join(results: list[suite.Result]) -> Estimate:
+def _join(results: list[compute.Result]) -> Estimate:
     """The mean over draws; of one draw the metric's own estimate."""
     estimates = [
         x if isinstance(x, Estimate) else Estimate(float(x), None) for x in results

@@ -19,7 +19,7 @@ from ml_collections import ConfigDict, config_flags
 import numpy as np
 
 from gan_jax import command, data
-from gan_jax.evaluation import classifier
+from gan_jax.evaluation import classifier, classifier_training
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config",
@@ -28,12 +28,14 @@ _CONFIG = config_flags.DEFINE_config_file(
     lock_config=True,
 )
 _OUTPUT = flags.DEFINE_string("output", "classifier.npz", "The file to write, .npz.")
-_STEPS = flags.DEFINE_integer("steps", classifier.STEPS, "Updates.", lower_bound=1)
+_STEPS = flags.DEFINE_integer(
+    "steps", classifier_training.STEPS, "Updates.", lower_bound=1
+)
 _SEED = flags.DEFINE_integer(
     "seed", 0, "Of parameters, order and augmentation.", lower_bound=0
 )
 _BATCH_SIZE = flags.DEFINE_integer(
-    "batch_size", classifier.BATCH_SIZE, "Images an update.", lower_bound=1
+    "batch_size", classifier_training.BATCH_SIZE, "Images an update.", lower_bound=1
 )
 
 HELD_OUT = 10  # Elsewhere one image in so many is kept from training.
@@ -104,7 +106,7 @@ def train(
       ValueError: data of one class, or what load_examples refuses.
     """
     seen, unseen, num_classes = load_examples(config)
-    weights = classifier.fit(
+    weights = classifier_training.fit(
         *seen,
         num_classes=num_classes,
         steps=steps,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gan_jax.data import raw_files
-from gan_jax.evaluation import classifier
+from gan_jax.evaluation import classifier, classifier_training
 
 SHAPE = (8, 8, 1)
 
@@ -26,7 +26,9 @@ def toy(num, seed=0):
 
 
 def fit_toy(seed):
-    return classifier.fit(*toy(64), num_classes=2, steps=40, batch_size=16, seed=seed)
+    return classifier_training.fit(
+        *toy(64), num_classes=2, steps=40, batch_size=16, seed=seed
+    )
 
 
 @pytest.fixture(scope="module")
@@ -83,13 +85,13 @@ def test_equal_seeds_give_equal_weights_and_others_do_not(trained):
 
 def test_training_moves_parameters_and_statistics(trained):
     key, _ = jax.random.split(jax.random.key(0))
-    before = jax.tree.map(np.asarray, classifier._init(2, SHAPE, key))
+    before = jax.tree.map(np.asarray, classifier.init(2, SHAPE, key))
     moved = jax.tree.map(lambda a, b: np.any(a != b), before, trained.variables)
     assert all(jax.tree.leaves(moved))
 
 
 def test_every_image_comes_once_before_any_comes_again():
-    batches = classifier._batches(num_images=5, batch_size=3, seed=0)
+    batches = classifier_training._batches(num_images=5, batch_size=3, seed=0)
     rows = np.concatenate([next(batches) for _ in range(10)]).reshape(6, 5)
     np.testing.assert_array_equal(np.sort(rows), np.tile(np.arange(5), (6, 1)))
     assert len(np.unique(rows, axis=0)) > 1
@@ -268,12 +270,12 @@ def test_other_arrays_than_images_are_refused(trained, images):
 )
 def test_labels_that_cannot_be_learned_are_refused(labels, message):
     with pytest.raises(ValueError, match=message):
-        classifier.fit(toy(4)[0], labels, num_classes=2, steps=1)
+        classifier_training.fit(toy(4)[0], labels, num_classes=2, steps=1)
 
 
 def transform(images, angle=0.0, scale=1.0, shift=(0.0, 0.0)):
     b = len(images)
-    return jax.jit(classifier.transform)(
+    return jax.jit(classifier_training.transform)(
         np.float32(images),
         angles=np.full(b, angle, np.float32),
         scales=np.full(b, scale, np.float32),
@@ -326,12 +328,14 @@ def test_scale_two_doubles_distances_from_the_centre():
 def test_augmentation_draws_for_each_image_within_its_limits(monkeypatch):
     seen = []
     monkeypatch.setattr(
-        classifier, "transform", lambda images, **drawn: seen.append(drawn) or images
+        classifier_training,
+        "transform",
+        lambda images, **drawn: seen.append(drawn) or images,
     )
 
     @jax.jit
     def draw(key):
-        classifier._augment(jnp.zeros((2000, 20, 10, 1)), key, False)
+        classifier_training._augment(jnp.zeros((2000, 20, 10, 1)), key, False)
         return seen.pop()
 
     drawn = jax.tree.map(np.asarray, draw(jax.random.key(0)))
@@ -346,9 +350,9 @@ def test_augmentation_draws_for_each_image_within_its_limits(monkeypatch):
 
 
 def test_flip_mirrors_about_half_of_the_images(monkeypatch):
-    monkeypatch.setattr(classifier, "transform", lambda images, **_: images)
+    monkeypatch.setattr(classifier_training, "transform", lambda images, **_: images)
     images = np.tile(np.float32([0, 1, 2]).reshape(1, 1, 3, 1), (400, 1, 1, 1))
-    augment = jax.jit(classifier._augment, static_argnums=2)
+    augment = jax.jit(classifier_training._augment, static_argnums=2)
     flipped = np.asarray(augment(images, jax.random.key(0), True))[:, 0, :, 0]
     mirrored = flipped[:, 0] == 2
     np.testing.assert_array_equal(flipped[mirrored], [[2, 1, 0]] * mirrored.sum())

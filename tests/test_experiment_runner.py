@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from experiments.engine import collect, forecast, results, runner, spec, summary
+from experiments.engine import collect, forecast, results, runner, spec, summary, trials
 
 ROOT = Path(__file__).parent.parent
 TINY = {
@@ -59,8 +59,8 @@ def with_rows(**rows):
 
 def all_results(experiment, workdir):
     return [
-        results.rounded(runner.result(*one))
-        for program in runner.programs(experiment, workdir)
+        results.rounded(trials.result(*one))
+        for program in trials.programs(experiment, workdir)
         for one in zip(*program, strict=True)
     ]
 
@@ -68,31 +68,31 @@ def all_results(experiment, workdir):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("experiment")
-    assert runner.run_all(runner.programs(EXPERIMENT, workdir), processes=1)
+    assert runner.run_all(trials.programs(EXPERIMENT, workdir), processes=1)
     return workdir
 
 
 def test_trials_that_differ_in_floats_and_seeds_share_programs(tmp_path):
-    programs = runner.programs(EXPERIMENT, tmp_path)
+    programs = trials.programs(EXPERIMENT, tmp_path)
     rows = [[(one.row, one.seed) for one in program.trials] for program in programs]
     assert rows == [
         [("slow", 0), ("slow", 1), ("fast", 0)],
         [("fast", 1)],
         [("packed", 0), ("packed", 1)],
     ]
-    alone = runner.programs(EXPERIMENT, tmp_path, runs_per_program=1)
+    alone = trials.programs(EXPERIMENT, tmp_path, runs_per_program=1)
     assert [len(one.trials) for one in alone] == [1] * 6
-    (only,) = runner.programs(EXPERIMENT, tmp_path, only="points/packed")
+    (only,) = trials.programs(EXPERIMENT, tmp_path, only="points/packed")
     assert {one.row for one in only.trials} == {"packed"}
 
 
 def test_overrides_reach_the_config(tmp_path):
-    program = runner.programs(EXPERIMENT, tmp_path)[0]
+    program = trials.programs(EXPERIMENT, tmp_path)[0]
     assert program.configs[2].optimizer.generator.learning_rate == 1e-3
     assert program.configs[1].seed == 1 and program.configs[1].batch_size == 8
     assert program.workdirs[1] == tmp_path / "points" / "slow" / "seed_1"
     with pytest.raises(ValueError, match="'recipe.los', which the config does not"):
-        runner.programs(with_rows(wrong={"recipe.los": "hinge"}), tmp_path)
+        trials.programs(with_rows(wrong={"recipe.los": "hinge"}), tmp_path)
 
 
 def test_every_trial_has_its_numbers(finished):
@@ -122,13 +122,13 @@ def test_what_evaluate_adds_changes_no_number(finished):
 
 def test_what_is_finished_is_not_run_again(finished):
     logs = {path: path.read_text() for path in finished.rglob("log.txt")}
-    assert runner.run_all(runner.programs(EXPERIMENT, finished), processes=1)
+    assert runner.run_all(trials.programs(EXPERIMENT, finished), processes=1)
     assert logs == {path: path.read_text() for path in finished.rglob("log.txt")}
 
 
 def test_a_trial_that_diverges_is_a_row(tmp_path):
     experiment = with_rows(good={RATE: 1e-3}, bad={RATE: 1e38}, odd={"recipe.loss": ""})
-    programs = runner.programs(experiment, tmp_path, runs_per_program=1)
+    programs = trials.programs(experiment, tmp_path, runs_per_program=1)
     assert runner.run_all(programs, processes=1)
     status = {one.trial.row: one.status for one in all_results(experiment, tmp_path)}
     assert status == {"good": "finished", "bad": "failed", "odd": "failed"}
@@ -144,16 +144,16 @@ def test_a_search_comes_first_and_its_choice_alone_has_the_seeds(tmp_path):
     )
     experiment = EXPERIMENT._replace(parts={"points": part})
 
-    def trials(**options):
-        programs = runner.programs(experiment, tmp_path, **options)
+    def listed(**options):
+        programs = trials.programs(experiment, tmp_path, **options)
         return [(x.choice, x.seed) for program in programs for x in program.trials]
 
     search = [("small", 9), ("huge", 9)]
     table = [("small", 0), ("small", 1)]
-    assert trials() == search and trials(foresee=True) == search + table
-    assert runner.run_all(runner.programs(experiment, tmp_path), processes=1)
-    assert trials() == search + table
-    assert runner.run_all(runner.programs(experiment, tmp_path), processes=1)
+    assert listed() == search and listed(foresee=True) == search + table
+    assert runner.run_all(trials.programs(experiment, tmp_path), processes=1)
+    assert listed() == search + table
+    assert runner.run_all(trials.programs(experiment, tmp_path), processes=1)
     (row,) = summary.summarise("points", part, all_results(experiment, tmp_path))
     assert row.choice == "small" and len(row.cells["high_quality"].values) == 2
 
@@ -164,10 +164,10 @@ import sys
 sys.path.insert(0, "tests")
 import jax
 jax.config.update("jax_num_cpu_devices", 2)
-from test_experiment_runner import EXPERIMENT, runner
+from test_experiment_runner import EXPERIMENT, runner, trials
 print("ready", flush=True)
 workdir = Path(sys.argv[1])
-print(runner.run_all(runner.programs(EXPERIMENT, workdir), processes=1))
+print(runner.run_all(trials.programs(EXPERIMENT, workdir), processes=1))
 """
 
 
@@ -185,7 +185,7 @@ def test_killed_at_any_time_and_started_again_gives_the_same(finished, tmp_path)
             process.stdout.readline()  # what follows is training, not imports
             time.sleep(seconds)
             process.send_signal(signal.SIGKILL)
-    assert runner.run_all(runner.programs(EXPERIMENT, tmp_path), processes=1)
+    assert runner.run_all(trials.programs(EXPERIMENT, tmp_path), processes=1)
     pairs = zip(
         all_results(EXPERIMENT, finished),
         all_results(EXPERIMENT, tmp_path),
@@ -199,7 +199,7 @@ def test_processes_give_what_one_gives(finished, tmp_path):
     # Two devices, as this process has: the sums of a step depend on their number.
     os.environ["JAX_NUM_CPU_DEVICES"] = "2"
     try:
-        todo = runner.programs(EXPERIMENT, tmp_path, only="points/packed")
+        todo = trials.programs(EXPERIMENT, tmp_path, only="points/packed")
         assert runner.run_all(todo, processes=2)
     finally:
         del os.environ["JAX_NUM_CPU_DEVICES"]
@@ -210,7 +210,7 @@ def test_processes_give_what_one_gives(finished, tmp_path):
 
 
 def test_a_cluster_runs_each_program_as_a_job(tmp_path):
-    todo = runner.programs(EXPERIMENT, tmp_path, only="points/packed")
+    todo = trials.programs(EXPERIMENT, tmp_path, only="points/packed")
     jobs = runner.submit(
         todo, tmp_path / "jobs", cluster="local", options={"timeout_min": 5}
     )
@@ -222,7 +222,7 @@ def test_a_cluster_runs_each_program_as_a_job(tmp_path):
 def test_the_forecast_counts_parameters_and_products():
     part = EXPERIMENT.parts["points"]
     trial = next(spec.trials(EXPERIMENT, {}))
-    found = forecast.forecast(runner.make_config(part, trial))
+    found = forecast.forecast(trials.make_config(part, trial))
     # 2 x 4 kernel, 4 scales and offsets, 4 x 2 kernel and 2 biases.
     assert found.generator_parameters == 8 + 8 + 10
     # 2 x 20 kernel and 20 biases of five pieces, 4 x 1 and 1.
@@ -231,7 +231,7 @@ def test_the_forecast_counts_parameters_and_products():
     assert found.state_bytes > 3 * 4 * (26 + 65)
     wide = TINY | {"model.generator.features": (400,) * 4}
     bigger = part._replace(overrides=wide)
-    flop = forecast.forecast(runner.make_config(bigger, trial)).flop
+    flop = forecast.forecast(trials.make_config(bigger, trial)).flop
     # Three products of 8 x 400 x 400 forward and six backward, two FLOP each.
     assert 1 < flop / (2 * 9 * 8 * 400 * 400) < 2
 

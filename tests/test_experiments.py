@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.engine import published, runner, spec
+from experiments.engine import published, spec, trials
 from gan_jax import models, optimizers, recipes, train
 from gan_jax.evaluation import suite
 
@@ -27,7 +27,7 @@ def row_configs(part):
     for row in part.rows:
         for choice in part.search.choices if part.search else [""]:
             trial = spec.Trial("part", row, choice, 0)
-            yield f"{row} {choice}", runner.make_config(part, trial)
+            yield f"{row} {choice}", trials.make_config(part, trial)
 
 
 def test_the_experiments_are_here():

@@ -38,8 +38,11 @@ ALLOWED = {
     "scores": {"data", "evaluation", "runs"},
     "state": set(),
     "sweep": {
-        *("checkpoints", "data", "models", "optimizers", "parallel", "recipes"),
-        *("state", "train", "train_step", "workdir", "writer"),
+        *("checkpoints", "data", "models", "parallel", "recipes", "state"),
+        *("sweep_step", "train", "workdir", "writer"),
+    },
+    "sweep_step": {
+        *("data", "optimizers", "recipes", "state", "train_step", "workdir"),
     },
     "train": {
         *("checkpoints", "data", "models", "optimizers", "parallel", "recipes"),

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from gan_jax import runs, sweep, train
+from gan_jax import runs, sweep, sweep_step, train
 
 SEEDS = (3, 4, 5)
 
@@ -127,7 +127,7 @@ def test_a_run_that_diverges_is_marked_and_the_others_go_on(shared_folder, tmp_p
 def test_runs_that_differ_in_more_are_refused(shared_folder, tmp_path):
     configs = [make_config(shared_folder), make_config(shared_folder)]
     configs[1].batch_size = 4
-    assert not sweep.may_join(*configs)
+    assert not sweep_step.may_join(*configs)
     with pytest.raises(ValueError, match="differ in batch_size, but may differ"):
         train_together(configs, tmp_path)
 

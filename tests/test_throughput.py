@@ -142,6 +142,19 @@ def test_self_times_take_what_is_inside_away():
     assert traces.self_times(events) == {"while": 4, "dot": 5, "copy": 1}
 
 
+@pytest.mark.parametrize(
+    "name, origin, expected",
+    [
+        ("dot.111", "jvp(D)/hidden2/transpose", "matrix product"),
+        ("fusion.2", "jvp(D)/down1/dot_general", "matrix product"),
+        ("add_fusion", "jvp(D)/down1/add", "add"),
+        ("while", "", "other"),
+    ],
+)
+def test_kinds_of_operations(name, origin, expected):
+    assert traces.kind(name, origin) == expected
+
+
 def test_every_process_of_a_job_gets_its_number():
     one, other = growth.commands("processes", 2, ["--calls=1"])
     assert one[:-1] == other[:-1] and "--num_processes=2" in one

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 import platform
 
-from experiments.engine import page, pictures, plots, results, runner, spec, tables
+from experiments.engine import page, pictures, plots, results, spec, tables, trials
 from gan_jax import data as data_lib
 from gan_jax import workdir as workdir_lib
 
@@ -77,9 +77,9 @@ def _find_results(
 ) -> list[spec.Result]:
     """What the trials' folders hold, else what `earlier` says, in the table's order."""
     known = {}
-    for program in runner.programs(experiment, workdir):
+    for program in trials.programs(experiment, workdir):
         for trial, config, folder in zip(*program, strict=True):
-            known[trial] = results.rounded(runner.result(trial, config, folder))
+            known[trial] = results.rounded(trials.result(trial, config, folder))
     for one in results.read(earlier).results if earlier.exists() else ():
         if one.trial not in known or known[one.trial].status == "missing":
             known[one.trial] = one
@@ -109,7 +109,7 @@ def write_index(*, processes: int) -> None:
         shown = sorted(_pictures(path.parent))
         seconds = _seconds(saved.results) / processes
         rows.append(
-            page.index_row(name, runner.load(name), saved.results, shown[:1], seconds)
+            page.index_row(name, trials.load(name), saved.results, shown[:1], seconds)
         )
     workdir_lib.write_whole(INDEX, page.update_index(INDEX.read_text(), rows))
 
@@ -131,7 +131,7 @@ def _draw_samples(
         if trial.part == part_name and trial.seed == part.seeds[0]:
             paths = sorted((workdir / trial.folder / "samples").glob("*.png"))
             frames |= {trial.row: paths} if paths else {}
-            config = runner.make_config(part, trial)
+            config = trials.make_config(part, trial)
     if not frames:
         return
     if config.data.name in data_lib.MIXTURES:

@@ -20,7 +20,7 @@ class Forecast(NamedTuple):
       generator_parameters: numbers.
       discriminator_parameters: numbers.
       flop: of a step, as XLA counts the program before it optimises it.
-      state_bytes: of the state; training holds about twice as much, and activations.
+      state_bytes: of the state: networks, optimisers, averages.
     """
 
     generator_parameters: int

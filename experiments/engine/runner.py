@@ -1,170 +1,18 @@
-"""Runs the trials of an experiment: programs, processes, and what they leave."""
+"""Runs programs of trials: here, in processes, or as jobs of a cluster."""
 
 from collections.abc import Iterator, Sequence
 from concurrent import futures
-import functools
-import importlib
 import itertools
-import json
 import multiprocessing
 import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from absl import logging
-from ml_collections import ConfigDict
 import tqdm
 
-from experiments.engine import spec, summary
-from gan_jax import checkpoints, parallel, scores, sweep, train
-from gan_jax import workdir as workdir_lib
-
-KINDS = ("raw", "averaged")  # the second takes the first one's place
-
-
-class Program(NamedTuple):
-    """Trials that train together; one alone where they cannot.
-
-    Attributes:
-      trials: in the experiment's order.
-      configs: of each.
-      workdirs: the folder of each.
-    """
-
-    trials: tuple[spec.Trial, ...]
-    configs: tuple[ConfigDict, ...]
-    workdirs: tuple[Path, ...]
-
-    @property
-    def is_done(self) -> bool:
-        """Whether each trial is finished or failed."""
-        pairs = zip(self.configs, self.workdirs, strict=True)
-        return all(_is_done(*pair) for pair in pairs)
-
-
-def _is_done(config: ConfigDict, workdir: Path) -> bool:
-    saved = checkpoints.steps(workdir / "checkpoints")
-    return bool(sweep.failure(workdir)) or config.num_train_steps in saved
-
-
-def load(name: str) -> spec.Experiment:
-    """The experiment of experiments/NAME/experiment.py.
-
-    Raises:
-      ValueError: there is none of that name.
-    """
-    folder = Path(__file__).parent.parent
-    known = sorted(path.parent.name for path in folder.glob("*/experiment.py"))
-    if name not in known:
-        raise ValueError(
-            f"there is no experiment {name!r}, there are: {', '.join(known)}; give one "
-            "of them as --experiment."
-        )
-    experiment: spec.Experiment = importlib.import_module(
-        f"experiments.{name}.experiment"
-    ).EXPERIMENT
-    return experiment
-
-
-def make_config(part: spec.Part, trial: spec.Trial) -> ConfigDict:
-    """The whole config of a trial, locked.
-
-    Raises:
-      ValueError: an override of a field that the config does not have.
-    """
-    filename, _, preset = part.config.partition(":")
-    module = importlib.import_module(filename.removesuffix(".py").replace("/", "."))
-    config: ConfigDict = module.get_config(preset or None)
-    chosen = part.search.choices[trial.choice] if part.search else {}
-    for overrides in (part.overrides, part.rows[trial.row], chosen):
-        for path, value in overrides.items():
-            _override(config, path, value)
-    config.seed = trial.seed
-    return config.lock()
-
-
-def _override(config: ConfigDict, path: str, value: Any) -> None:
-    *sections, field = path.split(".")
-    section = config
-    for name in sections:
-        section = section[name] if name in section else ConfigDict()
-    if field not in section:
-        raise ValueError(
-            f"an override sets {path!r}, which the config does not have: "
-            "configs/default.py lists every field, change the experiment's file."
-        )
-    section[field] = ConfigDict(value) if isinstance(value, dict) else value
-
-
-def programs(
-    experiment: spec.Experiment,
-    workdir: Path,
-    *,
-    only: str = "",
-    runs_per_program: int | None = None,
-    foresee: bool = False,
-) -> list[Program]:
-    """All trials, those together that can train together.
-
-    Of a row whose search is not done yet there are the search's trials only. Otherwise
-    the programs do not depend on what is done already: a run that was killed goes on in
-    the company in which it began.
-
-    Args:
-      experiment: what to run.
-      workdir: its folder.
-      only: the start of the folders' names; the others are left out.
-      runs_per_program: at most so many trials together; None leaves it to each part.
-      foresee: count with the first choice where a search is not done.
-    """
-    chosen = _chosen(experiment, workdir, foresee=foresee)
-    searched = set(spec.searches(experiment))
-    joined: dict[str, list[tuple[spec.Trial, ConfigDict, Path]]] = {}
-    for trial in spec.trials(experiment, chosen):
-        if not f"{trial.folder}/".startswith(only):
-            continue
-        part = experiment.parts[trial.part]
-        config = make_config(part, trial)
-        key = f"{trial.part} {trial in searched} {shared_fields(config)}"
-        joined.setdefault(key, []).append((trial, config, workdir / trial.folder))
-    found = []
-    for members in joined.values():
-        limit = (
-            runs_per_program or experiment.parts[members[0][0].part].runs_per_program
-        )
-        for first in range(0, len(members), limit):
-            columns = zip(*members[first : first + limit], strict=True)
-            found.append(Program(*columns))
-    return found
-
-
-def _chosen(
-    experiment: spec.Experiment, workdir: Path, *, foresee: bool
-) -> dict[tuple[str, str], str]:
-    """By part and row, the choice of each search whose trials are all done."""
-    chosen = {}
-    found: dict[tuple[str, str], list[spec.Result]] = {}
-    for trial in spec.searches(experiment):
-        config = make_config(experiment.parts[trial.part], trial)
-        one = result(trial, config, workdir / trial.folder)
-        found.setdefault((trial.part, trial.row), []).append(one)
-    for (name, row), results in found.items():
-        part = experiment.parts[name]
-        choice = summary.choose(name, part, results)[row]
-        if choice and all(one.status in ("finished", "failed") for one in results):
-            chosen[name, row] = choice
-        elif foresee and part.search:
-            chosen[name, row] = next(iter(part.search.choices))
-    return chosen
-
-
-def shared_fields(config: ConfigDict) -> str:
-    """As JSON, the fields that all trials of a program have in common."""
-    fields: dict[str, Any] = config.to_dict()
-    for path in ("seed", *sweep.FLOATS):
-        *sections, field = path.split(".")
-        functools.reduce(lambda x, name: x[name], sections, fields).pop(field, None)
-    return json.dumps(fields, sort_keys=True)
+from experiments.engine.trials import Program
+from gan_jax import parallel, sweep, train
 
 
 def run_program(program: Program) -> bool:
@@ -271,40 +119,3 @@ def submit(
     executor = submitit.AutoExecutor(folder=folder, cluster=cluster)
     executor.update_parameters(name=folder.parent.name, **options)
     return executor.map_array(run_program, left)
-
-
-def result(trial: spec.Trial, config: ConfigDict, workdir: Path) -> spec.Result:
-    """What the folder of a trial holds."""
-    records: dict[int, dict[str, float]] = {}
-    found = workdir_lib.read_lines(workdir / scores.RECORDS)
-    for line in found:
-        # Not what gan_jax.evaluate may have added by another protocol.
-        if line["generator"] in KINDS and line["protocol"] == found[0]["protocol"]:
-            numbers = {name: one["value"] for name, one in line["numbers"].items()}
-            records[line["step"]] = numbers
-    lines = workdir_lib.read_lines(workdir / "metrics.jsonl")
-    steps = [0, *(line["step"] for line in lines)]
-    seconds = sum(
-        (step - before) / line["steps_per_second"]
-        for before, step, line in zip(steps, steps[1:], lines, strict=False)
-    )
-    failure = sweep.failure(workdir)
-    if failure:
-        status = "failed"
-    elif _is_done(config, workdir):
-        status = "finished"
-    else:
-        status = "unfinished" if lines else "missing"
-    last = max(records, default=0)
-    return spec.Result(
-        trial,
-        status,
-        error=failure["error"] if failure else "",
-        step=last,
-        numbers=records.get(last, {}),
-        curves={
-            name: [(step, records[step][name]) for step in sorted(records)]
-            for name in records.get(last, {})
-        },
-        seconds=seconds / sweep.company(workdir),
-    )

@@ -10,11 +10,11 @@ COLUMNS = (
     Column("reverse_kl", "reverse KL", 2),
 )
 ROWS = {"GAN": {}} | {f"PacGAN {m}": {"recipe.packing": m} for m in (2, 3, 4)}
-SHORT = {  # a fortieth of the steps
-    "num_train_steps": 10_000,
-    "sample_every_steps": 500,
-    "checkpoint_every_steps": 2_500,
-    "eval_every_steps": 500,
+SHORT = {  # a hundredth of the steps
+    "num_train_steps": 4_000,
+    "sample_every_steps": 200,
+    "checkpoint_every_steps": 2_000,
+    "eval_every_steps": 200,
     "tensorboard": False,
 }
 SMALL = {  # a twentieth of the steps, nets of two layers of 128
@@ -95,16 +95,16 @@ the mean ([[ring | GAN | reverse_kl]] without, [[ring | PacGAN 2 | reverse_kl]] 
             "200 maxout units of 5 pieces.",
         ),
         "ring_short": part(
-            "The ring, the paper's networks, a fortieth of the length",
+            "The ring, the paper's networks, a hundredth of the length",
             "ring",
             SHORT,
-            "10,000 steps; everything else as above.",
+            "4,000 steps; everything else as above.",
         ),
         "grid_short": part(
-            "The grid, the paper's networks, a fortieth of the length",
+            "The grid, the paper's networks, a hundredth of the length",
             "grid",
             SHORT,
-            "10,000 steps.",
+            "4,000 steps.",
         ),
         "ring": part(
             "The ring, small networks, a twentieth of the length",

@@ -1,5 +1,7 @@
 """Runs two commands in turn and compares the `ms_per_step` of their JSON lines.
 
+Where several seeds advance in a step, it is the time divided by their number.
+
     python experiments/throughput/compare.py --rounds=5 \
         "python experiments/throughput/benchmark.py --config=configs/dcgan.py" \
         "TORCH_PYTHON experiments/throughput/torch_peer.py 128 32 1 compile-cl 10"
@@ -16,11 +18,14 @@ import subprocess
 
 
 def measure(command: str) -> float:
-    """The ms_per_step that a command prints in its last line."""
+    """Milliseconds a step of one seed, by the last line that a command prints."""
     done = subprocess.run(
         shlex.split(command), capture_output=True, text=True, check=True
     )
-    return json.loads(done.stdout.splitlines()[-1])["ms_per_step"]
+    line = json.loads(done.stdout.splitlines()[-1])
+    if "seed_steps_per_second" in line:
+        return float(1e3 / line["seed_steps_per_second"])
+    return float(line["ms_per_step"])
 
 
 def describe(name: str, values: list[float], digits: int) -> None:
@@ -44,8 +49,8 @@ def main() -> None:
         (measure(arguments.first), measure(arguments.second))
         for _ in range(arguments.rounds)
     ]
-    describe("first, ms a step", [first for first, _ in pairs], 1)
-    describe("second, ms a step", [second for _, second in pairs], 1)
+    describe("first, ms a step", [first for first, _ in pairs], 2)
+    describe("second, ms a step", [second for _, second in pairs], 2)
     describe("first / second", [first / second for first, second in pairs], 3)
 
 

@@ -25,7 +25,7 @@ class Machine(NamedTuple):
 # NVIDIA H100 Tensor Core GPU data sheet, column SXM: 1,979 TFLOP/s bfloat16 and 989
 # TF32 with sparsity, dense half of it; 3.35 TB/s; NVLink 900 GB/s, both directions
 # together. XLA multiplies float32 as TF32 by default.
-_H100 = ({"float32": 494.5e12, "bfloat16": 989.5e12}, 3.35e12, 450e9)
+_H100 = ({"float32": 494.7e12, "bfloat16": 989.4e12}, 3.35e12, 450e9)
 # Google Cloud, "TPU v5e" (docs.cloud.google.com/tpu/docs/v5e): 197 TFLOP/s bfloat16 a
 # chip, which is how XLA multiplies float32 by default too; 819 GB/s; 4 links a chip
 # with 400 GB/s, both directions together. In the pod's torus all 4 send: 200 GB/s, as

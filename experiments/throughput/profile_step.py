@@ -3,12 +3,14 @@
     export PYTHONPATH=.
     python experiments/throughput/profile_step.py --config=configs/dcgan.py --top=15
 
-traces the second call with jax.profiler and prints a Markdown table: milliseconds a
-step in an operation itself, without those that it contains, over all threads or
-streams; its share of the sum; and where in our code it comes from. The last line is
-JSON: the same table, and the step's time under the profiler.
+traces the second call with jax.profiler and prints two Markdown tables of milliseconds
+a step in operations themselves, without those that they contain, over all threads or
+streams, with their share of the sum: by kind, which is "matrix product" or the last
+operation of ours that XLA fused, and one by one with where in our code they come from.
+The last line is JSON: the second table, and the step's time under the profiler.
 """
 
+import collections
 import json
 from pathlib import Path
 import tempfile
@@ -44,6 +46,14 @@ def main(argv: list[str]) -> None:
         }
         for name in sorted(total, key=total.__getitem__, reverse=True)[: _TOP.value]
     ]
+    kinds: collections.Counter[str] = collections.Counter()
+    for name, duration in total.items():
+        kinds[traces.kind(name, known.get(name, ""))] += duration
+    print("| kind | ms a step | share |\n| --- | --- | --- |")
+    for kind, duration in kinds.most_common(_TOP.value):
+        milliseconds = duration / 1e6 / program.steps
+        print(f"| {kind} | {milliseconds:.3f} | {duration / whole:.1%} |")
+    print()
     print("| operation | ms a step | share | from |\n| --- | --- | --- | --- |")
     for row in rows:
         cells = row["operation"], row["ms_per_step"], f"{row['share']:.1%}"

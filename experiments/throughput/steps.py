@@ -12,7 +12,7 @@ import jax
 from ml_collections import ConfigDict
 import numpy as np
 
-from gan_jax import models, parallel, recipes, sweep, train
+from gan_jax import models, parallel, recipes, sweep_step, train
 from gan_jax.data import toy
 
 MIB = 2**20
@@ -43,7 +43,7 @@ def build(config: ConfigDict, *, seeds: int = 0) -> Program:
     if seeds:
         keys = jax.random.split(key, seeds)
         state, key = jax.vmap(create)(keys), {"key": keys, "floats": {}}
-        call = parallel.scan_steps(sweep.train_step_of(config, recipe))
+        call = parallel.scan_steps(sweep_step.train_step_of(config, recipe))
     else:
         state, call = create(key), train.make_call(recipe)
     inputs = _inputs(config, recipe.examples_per_slot, seeds)

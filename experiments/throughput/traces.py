@@ -51,3 +51,11 @@ def read(folder: Path) -> dict[str, float]:
 def origins(text: str) -> dict[str, str]:
     """Where each instruction of an HLO text comes from: the end of its op_name."""
     return {name: "/".join(path.split("/")[-4:]) for name, path in _NAME.findall(text)}
+
+
+def kind(name: str, origin: str) -> str:
+    """The kind: "matrix product", or the last operation of an origin."""
+    last = origin.rpartition("/")[2]
+    if last == "dot_general" or name.startswith(("dot", "ynn")):
+        return "matrix product"  # also a transposed one, which ends in its transpose
+    return last or "other"

@@ -1,13 +1,12 @@
-"""A small image classifier: its features and probabilities, training and weights file.
+"""A small image classifier: its features and probabilities, and its weights file.
 
 The weights trained on MNIST lie beside this file, at MNIST_WEIGHTS. Accuracies,
 distances and scores that use them name the file's digest.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 import hashlib
-from importlib import metadata
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,20 +17,12 @@ from flax import traverse_util
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import tqdm
 
 from gan_jax import sampling
 
 MNIST_SHA256 = "d5719542c77fc4e0d344fb93fc0dbbfb8c828734a63d4d34d282c6cc4088dd73"
 MNIST_WEIGHTS = Path(__file__).with_name("mnist_classifier.npz")
-STEPS = 12_000
-BATCH_SIZE = 64  # then STEPS are 12.8 epochs of MNIST
-LEARNING_RATE = 2e-3  # the highest
-WEIGHT_DECAY = 0.05  # times the learning rate, a step
-MAX_ANGLE = 0.2  # radians
-MAX_LOG_SCALE = 0.1
-MAX_SHIFT = 0.07  # of the image's height and width: 2 of 28 pixels
 
 
 class Classifier(nn.Module):
@@ -95,176 +86,10 @@ class Weights(NamedTuple):
     facts: Mapping[str, Any]
 
 
-def fit(
-    images: np.ndarray,
-    labels: np.ndarray,
-    *,
-    num_classes: int,
-    steps: int = STEPS,
-    seed: int = 0,
-    batch_size: int = BATCH_SIZE,
-    flip: bool = False,
-) -> Weights:
-    """A classifier trained on labelled images, real or generated.
-
-    AdamW on the cross-entropy, the learning rate a cosine to 0 after a linear rise.
-    Labels are not smoothed: the probabilities are used as such.
-
-    Args:
-      images: (N, H, W, C) uint8 in [0, 255], memory-mapped or not.
-      labels: (N,) integers in [0, num_classes).
-      num_classes: K.
-      steps: updates.
-      seed: of parameters, order and augmentation.
-      batch_size: images an update.
-      flip: mirror images left to right at random.
-
-    Raises:
-      ValueError: images or labels of another form, or all labels the same.
-    """
-    _check_examples(images, labels, num_classes)
-    if (found := len(np.unique(labels))) < 2:
-        raise ValueError(
-            f"the labels have {found} class, but a classifier tells at least 2 apart: "
-            "give images with labels (--config.data.label picks an attribute)."
-        )
-    init_key, augment_key = jax.random.split(jax.random.key(seed))
-    variables = _init(num_classes, images.shape[1:], init_key)
-    opt_state = _optimizer(steps).init(variables["params"])
-    batches = _batches(len(images), batch_size, seed)
-    progress = tqdm.trange(steps, desc="training", unit=" steps", disable=None)
-    for step in progress:
-        rows = next(batches)
-        variables, opt_state, loss = _train_step(
-            variables,
-            opt_state,
-            images[rows],
-            labels[rows].astype(np.int32),
-            jax.random.fold_in(augment_key, step),
-            num_classes=num_classes,
-            steps=steps,
-            flip=flip,
-        )
-        if step % 20 == 0:  # waits for the device, so that few batches are queued
-            progress.set_postfix(loss=f"{float(loss):.3f}")
-    names = ("flax", "jax", "numpy", "optax")
-    facts = {
-        "num_images": len(images),
-        "steps": steps,
-        "seed": seed,
-        "batch_size": batch_size,
-        "flip": flip,
-        "versions": {name: metadata.version(name) for name in names},
-    }
-    variables = jax.tree.map(np.asarray, variables)
-    return Weights(variables, images.shape[1:], num_classes, facts)
-
-
 @partial(jax.jit, static_argnums=(0, 1))
-def _init(num_classes: int, shape: tuple[int, ...], key: jax.Array) -> Any:
+def init(num_classes: int, shape: tuple[int, ...], key: jax.Array) -> Any:
     """A classifier's variables for images of this shape (H, W, C)."""
     return Classifier(num_classes).init(key, jnp.zeros((1, *shape)), train=False)
-
-
-def _optimizer(steps: int) -> optax.GradientTransformation:
-    schedule = optax.warmup_cosine_decay_schedule(
-        0.0, LEARNING_RATE, warmup_steps=steps // 20, decay_steps=steps
-    )
-    return optax.adamw(schedule, weight_decay=WEIGHT_DECAY)
-
-
-@partial(
-    jax.jit, static_argnames=("num_classes", "steps", "flip"), donate_argnums=(0, 1)
-)
-def _train_step(
-    variables: Any,
-    opt_state: Any,
-    images: jax.Array,
-    labels: jax.Array,
-    key: jax.Array,
-    *,
-    num_classes: int,
-    steps: int,
-    flip: bool,
-) -> tuple[Any, Any, jax.Array]:
-    """Variables and optimizer's state after one of `steps` updates, and its loss."""
-    module = Classifier(num_classes)
-    inputs = _augment(sampling.to_float(images), key, flip)
-
-    def loss_fn(params: Any) -> tuple[jax.Array, Any]:
-        (_, logits), updated = module.apply(
-            {**variables, "params": params}, inputs, train=True, mutable=["batch_stats"]
-        )
-        losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-        return jnp.mean(losses), updated
-
-    params = variables["params"]
-    (loss, updated), gradients = jax.value_and_grad(loss_fn, has_aux=True)(params)
-    updates, opt_state = _optimizer(steps).update(gradients, opt_state, params)
-    params = optax.apply_updates(params, updates)
-    return {"params": params, **updated}, opt_state, loss
-
-
-def _batches(num_images: int, batch_size: int, seed: int) -> Iterator[np.ndarray]:
-    """Rows (B,), every image once before any comes again."""
-    rng = np.random.default_rng(seed)
-    rows = np.empty(0, np.int64)
-    while True:
-        while len(rows) < batch_size:
-            rows = np.concatenate([rows, rng.permutation(num_images)])
-        yield rows[:batch_size]
-        rows = rows[batch_size:]
-
-
-def _augment(images: jax.Array, key: jax.Array, flip: bool) -> jax.Array:
-    """Each image (B, H, W, C) turned, resized and shifted at random, and mirrored."""
-    angle_key, scale_key, shift_key, flip_key = jax.random.split(key, 4)
-    b, h, w, _ = images.shape
-    draw = partial(jax.random.uniform, minval=-1)
-    images = transform(
-        images,
-        angles=draw(angle_key, (b,)) * MAX_ANGLE,
-        scales=jnp.exp(draw(scale_key, (b,)) * MAX_LOG_SCALE),
-        shifts=draw(shift_key, (b, 2)) * jnp.array([[h, w]]) * MAX_SHIFT,
-    )
-    if flip:
-        mirrored = jax.random.bernoulli(flip_key, shape=(b, 1, 1, 1))
-        images = jnp.where(mirrored, images[:, :, ::-1], images)
-    return images
-
-
-def transform(
-    images: jax.Array, *, angles: jax.Array, scales: jax.Array, shifts: jax.Array
-) -> jax.Array:
-    """Images turned and resized about their centre, then shifted; bilinear.
-
-    What comes in from outside repeats the pixels at the edge.
-
-    Args:
-      images: (B, H, W, C) float32.
-      angles: (B,) radians, counterclockwise.
-      scales: (B,), above 1 makes things larger.
-      shifts: (B, 2) pixels, down and to the right.
-    """
-    h, w = images.shape[1:3]
-    centre = jnp.array([h - 1, w - 1]).reshape(2, 1, 1) / 2
-    grid = jnp.stack(jnp.meshgrid(jnp.arange(h), jnp.arange(w), indexing="ij"))
-
-    def transform_one(
-        image: jax.Array, angle: jax.Array, scale: jax.Array, shift: jax.Array
-    ) -> jax.Array:
-        y, x = (grid - centre - shift.reshape(2, 1, 1)) / scale
-        sine, cosine = jnp.sin(angle), jnp.cos(angle)
-        turned = [
-            cosine * y + sine * x + centre[0],
-            cosine * x - sine * y + centre[1],
-        ]
-        interpolate = partial(
-            jax.scipy.ndimage.map_coordinates, order=1, mode="nearest"
-        )
-        return jax.vmap(interpolate, (2, None), 2)(image, turned)
-
-    return jax.vmap(transform_one)(images, angles, scales, shifts)
 
 
 def predict(
@@ -314,7 +139,7 @@ def accuracy(weights: Weights, images: np.ndarray, labels: np.ndarray) -> float:
     Raises:
       ValueError: images or labels of another form, or a label that is no class.
     """
-    _check_examples(images, labels, weights.num_classes)
+    check_examples(images, labels, weights.num_classes)
     _, probabilities = predict(weights, images)
     return float(np.mean(np.argmax(probabilities, axis=1) == labels))
 
@@ -327,7 +152,17 @@ def _check_images(images: np.ndarray) -> None:
         )
 
 
-def _check_examples(images: np.ndarray, labels: np.ndarray, num_classes: int) -> None:
+def check_examples(images: np.ndarray, labels: np.ndarray, num_classes: int) -> None:
+    """Refuses what a classifier can neither learn from nor be judged by.
+
+    Args:
+      images: (N, H, W, C) uint8, N at least 1.
+      labels: (N,) integers in [0, num_classes).
+      num_classes: K.
+
+    Raises:
+      ValueError: images or labels of another form, or a label that is no class.
+    """
     _check_images(images)
     if labels.shape != images.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(
@@ -400,8 +235,7 @@ def load(path: Path) -> Weights:
 
 def _expected_arrays(shape: tuple[int, ...], num_classes: int) -> dict[str, Any]:
     """Shape and dtype of each array of a classifier's variables, by its path."""
-    init = partial(_init, num_classes, shape)
-    variables = jax.eval_shape(init, jax.random.key(0))
+    variables = jax.eval_shape(partial(init, num_classes, shape), jax.random.key(0))
     return traverse_util.flatten_dict(variables, sep="/")
 
 

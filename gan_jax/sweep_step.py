@@ -1,0 +1,107 @@
+"""The training step of several runs, one more axis: what may differ between them."""
+
+from collections.abc import Callable, Mapping, Sequence
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from gan_jax import optimizers, recipes, train_step
+from gan_jax import state as state_lib
+from gan_jax import workdir as workdir_lib
+from gan_jax.data import feed
+
+NETWORKS = ("generator", "discriminator")
+# What may differ between runs of one program, besides the seed.
+FLOATS = tuple(
+    f"optimizer.{network}.{name}"
+    for network in NETWORKS
+    for name in ("learning_rate", "b1", "b2")
+)
+
+
+def may_join(first: ConfigDict, other: ConfigDict) -> bool:
+    """Whether two runs can train in one program."""
+    return set(workdir_lib.differences(first, other)) <= {"seed", *FLOATS}
+
+
+def train_step_of(
+    config: ConfigDict, recipe: recipes.Recipe
+) -> Callable[..., tuple[state_lib.GANState, Any]]:
+    """A training step of S runs, as parallel.scan_steps takes it.
+
+    The optimisers are built inside the step, around the run's own floats, where
+    optax.inject_hyperparams would keep those in the optimiser's state: so the state,
+    and with it a checkpoint, is that of a run that trains alone.
+
+    Args:
+      config: of any of the runs.
+      recipe: of all of them.
+
+    Returns:
+      `(state, data, inputs, each) -> (state, metrics)`: state and metrics (S, ...),
+      data of all runs, inputs (S, ...) but for `slots`; `each` holds the (S,) PRNG
+      keys and, by the fields' names, the (S,) floats that differ.
+    """
+
+    def step(state: Any, data: Any, inputs: Any, each: Any) -> Any:
+        batch = feed.fetch(data, inputs)
+        key = jax.random.fold_in(each["key"], state.generator.step)
+        own = {name: getattr(state, name).tx for name in NETWORKS}
+        state = _with_optimizers(state, _optimizers(config, each["floats"]))
+        state, metrics = train_step.train_step(state, batch, key, recipe=recipe)
+        return _with_optimizers(state, own), metrics
+
+    def vmapped(state: Any, data: Any, inputs: Any, each: Any) -> Any:
+        axes = {name: None if name == "slots" else 0 for name in inputs}
+        return jax.vmap(step, in_axes=(0, None, axes, 0))(state, data, inputs, each)
+
+    return vmapped
+
+
+def _optimizers(config: ConfigDict, floats: Mapping[str, jax.Array]) -> dict[str, Any]:
+    """Each network's optimiser with values such as optimizer.generator.b1."""
+    return {
+        network: optimizers.create(
+            config.optimizer[network],
+            values={
+                name.rpartition(".")[2]: value
+                for name, value in floats.items()
+                if name.startswith(f"optimizer.{network}.")
+            },
+        )
+        for network in NETWORKS
+    }
+
+
+def _with_optimizers(
+    state: state_lib.GANState, each: Mapping[str, Any]
+) -> state_lib.GANState:
+    return state.replace(
+        **{name: getattr(state, name).replace(tx=tx) for name, tx in each.items()}
+    )
+
+
+def differing_floats(configs: Sequence[ConfigDict]) -> dict[str, jax.Array]:
+    """By name, the (S,) values of the fields in which the runs differ.
+
+    Raises:
+      ValueError: runs that differ in more than seeds and FLOATS.
+    """
+    names = {
+        name
+        for config in configs[1:]
+        for name in workdir_lib.differences(configs[0], config)
+    } - {"seed"}
+    if not names <= set(FLOATS):
+        raise ValueError(
+            f"runs of one program differ in {', '.join(sorted(names))}, but may differ "
+            f"in the seed and in {', '.join(FLOATS)} only: train the others alone."
+        )
+
+    def read(config: ConfigDict, name: str) -> float:
+        return functools.reduce(lambda x, part: x[part], name.split("."), config)
+
+    return {name: jnp.array([read(x, name) for x in configs]) for name in sorted(names)}
