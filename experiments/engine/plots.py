@@ -1,9 +1,9 @@
 """Plots of a part: every seed and the mean, curves over steps, the search.
 
-The only file of the engine that imports matplotlib.
+This file and marks.py are the only ones of the engine that import matplotlib.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 import io
 from pathlib import Path
 import textwrap
@@ -15,14 +15,13 @@ from matplotlib.ticker import EngFormatter, MaxNLocator, ScalarFormatter
 import numpy as np
 from PIL import Image
 
-from experiments.engine import pictures, summary
+from experiments.engine import marks, pictures, summary
 from experiments.engine.spec import Column, Part, Result
 
 matplotlib.use("Agg")
 DPI = 110
 MOST_DOT_PANELS = 3
 WIDE = 50  # times the smallest value
-LABEL_WIDTH = 34  # characters of a line of a row's name
 STYLE = {
     "font.size": 9,
     "axes.spines.top": False,
@@ -32,11 +31,6 @@ STYLE = {
     "xtick.color": "#444444",
     "ytick.color": "#222222",
 }
-OURS = "#1f5fa8"
-THEIRS = "#d1495b"
-# Six colours that differ in lightness too, with solid and then dashed lines.
-COLOURS = ("#1f5fa8", "#e07b00", "#2a9d5c", "#b5179e", "#6b4f3a", "#5bb5d5")
-LINES = ("-", "--", ":")
 
 
 def draw(name: str, part: Part, results: Sequence[Result], folder: Path) -> list[Path]:
@@ -63,7 +57,7 @@ def dots(name: str, part: Part, results: Sequence[Result], path: Path) -> None:
     rows = summary.summarise(name, part, results)
     few = len(part.columns) <= MOST_DOT_PANELS
     columns = part.columns if few else part.columns[:1]
-    labels = [textwrap.fill(row.name, LABEL_WIDTH) for row in rows]
+    labels = [textwrap.fill(row.name, marks.LABEL_WIDTH) for row in rows]
     height = 0.9 + sum(0.12 + 0.17 * (label.count("\n") + 1) for label in labels)
     left = 0.3 + 0.075 * max(len(line) for text in labels for line in text.split("\n"))
     with matplotlib.rc_context(STYLE):
@@ -71,7 +65,7 @@ def dots(name: str, part: Part, results: Sequence[Result], path: Path) -> None:
         panels = figure.subplots(1, len(columns), sharey=True, squeeze=False)[0]
         for panel, column in zip(panels, columns, strict=True):
             for place, row in enumerate(rows):
-                _dots_of(panel, row.cells[column.number], place, column.scale)
+                marks.dots(panel, row.cells[column.number], place, column.scale)
             panel.set_title(column.title, loc="left")
             panel.grid(axis="x", color="#e4e4e4", linewidth=0.6)
             panel.set_axisbelow(True)
@@ -82,7 +76,7 @@ def dots(name: str, part: Part, results: Sequence[Result], path: Path) -> None:
             panel.tick_params(axis="y", length=0)
         panels[0].set_yticks(range(len(rows)), labels)
         panels[0].set_ylim(len(rows) - 0.5, -0.5)
-        _legend_of_dots(figure, rows, columns)
+        marks.legend_of_dots(figure, rows, columns)
         _save(figure, path)
 
 
@@ -106,14 +100,14 @@ def lines(name: str, part: Part, results: Sequence[Result], path: Path) -> None:
                     and result.trial.seed in part.seeds
                     and result.status == "finished"
                 ]
-                _line(panel, runs, column.scale, _style(index))
+                marks.line(panel, runs, column.scale, marks.style(index))
             panel.set_title(column.title, loc="left")
             runs = [x.curves.get(number, ()) for x in results if x.trial.part == name]
             if _is_wide([value for _, value in run] for run in runs):
                 panel.set_yscale("log")
                 panel.yaxis.set_major_formatter(ScalarFormatter())
             _steps_axis(panel)
-        _legend(figure, list(part.rows))
+        marks.legend(figure, list(part.rows))
         _save(figure, path)
 
 
@@ -136,13 +130,15 @@ def sensitivity(name: str, part: Part, results: Sequence[Result], path: Path) ->
         for index, row in enumerate(part.rows):
             shift = 0.3 * ((index + 0.5) / len(part.rows) - 0.5)
             cells = summary.search_cells(name, part, results, row)
-            _choices_of(panel, cells, chosen[row], column.scale, shift, _style(index))
+            marks.choices(
+                panel, cells, chosen[row], column.scale, shift, marks.style(index)
+            )
         panel.set_xticks(range(len(choices)), labels)
         panel.set_xlim(-0.4, len(choices) - 0.6)
         seeds = ", ".join(map(str, part.search.seeds))
         panel.set_title(f"{column.title}, the search on seed {seeds}", loc="left")
         panel.grid(axis="y", color="#e4e4e4", linewidth=0.6)
-        _legend(figure, list(part.rows))
+        marks.legend(figure, list(part.rows))
         _save(figure, path)
 
 
@@ -150,145 +146,6 @@ def _is_wide(values: Iterable[Sequence[float]]) -> bool:
     """Whether positive values differ so much that an axis should be logarithmic."""
     known = [value for some in values for value in some if np.isfinite(value)]
     return bool(known) and 0 < WIDE * min(known) < max(known)
-
-
-def _dots_of(panel: Axes, cell: summary.Cell, place: int, scale: float) -> None:
-    values = np.array([v for v in cell.values if np.isfinite(v)]) * scale
-    offsets = 0.16 * (np.arange(len(values)) % 3 - 1) if len(values) > 2 else 0
-    panel.plot(
-        values,
-        place + np.broadcast_to(offsets, values.shape),
-        "o",
-        color=OURS,
-        alpha=0.3,
-        markersize=4,
-        markeredgewidth=0,
-    )
-    if cell.mean is None or cell.not_finite:
-        what = f"{cell.not_finite} of {len(cell.values)} seeds inf or nan"
-        panel.text(
-            0.99,
-            place + 0.42,
-            what if cell.values else "no finished run",
-            transform=panel.get_yaxis_transform(),
-            ha="right",
-            fontsize=7,
-            color="#777777",
-        )
-    else:
-        error = None if cell.standard_error is None else cell.standard_error * scale
-        panel.errorbar(
-            cell.mean * scale, place, xerr=error, fmt="o", color=OURS, markersize=6
-        )
-    for index, value in enumerate(cell.published):
-        spread = None if value.spread is None else value.spread * scale
-        panel.errorbar(
-            value.value * scale,
-            place + 0.3 - 0.12 * index,
-            xerr=spread,
-            fmt="D",
-            color=THEIRS,
-            markerfacecolor="white",
-            markersize=5,
-            elinewidth=1,
-        )
-
-
-def _legend_of_dots(
-    figure: Figure, rows: Sequence[summary.Row], columns: Sequence[Column]
-) -> None:
-    cells = [row.cells[column.number] for row in rows for column in columns]
-    panel = figure.axes[0]
-    handles = [
-        panel.plot([], [], "o", color=OURS, alpha=0.3, markersize=4, label="a seed")[0],
-        panel.plot([], [], "o-", color=OURS, label="mean ± standard error")[0],
-    ]
-    if any(cell.published for cell in cells):
-        hollow = {"markerfacecolor": "white", "markersize": 5, "label": "published"}
-        handles += panel.plot([], [], "D", color=THEIRS, **hollow)
-    figure.legend(
-        handles=handles,
-        loc="outside lower center",
-        ncols=len(handles),
-        frameon=False,
-        fontsize=8,
-    )
-
-
-def _line(
-    panel: Axes,
-    runs: Sequence[Sequence[tuple[int, float]]],
-    scale: float,
-    style: Mapping[str, str],
-) -> None:
-    """The mean over the steps that all of the runs have; nothing without a run."""
-    tables = [dict(run) for run in runs if run]
-    steps = sorted(set.intersection(*map(set, tables))) if tables else []
-    values = scale * np.array([[table[step] for step in steps] for table in tables])
-    values = np.where(np.isfinite(values), values, np.nan)
-    mean = values.mean(axis=0) if tables else []
-    panel.plot(steps, mean, linewidth=1.4, **style)
-    if len(tables) > 1:
-        error = values.std(axis=0, ddof=1) / np.sqrt(len(tables))
-        low, high = mean - error, mean + error
-        panel.fill_between(
-            steps, low, high, color=style["color"], alpha=0.15, linewidth=0
-        )
-
-
-def _choices_of(
-    panel: Axes,
-    cells: Mapping[str, summary.Cell],
-    chosen: str | None,
-    scale: float,
-    shift: float,
-    style: Mapping[str, str],
-) -> None:
-    """One row's means over the choices; `shift` keeps error bars apart."""
-    means = [
-        cell.mean * scale
-        if cell.mean is not None and np.isfinite(cell.mean)
-        else np.nan
-        for cell in cells.values()
-    ]
-    errors = [(cell.standard_error or 0.0) * scale for cell in cells.values()]
-    places = np.arange(len(cells)) + shift
-    panel.errorbar(
-        places, means, yerr=errors, marker="o", markersize=4, linewidth=1.2, **style
-    )
-    if chosen in cells:
-        index = list(cells).index(chosen)
-        panel.plot(
-            places[index],
-            means[index],
-            "o",
-            markersize=9,
-            markerfacecolor="none",
-            color=style["color"],
-        )
-
-
-def _style(index: int) -> dict[str, str]:
-    return {
-        "color": COLOURS[index % len(COLOURS)],
-        "linestyle": LINES[index // len(COLOURS) % len(LINES)],
-    }
-
-
-def _legend(figure: Figure, rows: Sequence[str]) -> None:
-    """The rows beside the panels, in their order."""
-    panel = figure.axes[0]
-    handles = [
-        panel.plot([], [], label=textwrap.fill(row, LABEL_WIDTH), **_style(index))[0]
-        for index, row in enumerate(rows)
-    ]
-    figure.legend(
-        handles=handles,
-        loc="outside right upper",
-        frameon=False,
-        fontsize=8,
-        handlelength=2.6,
-    )
 
 
 def _steps_axis(panel: Axes) -> None:
