@@ -72,13 +72,12 @@ def best_rates(rounds: int) -> dict[str, float]:
 
 
 def main(argv: list[str]) -> None:
-    """Measures rates before and after the steps, and counts."""
+    """Measures the steps and the rates, and counts."""
     del argv
     config = _CONFIG.value
-    rates = best_rates(_ROUNDS.value)
+    # Steps first: the products leave a heap in which steps can be slower.
     seconds = steps.seconds_per_step(steps.build(config), _CALLS.value)
-    after = best_rates(_ROUNDS.value)  # a machine may have slowed down meanwhile
-    rates = {dtype: max(rate, after[dtype]) for dtype, rate in rates.items()}
+    rates = best_rates(_ROUNDS.value)
     flop = {
         "xla": forecast.forecast(config).flop,
         "textbook": textbook.step_flop(config),
