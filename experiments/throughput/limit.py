@@ -75,7 +75,7 @@ def main(argv: list[str]) -> None:
     """Measures the steps and the rates, and counts."""
     del argv
     config = _CONFIG.value
-    # Steps first: the products leave a heap in which steps can be slower.
+    # Steps first, in a fresh process, as a run has them.
     seconds = steps.seconds_per_step(steps.build(config), _CALLS.value)
     rates = best_rates(_ROUNDS.value)
     flop = {
