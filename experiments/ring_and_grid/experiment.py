@@ -66,7 +66,8 @@ EXPERIMENT = Experiment(
     "[[ring_full | GAN | modes]] modes and a reverse KL of "
     "[[ring_full | GAN | reverse_kl]] without packing, "
     "[[ring_full | PacGAN 2 | modes]] and [[ring_full | PacGAN 2 | reverse_kl]] with 2 "
-    "(one seed each; published 6.3 and 0.45, 7.9 and 0.07); on the grid, with small networks, reverse KL "
+    "(one seed each; published 6.3 and 0.45, 7.9 and 0.07); on the grid, with small "
+    "networks, reverse KL "
     "[[grid | GAN | reverse_kl]] falls to [[grid | PacGAN 2 | reverse_kl]]",
     learned="""With the paper's networks and all its 400,000 updates the ring's rows
 of table 1 come out again, from one seed each: the plain GAN has [[ring_full | GAN |
@@ -97,7 +98,7 @@ which five seeds hardly resolve. Quality moves the other way ([[grid | GAN |
 high_quality]] % to [[grid | PacGAN 4 | high_quality]] %): at equal steps a packed
 discriminator teaches less sharply, so modes alone would flatter it. On the ring all
 rows have all 8 modes, where VEEGAN's table gives a GAN one and PacGAN's 6.3: 20,000
-updates are too few to lose any. The reverse KL is smaller with packing in the mean
+updates of these nets lose none. The reverse KL is smaller with packing in the mean
 ([[ring | GAN | reverse_kl]] without, [[ring | PacGAN 2 | reverse_kl]] with 2), but
 not beyond the errors.""",
     parts={
