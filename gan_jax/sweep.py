@@ -198,6 +198,7 @@ def train_and_evaluate(configs: Sequence[ConfigDict], workdirs: Sequence[Path]) 
       OSError: a checkpoint could not be written.
     """
     config, floats = configs[0], sweep_step.differing_floats(configs)
+    train.check_counts(config)
     slots = parallel.local_slots(config.batch_size)
     recipe = recipes.create(config, axis_name=parallel.AXIS)
     modules = models.build(config, axis_name=parallel.AXIS)

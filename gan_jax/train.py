@@ -26,11 +26,8 @@ from gan_jax import writer as writer_lib
 from gan_jax.data import batches, feed
 
 
-def steps_per_call(config: ConfigDict) -> int:
-    """The largest number of steps up to config's own that divides all intervals.
-
-    So each call has the same length, one program serves the run, and every log,
-    sample and checkpoint falls on the end of a call.
+def check_counts(config: ConfigDict) -> None:
+    """Refuses what cannot be run, before data are prepared.
 
     Raises:
       ValueError: a count of steps or images that is out of range.
@@ -42,6 +39,14 @@ def steps_per_call(config: ConfigDict) -> int:
                 f"{name} is {config[name]}, but must be at least {least}: set "
                 f"--config.{name}."
             )
+
+
+def steps_per_call(config: ConfigDict) -> int:
+    """The largest number of steps up to config's own that divides all intervals.
+
+    So each call has the same length, one program serves the run, and every log,
+    sample and checkpoint falls on the end of a call.
+    """
     common = math.gcd(
         config.num_train_steps, *(config[name] for name in writer_lib.INTERVALS)
     )
@@ -175,6 +180,7 @@ def train_and_evaluate(
       ValueError: a config that cannot be run, or a run that diverged.
       OSError: a checkpoint could not be written.
     """
+    check_counts(config)
     last, slots = config.num_train_steps, parallel.local_slots(config.batch_size)
     recipe = recipes.create(config, axis_name=parallel.AXIS)
     generator, discriminator = models.build(config, axis_name=parallel.AXIS)

@@ -53,10 +53,14 @@ def test_steps_per_call_divides_every_interval(
     "field, value, least",
     [("num_train_steps", 0, 1), ("batch_size", 0, 1), ("log_every_steps", -1, 0)],
 )
-def test_counts_out_of_range_are_refused(tiny_config, field, value, least):
+def test_counts_out_of_range_are_refused_before_data_are_prepared(
+    tiny_config, field, value, least, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(data, "create", lambda config: pytest.fail("data prepared"))
     tiny_config[field] = value
     with pytest.raises(ValueError, match=f"{field} is {value}.*at least {least}"):
-        train.steps_per_call(tiny_config)
+        train.train_and_evaluate(tiny_config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def read_metrics(workdir):
