@@ -9,12 +9,13 @@ from ml_collections import ConfigDict
 import numpy as np
 import tqdm
 
+import gan_jax
 from gan_jax import data as data_lib
 from gan_jax import runs
 from gan_jax.evaluation import compute, estimate, features, probe, suite
 from gan_jax.evaluation.estimate import Estimate
 
-PACKAGES = ("gan_jax", "jax", "numpy")
+PACKAGES = ("jax", "numpy")
 RECORDS = "evaluations.jsonl"  # in a run's folder, one line a generator
 Draw = Callable[[int], tuple[np.ndarray, np.ndarray | None]]
 
@@ -91,7 +92,10 @@ class Scorer:
             "split": split,
             "num_real": len(images),
             "seed": settings.seed,
-            "versions": {name: metadata.version(name) for name in PACKAGES},
+            "versions": {
+                "gan_jax": gan_jax.__version__,
+                **{name: metadata.version(name) for name in PACKAGES},
+            },
         }
 
     def score_run(self, run: runs.Run) -> Scores:

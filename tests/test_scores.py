@@ -1,9 +1,12 @@
 """What a score is made of: the images drawn, the numbers, the protocol."""
 
+from importlib import metadata
+
 import conftest
 import numpy as np
 import pytest
 
+import gan_jax
 from gan_jax import runs, scores, train
 from gan_jax.evaluation import frechet
 from gan_jax.evaluation.estimate import Estimate
@@ -41,6 +44,17 @@ def test_a_score_is_the_metric_of_the_images_drawn(config, run):
     number = found.numbers["frechet_distance"]
     np.testing.assert_allclose(number.value, expected, rtol=1e-3)
     assert number.standard_error is None
+
+
+def test_scoring_does_not_need_the_package_installed(config, run, monkeypatch):
+    def version(name, installed=metadata.version):
+        if name == "gan_jax":
+            raise metadata.PackageNotFoundError(name)
+        return installed(name)
+
+    monkeypatch.setattr(metadata, "version", version)
+    protocol = make_scorer(config).score_run(run).protocol
+    assert protocol["versions"]["gan_jax"] == gan_jax.__version__
 
 
 def test_draws_have_seeds_of_their_own_and_give_the_error(config, run):
