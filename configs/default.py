@@ -62,6 +62,8 @@ def get_config() -> ConfigDict:
     config.model.generator.embedding_size = 50  # length of a label's learned vector
     config.model.generator.norm = "batch"  # batch or none
     config.model.generator.norm_ends = False  # BatchNorm on the image too
+    config.model.generator.norm_momentum = 0.9  # share of BatchNorm's running
+    # statistics that a step keeps
     config.model.generator.activation = "relu"  # relu or leaky_relu
     config.model.generator.output = "tanh"  # tanh or sigmoid, scaled to [-1, 1]
     config.model.generator.upsampling = "transposed"  # transposed or nearest
@@ -93,9 +95,15 @@ def get_config() -> ConfigDict:
     config.recipe.instance_noise = 0.0  # standard deviation; images span [-1, 1]
     config.recipe.packing = 1  # images that the discriminator judges together
     config.recipe.clip_weights = 0.0  # bound of discriminator parameters; 0: none
-    config.recipe.ema_decay = 0.0  # of the generator's average; 0 keeps none
+    config.recipe.ema_decay = 0.0  # share that the generator's average keeps in a
+    # step, less in the first ones; 0 keeps no average
 
     config.optimizer = ConfigDict()
+    config.optimizer.schedule = "constant"  # of both learning rates: constant, linear
+    # or cosine, the last two fall to 0 at the end of the run
+    config.optimizer.warmup_steps = 0  # steps during which both rates rise from 0
+    config.optimizer.decay_share = 0.5  # last share of the run, in (0, 1], during
+    # which the rates of the schedules linear and cosine fall
     config.optimizer.generator = ConfigDict()
     config.optimizer.generator.name = "adam"  # see gan_jax/optimizers.py
     config.optimizer.generator.learning_rate = 2e-4

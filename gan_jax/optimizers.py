@@ -93,24 +93,116 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
 }
 
 
-def create(
-    config: ConfigDict, *, values: Mapping[str, jax.Array] | None = None
-) -> optax.GradientTransformation:
-    """The optimiser that a section such as config.optimizer.generator describes.
+SCHEDULES: dict[str, Callable[[int], optax.Schedule]] = {
+    "constant": lambda steps: optax.constant_schedule(1.0),
+    "linear": lambda steps: optax.linear_schedule(1.0, 0.0, steps),
+    "cosine": lambda steps: optax.cosine_decay_schedule(1.0, steps),
+}
+
+
+TAKE_SCHEDULES = ("adam", "rmsprop", "sgd")  # the others' rates fall by themselves
+
+
+def rate_factor(
+    schedule: str, *, num_steps: int, warmup_steps: int, decay_share: float
+) -> optax.Schedule | None:
+    """The factor in [0, 1] of the learning rates as a function of the run's step.
 
     Args:
-      config: `name`, one of OPTIMIZERS, and that optimiser's own arguments.
+      schedule: one of SCHEDULES: the factor stays 1, or falls to 0 at the end of the
+        run, linearly or as half a cosine.
+      num_steps: of the whole run.
+      warmup_steps: the factor rises linearly from 0 during so many first steps.
+      decay_share: the last share of the run, in (0, 1], during which the factor
+        falls; "constant" does not read it.
+
+    Returns:
+      A schedule of optax, or None if the factor is always 1.
+
+    Raises:
+      ValueError: an unknown schedule, a number out of range, or a warm-up that ends
+        after the fall begins.
+    """
+    if schedule not in SCHEDULES:
+        raise ValueError(
+            f"optimizer.schedule is {schedule!r}, but must be one of "
+            f"{', '.join(SCHEDULES)}: set --config.optimizer.schedule."
+        )
+    if warmup_steps < 0 or not 0 < decay_share <= 1:
+        raise ValueError(
+            f"optimizer.warmup_steps is {warmup_steps} and optimizer.decay_share is "
+            f"{decay_share}, but they must be at least 0 and in (0, 1]: set "
+            "--config.optimizer.warmup_steps or --config.optimizer.decay_share."
+        )
+    falling = 0 if schedule == "constant" else max(1, round(decay_share * num_steps))
+    if warmup_steps > num_steps - falling:
+        raise ValueError(
+            f"optimizer.warmup_steps is {warmup_steps}, but of {num_steps} steps the "
+            f"rate falls during the last {falling}: set "
+            f"--config.optimizer.warmup_steps to at most {num_steps - falling}, or a "
+            "smaller --config.optimizer.decay_share."
+        )
+    if schedule == "constant" and warmup_steps == 0:
+        return None
+    rising = optax.linear_schedule(0.0, 1.0, warmup_steps)
+    return optax.join_schedules(
+        [
+            rising if warmup_steps else optax.constant_schedule(1.0),
+            optax.constant_schedule(1.0),
+            SCHEDULES[schedule](falling),
+        ],
+        [warmup_steps, num_steps - falling],
+    )
+
+
+def _scheduled_rate(config: ConfigDict, network: str, rate: Any) -> Any:
+    """The network's learning rate as its optimiser takes it: a number or a schedule."""
+    optimizer = config.optimizer
+    factor = rate_factor(
+        optimizer.schedule,
+        num_steps=config.num_train_steps,
+        warmup_steps=optimizer.warmup_steps,
+        decay_share=optimizer.decay_share,
+    )
+    if factor is None:
+        return rate
+    if optimizer[network].name not in TAKE_SCHEDULES:
+        raise ValueError(
+            f"optimizer.schedule is {optimizer.schedule!r} with "
+            f"{optimizer.warmup_steps} warm-up steps, but the optimizer "
+            f"{optimizer[network].name!r} has a schedule built in: choose one of "
+            f"{', '.join(TAKE_SCHEDULES)}, or set --config.optimizer.schedule=constant "
+            "and --config.optimizer.warmup_steps=0."
+        )
+    updates_a_step = config.recipe[f"{network}_steps"]
+    return lambda count: rate * factor(count // updates_a_step)
+
+
+def create(
+    config: ConfigDict,
+    network: str,
+    *,
+    values: Mapping[str, jax.Array] | None = None,
+) -> optax.GradientTransformation:
+    """The optimiser of a network, with the run's schedule of the learning rate.
+
+    Args:
+      config: the whole config; reads its section optimizer, where config.optimizer
+        [network] has `name`, one of OPTIMIZERS, and that optimiser's own arguments,
+        and what a schedule depends on.
+      network: "generator" or "discriminator".
       values: arguments that differ from config's, which may be traced.
 
     Raises:
-      ValueError: an unknown name, or arguments that the optimiser does not take.
+      ValueError: an unknown name, arguments that the optimiser does not take, or a
+        schedule that it or the run cannot have.
     """
-    arguments = config.to_dict()
+    arguments = config.optimizer[network].to_dict()
     name = arguments.pop("name")
     if name not in OPTIMIZERS:
         raise ValueError(
             f"unknown optimizer {name!r}; known are {', '.join(OPTIMIZERS)}: set "
-            "--config.optimizer.generator.name or .discriminator.name to one."
+            f"--config.optimizer.{network}.name to one."
         )
     known = inspect.signature(OPTIMIZERS[name]).parameters
     unknown = set(arguments).difference(known)
@@ -120,4 +212,6 @@ def create(
             f"{', '.join(known)}: give its section these fields in a config file, "
             "or choose another optimizer."
         )
-    return OPTIMIZERS[name](**arguments | dict(values or {}))
+    arguments |= dict(values or {})
+    rate = _scheduled_rate(config, network, arguments.pop("learning_rate"))
+    return OPTIMIZERS[name](learning_rate=rate, **arguments)

@@ -16,13 +16,15 @@ from gan_jax import images as images_lib
 from gan_jax import models, sampling
 from gan_jax import workdir as workdir_lib
 
+STATISTICS_STREAM = 1  # folded into the run's key for the averaged generator's latents
+
 
 class Run(NamedTuple):
     """A run at one step.
 
     Attributes:
       config: the whole config.
-      step: generator updates done.
+      step: steps done.
       generator: the module.
       discriminator: the module.
       variables: the generator's `params` and `batch_stats`.
@@ -44,7 +46,7 @@ class Run(NamedTuple):
         return self.config.model.generator.condition != "none"
 
     def with_averaged(self) -> "Run":
-        """The same run with the averaged parameters in `variables`.
+        """The same run with the averaged generator in `variables`.
 
         Raises:
           ValueError: the run keeps no average.
@@ -55,7 +57,41 @@ class Run(NamedTuple):
                 f"{self.config.recipe.ema_decay} and the run keeps no average: ask for "
                 "the raw one, or train with --config.recipe.ema_decay=0.999."
             )
-        return self._replace(variables=self.variables | {"params": self.averaged})
+        return self._replace(
+            variables=averaged_variables(
+                self.config, self.generator, self.variables, self.averaged
+            )
+        )
+
+
+def averaged_variables(
+    config: ConfigDict, generator: nn.Module, variables: Any, averaged: Any
+) -> dict[str, Any]:
+    """The averaged generator: its parameters, and BatchNorm statistics that fit them.
+
+    The statistics are computed anew from 100 batches of the training batch size whose
+    latents follow from the run's seed, so that each reader of a run gets the same.
+
+    Args:
+      config: the whole config of the run.
+      generator: the module.
+      variables: the raw generator's `params` and `batch_stats`.
+      averaged: the averaged parameters.
+    """
+    variables = {**variables, "params": averaged}
+    if not variables["batch_stats"]:
+        return variables
+    key = jax.random.fold_in(jax.random.key(config.seed), STATISTICS_STREAM)
+    statistics = sampling.recompute_batch_stats(
+        generator,
+        variables,
+        key,
+        batch_size=config.batch_size,
+        latent_size=config.model.latent_size,
+        distribution=config.model.latent_distribution,
+        num_classes=max(1, config.data.num_classes),
+    )
+    return {**variables, "batch_stats": statistics}
 
 
 def load(workdir: Path, step: int | None = None, *, folder: str = "checkpoints") -> Run:
@@ -78,7 +114,7 @@ def load(workdir: Path, step: int | None = None, *, folder: str = "checkpoints")
     )
     return Run(
         config,
-        int(saved["generator"]["step"]),
+        int(saved["generator"]["step"]) // config.recipe.generator_steps,
         generator,
         discriminator,
         variables,

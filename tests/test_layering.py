@@ -52,7 +52,7 @@ ALLOWED = {
     "train_step": {"gradients", "recipes", "sampling", "state"},
     "workdir": set(),
     "writer": {
-        *("checkpoints", "evaluator", "images", "outputs", "parallel", "sampling"),
+        *("checkpoints", "evaluator", "outputs", "parallel", "runs", "sampling"),
     },
 }
 # Heavy libraries and the only modules that may name them.
