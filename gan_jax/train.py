@@ -150,7 +150,7 @@ def run_steps(
             if step == first_step:
                 logging.info("Compiled in %.1f s.", time.perf_counter() - start)
                 if writer:
-                    writer.outputs.start_clock()
+                    writer.start_clock()
             step += steps_per_call(config)
             in_flight.append((step, outcome))
             boundary = writer_lib.is_boundary(config, step)
