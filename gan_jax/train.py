@@ -259,10 +259,11 @@ def _say_what_is_trained(
 
 
 def _say_what_data(config: ConfigDict, dataset: data_lib.Dataset) -> None:
+    size = "x".join(str(length) for length in dataset.images.shape[1:])
     logging.info(
-        "The data are %s images of %s: %s, split %s.",
+        "The data are %s %s: %s, split %s.",
         f"{len(dataset.images):,}",
-        "x".join(str(size) for size in dataset.images.shape[1:]),
+        "points" if config.name in data_lib.MIXTURES else f"images of {size}",
         config.name,
         config.split,
     )

@@ -117,7 +117,7 @@ def naming_version(workdir: Path) -> Iterator[None]:
         maker = other_version(workdir)
         if not maker:
             raise
-        cause = " ".join(str(error).split())[:200].rstrip(".")
+        cause = " ".join(str(error).partition(" (http")[0].split()).rstrip(".")
         raise ValueError(
             f"{workdir} was made by {maker}, and gan_jax {gan_jax.__version__} cannot "
             f"use it: {cause}. Use the version that made it, or train anew in another "

@@ -143,8 +143,8 @@ def test_a_run_of_an_earlier_version_is_read_and_not_resumed_with_other_fields(
         config.recipe.fresh = 1
     with pytest.raises(
         ValueError,
-        match=r"another config, made by gan_jax 0.1.0 or earlier: recipe.fresh was .no "
-        r"such field.*, now 1.*or use the version that made it",
+        match=r"another config, made by gan_jax 0.1.0 or earlier: recipe.fresh was "
+        r"'.no such field.', now 1.*or use the version that made it",
     ):
         workdir.check(tmp_path, config)
 

@@ -87,7 +87,8 @@ def _prepare(
 ) -> None:
     data_dir = pathlib.Path(builder.data_dir_root)
     logging.info(
-        "Preparing %s in %s, once, from %s.",
+        "Preparing %s in %s from %s. This is done once and takes half a minute for "
+        "MNIST, more for larger sets.",
         builder.info.full_name,
         data_dir,
         "the network" if download else f"{manual_dir}: nothing is downloaded",
