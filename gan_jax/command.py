@@ -1,6 +1,9 @@
 """What every command shares: flags that are read strictly, errors in one sentence."""
 
 from collections.abc import Callable
+import difflib
+import importlib.machinery
+import importlib.util
 import logging as standard_logging
 import os
 from pathlib import Path
@@ -12,7 +15,8 @@ from typing import Any, NoReturn
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-OURS = {Path(__file__).parent, Path(__file__).parent.parent / "experiments"}
+ROOT = Path(__file__).parent.parent  # the repository, or Python's site-packages
+OURS = {Path(__file__).parent, ROOT / "experiments"}
 
 
 def _raised_here(error: BaseException) -> bool:
@@ -30,6 +34,16 @@ def _is_worth_showing(record: standard_logging.LogRecord) -> bool:
     if not OURS.isdisjoint(path.parents):
         return True
     return record.levelno >= standard_logging.WARNING and "orbax" not in path.parts
+
+
+class _Plain(standard_logging.Formatter):
+    """The time and the message; a level only from a warning on."""
+
+    def format(self, record: standard_logging.LogRecord) -> str:
+        level = ""
+        if record.levelno >= standard_logging.WARNING:
+            level = f"{record.levelname.lower()}: "
+        return f"{self.formatTime(record, '%H:%M:%S')} {level}{record.getMessage()}"
 
 
 def _exit(message: str, code: int) -> NoReturn:
@@ -51,7 +65,71 @@ def _unknown_field(argv: list[str], error: Exception) -> str:
     )
 
 
+def _shipped_configs() -> Path:
+    """The folder of the configs that came with this gan_jax."""
+    installed = ROOT / "gan_jax_configs"  # so named by setup.cfg
+    return installed if installed.is_dir() else ROOT / "configs"
+
+
+def _find_config(value: str) -> str:
+    """The path that a config's name stands for: dcgan:paper is configs/dcgan.py:paper.
+
+    The folder configs/ here comes first, then the shipped one. The path of a file comes
+    back as it is.
+    """
+    name, colon, preset = value.partition(":")
+    if re.fullmatch(r"\w+", name):
+        for folder in (Path("configs"), _shipped_configs()):
+            if (folder / f"{name}.py").is_file():
+                return f"{folder / name}.py{colon}{preset}"
+    if Path(name).is_file():
+        return value
+    known = {path.stem for path in _shipped_configs().glob("*.py")} - {"default"}
+    near = difflib.get_close_matches(Path(name).stem, known, n=1, cutoff=0.4)
+    _exit(
+        f"there is no config {name}"
+        + (f" (did you mean {near[0]}?)" if near else "")
+        + ": give the path of a file as --config, or one of the names "
+        f"{', '.join(sorted(known))}.",
+        2,
+    )
+
+
+def _make_configs_importable(first: Path) -> None:
+    """Makes `from configs import default` find the configs here and the shipped ones.
+
+    They are installed as gan_jax_configs, since a package named configs would be in
+    the way of other projects, but each of them, and a user's own config, imports the
+    default config by the name that it has in the repository.
+
+    Args:
+      first: looked into first if it is one of the two folders.
+    """
+    folders = sorted((Path("configs"), _shipped_configs()), key=lambda x: x != first)
+    spec = importlib.machinery.ModuleSpec("configs", None, is_package=True)
+    spec.submodule_search_locations = [str(folder.absolute()) for folder in folders]
+    sys.modules["configs"] = importlib.util.module_from_spec(spec)
+
+
+def _find_configs(argv: list[str]) -> list[str]:
+    """The command line with the path of a config where --config gives its name."""
+    words = list(argv)
+    for index, word in enumerate(words[1:], start=1):
+        flag, equals, value = word.partition("=")
+        if flag in ("--config", "-config") and equals:
+            value = _find_config(value)
+            words[index] = f"{flag}={value}"
+        elif words[index - 1] in ("--config", "-config"):
+            value = words[index] = _find_config(word)
+        else:
+            continue
+        _make_configs_importable(Path(value.partition(":")[0]).parent)
+    return words
+
+
 def _parse(argv: list[str]) -> list[str]:
+    if "config" in flags.FLAGS:
+        argv = _find_configs(argv)
     try:
         rest = flags.FLAGS(argv)
     except flags.Error as error:
@@ -70,21 +148,11 @@ def config_filename() -> str:
     """What --config names: the path of a file, and perhaps a colon and a preset.
 
     Raises:
-      ValueError: nothing was given, or there is no such file.
+      ValueError: nothing was given.
     """
     if flags.FLAGS["config"].value is None:
-        raise ValueError(
-            "no config was given; name one, for example --config=configs/dcgan.py."
-        )
-    filename = config_flags.get_config_filename(flags.FLAGS["config"])
-    path = Path(filename.partition(":")[0])
-    if not path.is_file():
-        known = ", ".join(str(other) for other in sorted(path.parent.glob("*.py")))
-        raise ValueError(
-            f"there is no config file {path}; give one as --config"
-            + (f", here: {known}." if known else ".")
-        )
-    return filename
+        raise ValueError("no config was given; name one, for example --config=dcgan.")
+    return config_flags.get_config_filename(flags.FLAGS["config"])
 
 
 def run(main: Callable[[], Any]) -> None:
@@ -99,6 +167,7 @@ def run(main: Callable[[], Any]) -> None:
         everything = logging.get_verbosity() > logging.INFO
         if not everything:
             logging.get_absl_handler().addFilter(_is_worth_showing)
+            logging.get_absl_handler().setFormatter(_Plain())
         try:
             main()
         except KeyboardInterrupt:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 import zipfile
 
-from absl import flags
+from absl import flags, logging
 from ml_collections import ConfigDict
 import numpy as np
 
@@ -136,6 +136,8 @@ def main() -> None:
     protocol = next(iter(columns.values())).protocol
     known = {k: v for k, v in protocol.items() if v not in ("", None)}
     print("protocol:", ", ".join(f"{k} {v}" for k, v in known.items()))
+    if not _IMAGES.value:
+        logging.info("The scores were added to %s.", workdir / scores.RECORDS)
 
 
 if __name__ == "__main__":

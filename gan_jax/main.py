@@ -39,7 +39,7 @@ def main() -> None:
     """Reads the flags and trains.
 
     Raises:
-      ValueError: no config, or one that does not exist.
+      ValueError: no config was given.
     """
     filename = command.config_filename()
     parallel.initialize(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)

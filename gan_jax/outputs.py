@@ -1,6 +1,7 @@
 """What a run shows and writes besides checkpoints: progress, metrics, sample grids."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+import contextlib
 from pathlib import Path
 import sys
 import time
@@ -11,6 +12,63 @@ from gan_jax import events, scores
 from gan_jax import images as images_lib
 from gan_jax import metrics as metrics_lib
 from gan_jax import workdir as workdir_lib
+
+
+class Clock:
+    """How fast a run trains, in steps a second.
+
+    The first call of several steps does not count, since it compiles and warms up, and
+    neither do evaluations. As long as there is no second call, the first one's speed
+    after its compilation stands in.
+    """
+
+    def __init__(self, step: int) -> None:
+        """Starts at `step`, the steps done before."""
+        self._start_step = self._lap_step = step
+        self._first_rate: float | None = None
+        self.restart()
+
+    def restart(self) -> None:
+        """Forgets the seconds that went by before the first call was compiled."""
+        self._zero = self._start = self._lap = time.perf_counter()
+
+    def tick(self, step: int) -> None:
+        """Takes note that a call has ended at `step`."""
+        if self._first_rate is None:
+            self._first_rate = self._rate(step, self._start_step, self._start)
+            self._start_step = self._lap_step = step
+            self._start = self._lap = time.perf_counter()
+
+    def _rate(self, step: int, since_step: int, since: float) -> float:
+        if step == since_step and self._first_rate is not None:
+            return self._first_rate
+        return (step - since_step) / (time.perf_counter() - since)
+
+    def rate(self, step: int) -> float:
+        """Steps a second of the run so far, which is at `step`."""
+        return self._rate(step, self._start_step, self._start)
+
+    def lap(self, step: int) -> float:
+        """Steps a second since the last lap; starts a new one."""
+        rate = self._rate(step, self._lap_step, self._lap)
+        self._lap_step, self._lap = step, time.perf_counter()
+        return rate
+
+    def seconds(self) -> float:
+        """Seconds since the first call was compiled, without evaluations."""
+        return time.perf_counter() - self._zero
+
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Leaves out the seconds that pass inside."""
+        before = time.perf_counter()
+        try:
+            yield
+        finally:
+            pause = time.perf_counter() - before
+            self._zero += pause
+            self._start += pause
+            self._lap += pause
 
 
 class Outputs:
@@ -44,19 +102,15 @@ class Outputs:
         self._extent = 1.25 * float(np.abs(real_images).max())
         self._sample_distance: float | None = None
         self._calls: list[dict[str, np.ndarray]] = []
-        self._first_step = self._logged_step = first_step
         self._line_width = 0
         self._metrics = workdir / "metrics.jsonl"
         workdir_lib.drop_lines_after(self._metrics, first_step)
-        self.start_clock()
-
-    def start_clock(self) -> None:
-        """Starts to count the seconds that steps take."""
-        self._first_time = self._logged_time = time.perf_counter()
+        self.clock = Clock(first_step)
 
     def add(self, step: int, metrics: Mapping[str, np.ndarray]) -> None:
         """Takes the (T,) metrics of the call that ended at `step`."""
         self._calls.append(dict(metrics))
+        self.clock.tick(step)
         if sys.stdout.isatty():
             self._show(step, metrics_lib.average(self._calls[-1:]), end="")
 
@@ -65,17 +119,13 @@ class Outputs:
         scalars = metrics_lib.average(self._calls)
         if self._sample_distance is not None:
             scalars["sample_distance"] = self._sample_distance
-        now = time.perf_counter()
-        scalars["steps_per_second"] = (step - self._logged_step) / (
-            now - self._logged_time
-        )
-        scalars["seconds"] = now - self._first_time
+        scalars["steps_per_second"] = self.clock.lap(step)
+        scalars["seconds"] = self.clock.seconds()
         self._show(step, scalars, end="\n")
         workdir_lib.append_line(self._metrics, {"step": step, **scalars})
         if self._events:
             self._events.write_scalars(step, scalars)
-        self._calls, self._logged_step, self._logged_time = [], step, now
-        self._sample_distance = None
+        self._calls, self._sample_distance = [], None
 
     def save_samples(self, step: int, images: np.ndarray, columns: int) -> None:
         """Writes a picture of (N, H, W, C) generated images as samples/step_*.
@@ -92,7 +142,7 @@ class Outputs:
             self._events.write_image(step, "samples", grid)
 
     def log_scores(self, step: int, found: Mapping[str, scores.Scores]) -> None:
-        """Shows and writes the scores of each named generator, off the clock."""
+        """Shows and writes the scores of each named generator."""
         table = {f"step {step} {kind}": one for kind, one in found.items()}
         print(scores.format_table(table), flush=True)
         if self._events:
@@ -102,9 +152,6 @@ class Outputs:
                 for name, number in one.numbers.items()
             }
             self._events.write_scalars(step, scalars)
-        seconds = sum(one.seconds for one in found.values())
-        self._first_time += seconds
-        self._logged_time += seconds
 
     def close(self) -> None:
         """Ends the progress line and the event files."""
@@ -114,8 +161,7 @@ class Outputs:
             self._events.close()
 
     def _show(self, step: int, scalars: Mapping[str, float], *, end: str) -> None:
-        seconds = time.perf_counter() - self._first_time
-        steps_per_second = (step - self._first_step) / seconds
+        steps_per_second = self.clock.rate(step)
         line = metrics_lib.progress_line(
             step,
             self._num_steps,

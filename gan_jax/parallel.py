@@ -47,6 +47,15 @@ def use_compilation_cache(directory: str) -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
+def describe_devices() -> str:
+    """The devices of all hosts in words, such as `8 devices (TPU v4) of 2 hosts`."""
+    count, hosts = jax.device_count(), jax.process_count()
+    devices = f"{count} device{'s' if count > 1 else ''}"
+    return f"{devices} ({jax.devices()[0].device_kind})" + (
+        f" of {hosts} hosts" if hosts > 1 else ""
+    )
+
+
 def is_writer() -> bool:
     """Whether this host writes the run's folder: host 0 does."""
     return jax.process_index() == 0

@@ -106,20 +106,34 @@ def load(workdir: Path, step: int | None = None, *, folder: str = "checkpoints")
       ValueError: no run or no such checkpoint in `workdir`.
     """
     config = workdir_lib.read_config(workdir)
-    generator, discriminator = models.build(config, axis_name=None)
     saved = checkpoints_lib.read(workdir / folder, step)
-    variables, discriminator_variables = (
-        {name: saved[network][name] for name in ("params", "batch_stats")}
-        for network in ("generator", "discriminator")
-    )
-    return Run(
-        config,
-        int(saved["generator"]["step"]) // config.recipe.generator_steps,
-        generator,
-        discriminator,
-        variables,
-        saved["averaged"],
-        discriminator_variables,
+    with workdir_lib.naming_version(workdir):
+        generator, discriminator = models.build(config, axis_name=None)
+        variables, discriminator_variables = (
+            {name: saved[network][name] for name in ("params", "batch_stats")}
+            for network in ("generator", "discriminator")
+        )
+        run = Run(
+            config,
+            int(saved["generator"]["step"]) // config.recipe.generator_steps,
+            generator,
+            discriminator,
+            variables,
+            saved["averaged"],
+            discriminator_variables,
+        )
+        if workdir_lib.other_version(workdir):
+            _check_parameters(run)
+    return run
+
+
+def _check_parameters(run: Run) -> None:
+    """Raises flax's error if the generator has other parameters than were saved."""
+    jax.eval_shape(
+        functools.partial(sampling.generate_images, run.generator),
+        run.variables,
+        jnp.zeros((1, run.config.model.latent_size)),
+        jnp.zeros(1, jnp.int32),
     )
 
 

@@ -52,7 +52,8 @@ def main() -> None:
         )
     folder = "best" if _BEST.value else "checkpoints"
     run = runs.load(Path(_WORKDIR.value), _STEP.value, folder=folder)
-    if _AVERAGED.value and run.averaged:
+    averaged = _AVERAGED.value and bool(run.averaged)
+    if averaged:
         run = run.with_averaged()
     batches = runs.generate_batches(
         run,
@@ -73,7 +74,13 @@ def main() -> None:
         extent = 1.25 * float(np.abs(images).max())
         grid = images_lib.make_picture(images, columns, extent=extent)
         images_lib.save_png(output, grid)
-    logging.info("Wrote %d images to %s.", len(images), output)
+    logging.info(
+        "Wrote %d images of %s of step %d to %s.",
+        len(images),
+        "the averaged generator" if averaged else "the generator",
+        run.step,
+        output,
+    )
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ import contextlib
 import functools
 import json
 from pathlib import Path
-import types
 from typing import Any
 
 from absl import logging
@@ -81,11 +80,11 @@ class Writers:
             )
             if writer
         ]
-        self.outputs = types.SimpleNamespace(start_clock=self._start_clock)
 
-    def _start_clock(self) -> None:
+    def start_clock(self) -> None:
+        """Starts to count seconds, once the first call is compiled."""
         for _, writer, _ in self._all:
-            writer.outputs.start_clock()
+            writer.start_clock()
 
     def settle(self, step: int, metrics: Mapping[str, np.ndarray]) -> None:
         """Checks and shows the (T, S) metrics of the call that ended at `step`."""

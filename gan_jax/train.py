@@ -1,17 +1,18 @@
 """The training loop: builds the parts of a run and drives them."""
 
 import collections
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 import contextlib
 import functools
 import math
 from pathlib import Path
+import shlex
 import signal
 import time
 from typing import Any
 
 from absl import logging
-from flax import serialization
+from flax import serialization, traverse_util
 import flax.linen as nn
 import jax
 from ml_collections import ConfigDict
@@ -116,8 +117,8 @@ def run_steps(
     key: Any,
     first_step: int,
     writer: Any,
-) -> None:
-    """Runs the remaining steps.
+) -> int:
+    """Runs the remaining steps and returns the last one that was done.
 
     The metrics of a call are fetched while the next one runs. A signal that reached
     any host reaches all of them with the metrics, so that they leave after the same
@@ -143,6 +144,11 @@ def run_steps(
             writer.settle(done, metrics)
         return bool(stop)
 
+    logging.info(
+        "Compiling the step: up to a minute, less the next time. Then there is a line "
+        "every %d steps.",
+        config.log_every_steps or last,
+    )
     with catch_signals() as caught, contextlib.closing(inputs.calls) as calls:
         for one in calls:
             start = time.perf_counter()
@@ -151,7 +157,7 @@ def run_steps(
             if step == first_step:
                 logging.info("Compiled in %.1f s.", time.perf_counter() - start)
                 if writer:
-                    writer.outputs.start_clock()
+                    writer.start_clock()
             step += steps_per_call(config)
             in_flight.append((step, outcome))
             boundary = writer_lib.is_boundary(config, step)
@@ -164,7 +170,12 @@ def run_steps(
             if leaving:
                 break
     if caught and step < last:
-        logging.info("Left after step %d because of %s.", step, caught[0])
+        logging.info(
+            "Left after step %d because of %s: the same command goes on from there.",
+            step,
+            caught[0],
+        )
+    return step
 
 
 def train_and_evaluate(
@@ -190,10 +201,14 @@ def train_and_evaluate(
         workdir_lib.check(workdir, config)
     first_step = _first_step(workdir)
     if first_step >= last:
-        logging.info("%s is finished: all %d steps are done.", workdir, last)
+        _say_what_lies_where(config, workdir)
         return
     state = create_state(config, generator, discriminator, init_key)
+    _say_what_is_trained(workdir, state, steps=last - first_step)
+    if first_step:
+        state = _restore(state, first_step, workdir)
     dataset = data_lib.create(config.data)
+    _say_what_data(config.data, dataset)
     with contextlib.ExitStack() as stack:
         writer = None
         if parallel.is_writer():
@@ -207,13 +222,11 @@ def train_and_evaluate(
                     first_step=first_step,
                 )
             )
-        if first_step:
-            state = _restore(state, first_step, writer)
         state = parallel.replicate(state)
         if writer and first_step == 0:
             writer.save_samples(0, state)
         inputs = create_feed(config, dataset, slots, recipe, first_step)
-        run_steps(
+        step = run_steps(
             config,
             state,
             inputs,
@@ -222,6 +235,52 @@ def train_and_evaluate(
             first_step=first_step,
             writer=writer,
         )
+    if writer and step == last:
+        _say_what_lies_where(config, workdir)
+
+
+def _say_what_is_trained(
+    workdir: Path, state: state_lib.GANState, *, steps: int
+) -> None:
+    generator, discriminator = (
+        sum(leaf.size for leaf in jax.tree.leaves(network.params))
+        for network in (state.generator, state.discriminator)
+    )
+    logging.info(
+        "%s steps are to be trained on %s; the run's folder is %s.",
+        f"{steps:,}",
+        parallel.describe_devices(),
+        workdir,
+    )
+    logging.info(
+        "The generator has %s parameters, the discriminator %s.",
+        f"{generator:,}",
+        f"{discriminator:,}",
+    )
+
+
+def _say_what_data(config: ConfigDict, dataset: data_lib.Dataset) -> None:
+    size = "x".join(str(length) for length in dataset.images.shape[1:])
+    logging.info(
+        "The data are %s %s: %s, split %s.",
+        f"{len(dataset.images):,}",
+        "points" if config.name in data_lib.MIXTURES else f"images of {size}",
+        config.name,
+        config.split,
+    )
+
+
+def _say_what_lies_where(config: ConfigDict, workdir: Path) -> None:
+    logging.info(
+        "%s is finished: all %d steps are done. It holds pictures in samples/, "
+        "checkpoints in checkpoints/, losses in metrics.jsonl%s.",
+        workdir,
+        config.num_train_steps,
+        " and scores in evaluations.jsonl" if config.eval_every_steps else "",
+    )
+    flag = f"--workdir={shlex.quote(str(workdir))}"
+    logging.info("To draw: python -m gan_jax.sample %s --output=samples.png", flag)
+    logging.info("To score: python -m gan_jax.evaluate %s", flag)
 
 
 def create_feed(
@@ -262,12 +321,41 @@ def _first_step(workdir: Path) -> int:
     return int(parallel.broadcast_from_writer(np.int32(step)))
 
 
-def _restore(
-    state: state_lib.GANState, step: int, writer: writer_lib.Writer | None
-) -> state_lib.GANState:
-    """The state of `step`: read by host 0, which gives it to the others."""
+def _restore(state: state_lib.GANState, step: int, workdir: Path) -> state_lib.GANState:
+    """The state of `step`: read by host 0, which gives it to the others.
+
+    Raises:
+      ValueError: the checkpoint cannot be read, or has other networks or optimisers.
+    """
     logging.info("Going on from the checkpoint of step %d.", step)
     state = jax.tree.map(np.asarray, state)
-    if writer:
-        state = serialization.from_state_dict(state, writer.checkpoints.restore(step))
+    if parallel.is_writer():
+        with workdir_lib.naming_version(workdir):
+            saved = checkpoints_lib.read(workdir / "checkpoints", step)
+            state = _put(saved, state, step)
     return parallel.broadcast_from_writer(state)
+
+
+def _put(
+    saved: Mapping[str, Any], state: state_lib.GANState, step: int
+) -> state_lib.GANState:
+    """A state like the given one with the saved arrays."""
+
+    def shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+        leaves = traverse_util.flatten_dict(serialization.to_state_dict(tree), sep="/")
+        return {k: np.shape(leaf) for k, leaf in leaves.items() if leaf is not None}
+
+    before, after = shapes(saved), shapes(state)
+    odd = [
+        f"{name} is {before.get(name, 'missing')} there and "
+        f"{after.get(name, 'missing')} in this run"
+        for name in sorted(before.keys() | after.keys())
+        if before.get(name) != after.get(name)
+    ]
+    if odd:
+        raise ValueError(
+            f"the checkpoint of step {step} does not fit this config: {odd[0]}; give "
+            "the old values of the networks' and optimisers' fields, or another "
+            "--workdir."
+        )
+    return serialization.from_state_dict(state, saved)

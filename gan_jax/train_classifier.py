@@ -128,7 +128,7 @@ def main() -> None:
     """Reads the flags, trains and writes.
 
     Raises:
-      ValueError: no config, or one that does not exist; an output that is not .npz or
+      ValueError: no config was given; an output that is not .npz or
         cannot be written.
     """
     command.config_filename()

@@ -3,14 +3,38 @@
 A run is understood, resumed and sampled from its folder alone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
 
+from absl import logging
 from ml_collections import ConfigDict
 
+import gan_jax
+
 MISSING = "(no such field)"
+VERSION = "gan_jax_version"  # in config.json, beside the fields of the config
+
+# Fields and sections that may change when a run goes on, since its parameters after a
+# step do not depend on them. Places of the data are not among them: the data might be
+# others there.
+CHANGEABLE = {
+    "steps_per_call",  # how steps are put together, not what they compute
+    "log_every_steps",  # these four say when something is written, and so shorten calls
+    "sample_every_steps",
+    "checkpoint_every_steps",
+    "eval_every_steps",
+    "checkpoints_to_keep",  # how many files stay
+    "sample_rows",  # the size of a picture, whose latents have a key of their own
+    "sample_columns",
+    "tensorboard",  # a second copy of what metrics.jsonl has
+    "compilation_cache_dir",  # the place of compiled programs
+    "data.cache_dir",  # the place of decoded data, which are found by what they are
+    "data.device_bytes",  # whether the host or the device gathers the same batches
+    "evaluation",  # scores only, and each says by which protocol; best/ follows them
+}
 
 
 def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -54,7 +78,9 @@ def read_config(workdir: Path) -> ConfigDict:
     """
     path = workdir / "config.json"
     try:
-        return ConfigDict(json.loads(path.read_text()))
+        fields = json.loads(path.read_text())
+        fields.pop(VERSION, None)
+        return ConfigDict(fields)
     except FileNotFoundError:
         raise ValueError(
             f"{workdir} holds no run: {path} does not exist; give the folder of a "
@@ -67,23 +93,78 @@ def read_config(workdir: Path) -> ConfigDict:
         ) from None
 
 
+def other_version(workdir: Path) -> str | None:
+    """The gan_jax that wrote config.json; None for this version, or without a run.
+
+    Versions up to 0.1.0 left no name.
+    """
+    path = workdir / "config.json"
+    fields = json.loads(path.read_text()) if path.exists() else {VERSION: None}
+    version = fields.get(VERSION, "0.1.0 or earlier")
+    return None if version in (None, gan_jax.__version__) else f"gan_jax {version}"
+
+
+@contextlib.contextmanager
+def naming_version(workdir: Path) -> Iterator[None]:
+    """Turns an error over the run of another version into a sentence that names it.
+
+    Raises:
+      ValueError: names both versions.
+    """
+    try:
+        yield
+    except Exception as error:
+        maker = other_version(workdir)
+        if not maker:
+            raise
+        cause = " ".join(str(error).partition(" (http")[0].split()).rstrip(".")
+        raise ValueError(
+            f"{workdir} was made by {maker}, and gan_jax {gan_jax.__version__} cannot "
+            f"use it: {cause}. Use the version that made it, or train anew in another "
+            "--workdir."
+        ) from error
+
+
+def _may_change(name: str, old: Any, new: Any) -> bool:
+    if name == "num_train_steps":
+        return bool(new > old)  # a longer run begins with the steps of a shorter one
+    return name in CHANGEABLE or name.split(".")[0] in CHANGEABLE
+
+
 def check(workdir: Path, config: ConfigDict) -> None:
     """Refuses a folder that belongs to a run with another config; writes nothing.
 
     Raises:
-      ValueError: names the fields that differ.
+      ValueError: names the fields that differ and may not.
     """
     if not (workdir / "config.json").exists():
         return
     differing = differences(read_config(workdir), _as_json(config))
-    if differing:
+    refused = {
+        name: values
+        for name, values in differing.items()
+        if MISSING in values or not _may_change(name, *values)
+    }
+    if refused:
         listed = "; ".join(
-            f"{name} was {old!r}, now {new!r}" for name, (old, new) in differing.items()
+            f"{name} was {old!r}, now {new!r}" for name, (old, new) in refused.items()
         )
+        maker = other_version(workdir)
         raise ValueError(
-            f"{workdir} belongs to a run with another config: {listed}. Give the old "
-            "values, another --workdir, or --override_config to go on with the new "
-            "ones."
+            f"{workdir} belongs to a run with another config"
+            + (f", made by {maker}" if maker else "")
+            + f": {listed}. Give the old values, another --workdir, or "
+            "--override_config to go on with the new ones"
+            + (", or use the version that made it." if maker else ".")
+        )
+    schedule = config.optimizer.get("schedule", "constant")
+    if "num_train_steps" in differing and schedule != "constant":
+        logging.info(
+            "The %s schedule of the learning rates now spans %d steps, before %d: the "
+            "rates differ from those of a run of %d steps from its start.",
+            schedule,
+            *reversed(differing["num_train_steps"]),
+            config.num_train_steps,
         )
 
 
@@ -95,7 +176,8 @@ def claim(workdir: Path, config: ConfigDict) -> None:
     """
     try:
         (workdir / "samples").mkdir(parents=True, exist_ok=True)
-        text = json.dumps(_as_json(config).to_dict(), indent=2)
+        fields = {VERSION: gan_jax.__version__, **_as_json(config).to_dict()}
+        text = json.dumps(fields, indent=2)
         write_whole(workdir / "config.json", text)
     except OSError as error:
         raise ValueError(

@@ -107,6 +107,10 @@ class Writer:
     evaluator: evaluator_lib.Evaluator | None
     to_host: Callable[[Any], Any]
 
+    def start_clock(self) -> None:
+        """Starts to count seconds, once the first call is compiled."""
+        self.outputs.clock.restart()
+
     def settle(self, step: int, metrics: Mapping[str, np.ndarray]) -> None:
         """Checks and shows the metrics (T,) of the call that ended at `step`."""
         check_finite(metrics, step, self.checkpoints.latest_step())
@@ -120,7 +124,8 @@ class Writer:
         if due(self.config.log_every_steps):
             self.outputs.log(step)
         if self.evaluator and due(self.config.eval_every_steps):
-            found = self.evaluator.evaluate(step, self.to_host(state))
+            with self.outputs.clock.stopped():
+                found = self.evaluator.evaluate(step, self.to_host(state))
             self.outputs.log_scores(step, found)
         if due(self.config.checkpoint_every_steps):  # last: then all before it is done
             self.save(step, state)

@@ -1,7 +1,10 @@
 """What users see of their mistakes: one sentence, a code, no traceback."""
 
+import configparser
 import os
 from pathlib import Path
+import re
+import shutil
 import subprocess
 import sys
 
@@ -10,13 +13,13 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 
-def run(*flags, module="gan_jax.main"):
+def run(*flags, module="gan_jax.main", cwd=ROOT, path=""):
     return subprocess.run(
         [sys.executable, "-m", module, *flags],
         capture_output=True,
         text=True,
-        cwd=ROOT,
-        env=os.environ | {"JAX_PLATFORMS": "cpu"},
+        cwd=cwd,
+        env=os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(path)},
     )
 
 
@@ -27,7 +30,18 @@ CONFIG = "--config=configs/dcgan.py"
     "flags, code, sentence",
     [
         ([], 1, "no config was given; name one"),
-        (["--config=configs/dcgn.py"], 1, "there is no config file configs/dcgn.py"),
+        (
+            ["--config=configs/dcgn.py"],
+            2,
+            "there is no config configs/dcgn.py (did you",
+        ),
+        (
+            ["--config=dcgn", "--config.seed=1"],
+            2,
+            "there is no config dcgn (did you mean dcgan?): give the path of a file as "
+            "--config, or one of the names cgan, dcgan, dcgan_keras, gan, ring, ",
+        ),
+        (["--config=cgan:onehott"], 2, "there is no preset 'onehott'"),
         (
             [CONFIG, "--config.optimizer.generator.learning_rat=1"],
             2,
@@ -61,3 +75,76 @@ def test_a_bug_keeps_its_traceback(tmp_path):
     (tmp_path / "broken.py").write_text("def get_config():\n    return 1 / 0\n")
     done = run(f"--config={tmp_path / 'broken.py'}")
     assert done.returncode != 0 and "ZeroDivisionError" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """A folder with gan_jax and its configs as pip lays them out, by setup.cfg."""
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    options = setup["options"]
+    folders = dict(
+        re.split(r"\s*=\s*", line)
+        for line in options["package_dir"].strip().splitlines()
+    )
+    site = tmp_path_factory.mktemp("site")
+    for package in options["packages"].split():
+        source = ROOT / folders.get(package, package.replace(".", "/"))
+        target = site / package.replace(".", "/")
+        target.mkdir()
+        for path in source.glob("*.py"):
+            shutil.copy(path, target)
+    return site
+
+
+def test_setup_installs_every_package(installed):
+    code = {path.relative_to(ROOT) for path in (ROOT / "gan_jax").rglob("*.py")}
+    code |= {Path("gan_jax_configs") / path.name for path in ROOT.glob("configs/*.py")}
+    assert {path.relative_to(installed) for path in installed.rglob("*.py")} == code
+
+
+SHOW = "--config.batch_size=0"  # the config is read, and then refused
+
+
+@pytest.mark.parametrize("name", ["dcgan", "gan:paper", "cgan:onehot"])
+def test_installed_configs_are_found_by_name_in_any_folder(installed, tmp_path, name):
+    done = run(f"--config={name}", SHOW, cwd=tmp_path, path=installed)
+    assert done.stderr.startswith("error: batch_size is 0"), done.stderr
+
+
+def test_a_users_own_config_imports_the_installed_default(installed, tmp_path):
+    text = "from configs import default\nget_config = default.get_config\n"
+    (tmp_path / "mine.py").write_text(text)
+    (tmp_path / "configs").mkdir()
+    (tmp_path / "configs" / "theirs.py").write_text(text)
+    for name in ("mine.py", "configs/theirs.py", "theirs"):
+        done = run(f"--config={name}", SHOW, cwd=tmp_path, path=installed)
+        assert done.stderr.startswith("error: batch_size is 0"), done.stderr
+
+
+def test_configs_of_the_folder_come_first_but_not_into_shipped_ones(
+    installed, tmp_path
+):
+    (tmp_path / "configs").mkdir()
+    for name in ("default", "gan"):
+        (tmp_path / "configs" / f"{name}.py").write_text("raise ValueError('mine')\n")
+    for name, message in [("gan", "mine"), ("dcgan", "batch_size is 0")]:
+        done = run(f"--config={name}", SHOW, cwd=tmp_path, path=installed)
+        assert done.stderr.startswith(f"error: {message}"), done.stderr
+
+
+def test_a_run_has_the_name_of_its_config_wherever_that_lies():
+    code = (
+        "import sys; from absl import flags; from gan_jax import command, main; "
+        "command._parse(sys.argv); "
+        "print(main._config_name(command.config_filename()))"
+    )
+    for name in ("dcgan", "configs/dcgan.py"):
+        for preset, expected in [("", "dcgan"), (":celeba", "dcgan_celeba")]:
+            done = subprocess.run(
+                [sys.executable, "-c", code, f"--config={name}{preset}"],
+                capture_output=True,
+                text=True,
+                cwd=ROOT,
+            )
+            assert done.stdout == f"{expected}\n", done.stderr

@@ -1,6 +1,8 @@
 """Sources of TFDS: the embedded MNIST, and a small set in the shape of CelebA."""
 
+import contextlib
 import gzip
+import io
 import os
 import pathlib
 import shutil
@@ -40,8 +42,8 @@ def celeb_a(tmp_path):
 
 
 @pytest.fixture(scope="session")
-def mnist(tmp_path_factory):
-    """The config and the data of MNIST, prepared where no socket can be opened."""
+def prepared(tmp_path_factory):
+    """MNIST prepared where no socket opens: its config, its data, what is printed."""
 
     def refuse(*args, **kwargs):
         raise AssertionError("the network was used")
@@ -51,7 +53,18 @@ def mnist(tmp_path_factory):
         patch.setattr(socket, "socket", refuse)
         patch.setattr(socket, "create_connection", refuse)
         patch.setattr(socket, "getaddrinfo", refuse)
-        return config, data.create(config)
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            return config, data.create(config), printed.getvalue()
+
+
+@pytest.fixture(scope="session")
+def mnist(prepared):
+    """The config and the data of MNIST."""
+    return prepared[:2]
+
+
+def test_preparing_prints_nothing(prepared):
+    assert prepared[2] == ""
 
 
 def read_idx(name: str, offset: int) -> np.ndarray:

@@ -1,11 +1,16 @@
 """Runs are read from their folder alone, and images are drawn from them."""
 
+from pathlib import Path
+import shutil
+
 import conftest
 import jax
 import numpy as np
 import pytest
 
 from gan_jax import runs, train
+
+OLD_CONFIG = Path(__file__).parent / "data" / "config_of_0.1.0.json"
 
 
 @pytest.fixture(scope="module")
@@ -120,3 +125,27 @@ def test_an_unconditional_run_has_no_labels(run):
 def test_a_label_that_does_not_exist_is_refused(run):
     with pytest.raises(ValueError, match="label is 3, but .* classes 0 to 2"):
         draw(run, num=1, seed=0, label=3)
+
+
+def test_a_run_of_an_earlier_version_is_read(tiny_config, tmp_path):
+    train.train_and_evaluate(tiny_config, tmp_path)
+    images, _ = draw(runs.load(tmp_path), num=4, seed=0)
+    shutil.copy(OLD_CONFIG, tmp_path / "config.json")
+    again, _ = draw(runs.load(tmp_path), num=4, seed=0)
+    np.testing.assert_array_equal(images, again)
+
+
+def test_a_run_of_an_earlier_version_that_cannot_be_read_is_refused(
+    tiny_config, tmp_path
+):
+    tiny_config.model.generator.features = 6  # so that parameters differ
+    train.train_and_evaluate(tiny_config, tmp_path)
+    text = OLD_CONFIG.read_text()
+    for old, new in [("", ""), ('"upsampling"', '"up"'), ('"latent_size"', '"size"')]:
+        (tmp_path / "config.json").write_text(text.replace(old, new))
+        with pytest.raises(
+            ValueError,
+            match=r"was made by gan_jax 0.1.0 or earlier, and gan_jax \S+ cannot use it"
+            r".*Use the version that made it, or train anew",
+        ):
+            runs.load(tmp_path)

@@ -190,15 +190,92 @@ def test_check_finite_names_the_first_bad_step():
 def test_another_config_is_refused_unless_overridden(tiny_config, unbroken, tmp_path):
     workdir = shutil.copytree(unbroken, tmp_path / "copy")
     tiny_config.num_train_steps = 6
+    tiny_config.recipe.real_label = 0.9
     tiny_config.optimizer.generator.learning_rate = 1e-3
     with pytest.raises(
         ValueError,
-        match=r"num_train_steps was 4, now 6; optimizer.generator.learning_rate was "
-        r"0.0002, now 0.001.*--override_config",
+        match=r"config: optimizer.generator.learning_rate was 0.0002, now 0.001; "
+        r"recipe.real_label was 1.0, now 0.9.*--override_config",
     ):
         train.train_and_evaluate(tiny_config, workdir)
     train.train_and_evaluate(tiny_config, workdir, override_config=True)
     assert read_metrics(workdir)[-1]["step"] == 6
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"num_train_steps": 6},
+        {
+            "num_train_steps": 6,
+            "steps_per_call": 1,
+            "log_every_steps": 1,
+            "sample_every_steps": 3,
+            "checkpoint_every_steps": 0,
+            "eval_every_steps": 3,
+            "checkpoints_to_keep": 1,
+            "sample_rows": 1,
+            "data.device_bytes": 0,
+            "evaluation.draws": 2,
+        },
+    ],
+    ids=["longer", "longer_and_written_otherwise"],
+)
+def test_a_finished_run_goes_on_as_one_that_was_long_from_its_start(
+    tiny_config, unbroken, tmp_path, changes
+):
+    workdir = shutil.copytree(unbroken, tmp_path / "lengthened")
+    tiny_config.num_train_steps = 6
+    train.train_and_evaluate(tiny_config, tmp_path / "long")
+    tiny_config.update_from_flattened_dict(changes)
+    train.train_and_evaluate(tiny_config, workdir)
+    assert_trees_equal(
+        checkpoints.read(workdir / "checkpoints", 6),
+        checkpoints.read(tmp_path / "long" / "checkpoints", 6),
+    )
+
+
+def test_a_checkpoint_of_other_networks_is_refused_and_nothing_changed(
+    tiny_config, unbroken, tmp_path
+):
+    workdir = shutil.copytree(unbroken, tmp_path / "copy")
+    before = (workdir / "config.json").read_bytes()
+    tiny_config.num_train_steps = 6
+    tiny_config.model.generator.features = 6
+    with pytest.raises(
+        ValueError,
+        match=r"checkpoint of step 4 does not fit this config: generator/\S+ is "
+        r"\(.*\) there and \(.*\) in this run; give the old values",
+    ):
+        train.train_and_evaluate(tiny_config, workdir, override_config=True)
+    assert (workdir / "config.json").read_bytes() == before
+
+
+def test_a_run_says_what_it_trains_and_at_the_end_what_lies_where(
+    tiny_config, tmp_path, caplog
+):
+    workdir = tmp_path / "a run"
+    with caplog.at_level("INFO"):
+        train.train_and_evaluate(tiny_config, workdir)
+    saved = checkpoints.read(workdir / "checkpoints")
+    sizes = {
+        name: sum(leaf.size for leaf in jax.tree.leaves(saved[name]["params"]))
+        for name in ("generator", "discriminator")
+    }
+    for sentence in (
+        f"4 steps are to be trained on 2 devices (cpu); the run's folder is {workdir}",
+        f"The generator has {sizes['generator']:,} parameters, the discriminator "
+        f"{sizes['discriminator']:,}.",
+        "The data are 48 images of 16x16x1: array, split train.",
+        "pictures in samples/, checkpoints in checkpoints/",
+        f"python -m gan_jax.sample --workdir='{workdir}' --output=samples.png",
+        f"python -m gan_jax.evaluate --workdir='{workdir}'",
+    ):
+        assert sentence in caplog.text
+    caplog.clear()
+    with caplog.at_level("INFO"):
+        train.train_and_evaluate(tiny_config, workdir)
+    assert "all 4 steps are done" in caplog.text and "--workdir=" in caplog.text
 
 
 def test_a_mistake_does_not_claim_the_folder(tiny_config, tmp_path):

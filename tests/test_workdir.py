@@ -1,10 +1,16 @@
 """A run's folder: its config, its metrics, and what belongs to it."""
 
 import json
+from pathlib import Path
+import shutil
 
 import pytest
 
+import gan_jax
 from gan_jax import workdir
+from gan_jax import writer as writer_lib
+
+DATA = Path(__file__).parent / "data"
 
 
 def test_config_comes_back_as_it_was_written(tiny_config, tmp_path):
@@ -59,3 +65,103 @@ def test_a_folder_without_a_run_and_a_broken_config_are_named(tmp_path):
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(ValueError, match="config.json is not JSON"):
         workdir.read_config(tmp_path)
+
+
+def test_config_json_names_the_version_which_is_no_field(tiny_config, tmp_path):
+    workdir.claim(tmp_path, tiny_config)
+    written = json.loads((tmp_path / "config.json").read_text())
+    assert written[workdir.VERSION] == gan_jax.__version__
+    assert workdir.VERSION not in workdir.read_config(tmp_path)
+    assert workdir.other_version(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    "field, value",
+    [
+        ("num_train_steps", 6),
+        *((name, 3) for name in writer_lib.INTERVALS),
+        ("steps_per_call", 1),
+        ("sample_columns", 3),
+        ("data.device_bytes", 0),
+        ("evaluation.metrics", "prdc"),
+    ],
+)
+def test_what_is_written_and_the_length_may_change(tiny_config, tmp_path, field, value):
+    workdir.claim(tmp_path, tiny_config)
+    tiny_config.update_from_flattened_dict({field: value})
+    workdir.check(tmp_path, tiny_config)
+
+
+def test_all_that_may_change_is_a_field(tiny_config):
+    for name in workdir.CHANGEABLE:
+        section = tiny_config
+        for part in name.split("."):
+            section = section[part]
+
+
+@pytest.mark.parametrize(
+    "field, value, message",
+    [
+        ("num_train_steps", 3, "num_train_steps was 4, now 3"),
+        ("batch_size", 16, "batch_size was 8, now 16"),
+        ("data.manual_dir", "x", "data.manual_dir was .* now 'x'"),
+        ("data.flip", True, "data.flip was False, now True"),
+        ("recipe.ema_decay", 0.9, "recipe.ema_decay was 0.0, now 0.9"),
+    ],
+)
+def test_what_parameters_depend_on_may_not_change(
+    tiny_config, tmp_path, field, value, message
+):
+    workdir.claim(tmp_path, tiny_config)
+    tiny_config.update_from_flattened_dict({field: value})
+    tiny_config.log_every_steps = 1  # may change, and so is not named
+    with pytest.raises(ValueError, match=message) as raised:
+        workdir.check(tmp_path, tiny_config)
+    assert "log_every_steps" not in str(raised.value)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_a_longer_schedule_is_spoken_of(tiny_config, tmp_path, caplog, schedule):
+    with tiny_config.unlocked():
+        tiny_config.optimizer.schedule = schedule
+    workdir.claim(tmp_path, tiny_config)
+    tiny_config.num_train_steps = 6
+    with caplog.at_level("INFO"):
+        workdir.check(tmp_path, tiny_config)
+    spoken = "The cosine schedule of the learning rates now spans 6 steps, before 4"
+    assert (spoken in caplog.text) == (schedule == "cosine")
+
+
+def test_a_run_of_an_earlier_version_is_read_and_not_resumed_with_other_fields(
+    tiny_config, tmp_path
+):
+    shutil.copy(DATA / "config_of_0.1.0.json", tmp_path / "config.json")
+    config = workdir.read_config(tmp_path)
+    assert config.model.generator.features == 4
+    workdir.check(tmp_path, config)
+    with config.unlocked():
+        config.recipe.fresh = 1
+    with pytest.raises(
+        ValueError,
+        match=r"another config, made by gan_jax 0.1.0 or earlier: recipe.fresh was "
+        r"'.no such field.', now 1.*or use the version that made it",
+    ):
+        workdir.check(tmp_path, config)
+
+
+def test_an_error_over_a_run_of_another_version_names_it(tiny_config, tmp_path):
+    workdir.claim(tmp_path, tiny_config)
+    with pytest.raises(KeyError), workdir.naming_version(tmp_path):
+        raise KeyError("params")
+    fields = json.loads((tmp_path / "config.json").read_text())
+    fields[workdir.VERSION] = "9.0.0"
+    (tmp_path / "config.json").write_text(json.dumps(fields))
+    with (
+        pytest.raises(
+            ValueError,
+            match=rf"was made by gan_jax 9.0.0, and gan_jax {gan_jax.__version__} "
+            r"cannot use it: 'params'\. Use the version that made it",
+        ),
+        workdir.naming_version(tmp_path),
+    ):
+        raise KeyError("params")

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 import contextlib
 import difflib
+import io
 import pathlib
 import re
 import sys
@@ -85,8 +86,13 @@ def _prepare(
     download: bool,
 ) -> None:
     data_dir = pathlib.Path(builder.data_dir_root)
-    origin = "the network" if download else f"{manual_dir}; nothing is downloaded"
-    logging.info("Preparing %s in %s from %s", builder.info.full_name, data_dir, origin)
+    logging.info(
+        "Preparing %s in %s from %s. This is done once and takes half a minute for "
+        "MNIST, more for larger sets.",
+        builder.info.full_name,
+        data_dir,
+        "the network" if download else f"{manual_dir}: nothing is downloaded",
+    )
     if not sys.stderr.isatty():
         tfds.disable_progress_bar()
     download_config = tfds.download.DownloadConfig(
@@ -116,11 +122,12 @@ def _prepare(
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Silences the log of TFDS, which speaks of downloads where there are none."""
+    """Silences what TFDS logs and prints: downloads, even where there are none."""
     verbosity = logging.get_verbosity()
     logging.set_verbosity(logging.WARNING)
     try:
-        yield
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
     finally:
         logging.set_verbosity(verbosity)
 

@@ -1,0 +1,83 @@
+"""The commands of README.md, and what CI does with each of them.
+
+    python3 .ci/readme_commands.py first
+
+prints those that run in the environment of the first fenced block, in the order of the
+README and shortened where that says so; `second` prints those of the second block's
+environment. tests/test_readme.py holds the tables equal to the README.
+"""
+
+from pathlib import Path
+import re
+import sys
+
+README = Path(__file__).parent.parent / "README.md"
+
+SHORT = (
+    "--config.num_train_steps=20 --config.log_every_steps=10 "
+    "--config.eval_every_steps=20"
+)
+FEW = "--num_images=1000"
+
+# Command -> what is appended to shorten it: the last value of a flag counts.
+# The first block installs the requirements, not the package.
+FIRST = {
+    "python -m pip install -r requirements.txt": "",
+    "python -m gan_jax.main --config=configs/dcgan.py": SHORT,
+    "python -m gan_jax.main --config=configs/dcgan.py "
+    "--config.num_train_steps=20_000": SHORT.replace("steps=20 ", "steps=30 "),
+    "python -m gan_jax.sample --workdir=runs/dcgan --num=10000 --seed=0 "
+    "--output=samples.npz": "",
+    "python -m gan_jax.sample --workdir=runs/dcgan --num=100 --output=grid.png": "",
+    "python -m gan_jax.main --config=configs/dcgan.py --workdir=runs/small "
+    "--config.model.generator.features=32 "
+    "--config.optimizer.generator.learning_rate=1e-4": SHORT,
+    "python -m gan_jax.evaluate --workdir=runs/dcgan": FEW,
+    "python -m gan_jax.evaluate --workdir=runs/dcgan --step=all --draws=3 "
+    "--metrics=prdc": FEW,
+    "python -m gan_jax.evaluate --workdir=runs/dcgan --images=training": FEW,
+}
+# The second block installs the package and what tests and experiments need.
+SECOND = {
+    'python -m pip install -e ".[test]"': "",
+    "ruff check . && ruff format --check . && mypy && python -m pytest": "",
+    'python -m pip install -e ".[experiments]"': "",
+    "python -m experiments.run --experiment=stabilisers --dry_run": "",
+    "python -m experiments.run --experiment=stabilisers --workdir=runs/stabilisers "
+    "--collect": "",
+}
+# Command -> why CI does not run it.
+NOT_RUN = {
+    "python -m gan_jax.main --config=configs/dcgan.py:folder "
+    "--config.data.manual_dir=DIR": "needs a folder of images; "
+    "tests/test_data_folder.py reads some, tests/test_configs.py trains the config",
+    "python -m gan_jax.main --config=configs/dcgan.py:celeba "
+    "--config.data.manual_dir=DIR": "needs the 1.4 GB of CelebA; "
+    "tests/test_data_tfds.py reads a made-up one, tests/test_configs.py trains it",
+    "python -m gan_jax.train_classifier --config=configs/dcgan.py:celeba "
+    "--config.data.label=Eyeglasses --output=eyeglasses.npz": "needs CelebA; "
+    "tests/test_train_classifier.py trains on other data",
+    "python -m experiments.run --experiment=stabilisers --workdir=runs/stabilisers "
+    "--processes=2": "trains 100 runs of 6,000 steps; tests/test_experiment_runner.py "
+    "runs a small experiment",
+    "python -m gan_jax.main --config=configs/dcgan.py "
+    "--coordinator_address=HOST:PORT --num_processes=2 --process_id=0": "needs two "
+    "processes; tests/test_parallel.py starts them",
+}
+
+
+def readme_commands() -> list[str]:
+    """The lines of the README's fenced bash blocks, those with a backslash joined."""
+    blocks = re.findall(r"^```bash\n(.*?)^```", README.read_text(), re.S | re.M)
+    return [
+        line
+        for block in blocks
+        for line in re.sub(r"\s*\\\n\s*", " ", block).splitlines()
+    ]
+
+
+if __name__ == "__main__":
+    table = {"first": FIRST, "second": SECOND}[sys.argv[1]]
+    for command in readme_commands():
+        if command in table:
+            print(f"{command} {table[command]}".rstrip())

@@ -1,0 +1,113 @@
+"""What a run shows while it trains: its speed and the time left."""
+
+import re
+
+import numpy as np
+import pytest
+
+from gan_jax import outputs
+
+
+class Time:
+    """A clock that a test sets."""
+
+    def __init__(self):
+        self.now = 100.0
+
+    def perf_counter(self):
+        return self.now
+
+
+@pytest.fixture
+def time(monkeypatch):
+    time = Time()
+    monkeypatch.setattr(outputs, "time", time)
+    return time
+
+
+@pytest.fixture
+def run(time, tmp_path):
+    """A run of 1,000 steps of 10 images, whose first call was just compiled."""
+    run = outputs.Outputs(
+        tmp_path,
+        first_step=0,
+        num_steps=1_000,
+        batch_size=10,
+        tensorboard=False,
+        real_images=np.zeros((2, 1, 1, 1), np.uint8),
+    )
+    time.now += 60
+    run.clock.restart()
+    return run
+
+
+def train(run, time, step, *, seconds):
+    """A call of ten steps that took so many seconds and ended at a step."""
+    time.now += seconds
+    names = ("d_loss", "g_loss", "d_real", "d_fake_before", "d_fake_after")
+    run.add(step, {name: np.ones(10) for name in names})
+
+
+def shown(run, step, capsys):
+    """Images a second and the time left, as the progress line has them."""
+    run.log(step)
+    line = capsys.readouterr().out
+    rate, left = re.search(r"(\d+) images/s  ([\d:]+) left", line).groups()
+    return int(rate), left
+
+
+def test_speed_and_time_left_leave_out_the_first_call(run, time, capsys):
+    train(run, time, 10, seconds=30)  # it still warms up
+    for step in (20, 30, 40, 50, 60, 70, 80, 90, 100):
+        train(run, time, step, seconds=2)
+    # 90 steps in 18 s; 900 steps are left
+    assert shown(run, 100, capsys) == (50, "3:00")
+    for step in range(110, 201, 10):
+        train(run, time, step, seconds=2)
+    assert shown(run, 200, capsys) == (50, "2:40")
+
+
+def test_the_first_call_stands_in_until_there_is_a_second(run, time, capsys):
+    train(run, time, 10, seconds=4)
+    assert shown(run, 10, capsys) == (25, "6:36")
+    train(run, time, 20, seconds=2)
+    assert shown(run, 20, capsys) == (50, "3:16")
+
+
+def test_an_evaluation_is_off_the_clock(run, time, capsys):
+    train(run, time, 10, seconds=2)
+    with run.clock.stopped():
+        time.now += 500
+    train(run, time, 20, seconds=2)
+    assert shown(run, 20, capsys) == (50, "3:16")
+    with run.clock.stopped():
+        time.now += 500
+    train(run, time, 30, seconds=2)
+    assert shown(run, 30, capsys) == (50, "3:14")
+
+
+def test_laps_and_seconds_are_those_of_training(time):
+    clock = outputs.Clock(0)
+    time.now += 60
+    clock.restart()
+    time.now += 3
+    clock.tick(10)
+    time.now += 2
+    clock.tick(20)
+    assert clock.lap(20) == 5  # the second call's ten steps
+    assert clock.seconds() == 5
+    with clock.stopped():
+        time.now += 7
+    time.now += 1
+    clock.tick(30)
+    assert clock.lap(30) == 10
+    assert clock.seconds() == 6
+
+
+def test_a_resumed_run_counts_its_own_steps(time):
+    clock = outputs.Clock(500)
+    clock.restart()
+    time.now += 3
+    clock.tick(510)
+    time.now += 2
+    assert clock.rate(520) == 5
