@@ -53,6 +53,14 @@ def get_config(preset: str | None = "onehot") -> ConfigDict:
     """One of the presets."""
     config = default.get_config()
     config.num_train_steps = 6_000
+    config.eval_every_steps = 2_000
+    config.model.generator.features = 32
+    config.model.discriminator.features = 32
+    config.model.generator.hidden_dense = 256
+    config.model.discriminator.hidden_dense = 256
     config.recipe.ema_decay = 0.999
+    config.optimizer.schedule = "linear"  # over the second half of the run
+    config.optimizer.generator.learning_rate = 4e-4
+    config.optimizer.discriminator.learning_rate = 4e-4
     config.sample_rows = 10
     return default.with_preset(config, PRESETS, preset)

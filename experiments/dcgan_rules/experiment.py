@@ -102,7 +102,7 @@ what learns fast.""",
     parts={
         "rules": Part(
             title="One rule broken at a time",
-            config="configs/dcgan.py",
+            config="configs/dcgan.py:paper",
             overrides=SMALL,
             rows=ROWS,
             columns=COLUMNS,

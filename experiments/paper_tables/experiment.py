@@ -162,7 +162,7 @@ it.""",
         ),
         "cifar10": Part(
             title="CIFAR-10",
-            config="configs/dcgan.py",
+            config="configs/dcgan.py:paper",
             overrides={**MIMICRY, **CIFAR_10},
             rows={
                 "DCGAN": {},
@@ -186,19 +186,19 @@ it.""",
             "mnist",
             image_set("mnist", 28, 1, 10),
             steps=18_750,  # 20 epochs
-            config="configs/dcgan.py",
+            config="configs/dcgan.py:paper",
         ),
         "lucic_fashion": lucic(
             "fashion_mnist",
             image_set("fashion_mnist", 28, 1, 10),
             steps=18_750,
-            config="configs/dcgan.py",
+            config="configs/dcgan.py:paper",
         ),
         "lucic_cifar10": lucic(
             "cifar10",
             CIFAR_10,
             steps=78_000,  # 100 epochs
-            config="configs/dcgan.py",
+            config="configs/dcgan.py:paper",
         ),
         "lucic_celeba": lucic(
             "celeba",

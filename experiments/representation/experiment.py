@@ -33,7 +33,7 @@ column has no spread.""",
     parts={
         "labels": Part(
             title="A linear classifier with 100, 1,000 and 10,000 labels",
-            config="configs/dcgan.py",
+            config="configs/dcgan.py:paper",
             overrides={
                 **dcgan_rules.SMALL,
                 "evaluation.metrics": "label_efficiency",

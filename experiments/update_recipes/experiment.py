@@ -51,7 +51,7 @@ of a batch were not tried.""",
     parts={
         "recipes": Part(
             title="One choice changed at a time",
-            config="configs/dcgan.py",
+            config="configs/dcgan.py:paper",
             overrides=dcgan_rules.SMALL,
             rows={
                 "shared pass, separate batches": {},
@@ -77,7 +77,7 @@ of a batch were not tried.""",
         ),
         "synchronised": Part(
             title="BatchNorm over all devices or on each",
-            config="configs/dcgan.py",
+            config="configs/dcgan.py:paper",
             overrides=dcgan_rules.SMALL,
             rows={
                 "statistics of all 64 images": {"model.sync_batch_norm": True},
