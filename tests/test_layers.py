@@ -127,6 +127,7 @@ SMALL = [
     (layers.convolve, 7, 5, 2, "SAME", 3, 4),
     (layers.convolve, 4, 4, 1, "VALID", 6, 1),
     (layers.convolve, 7, 4, 2, "SAME", 32, 33),
+    (layers.convolve, 5, 3, 1, "SAME", 32, 33),
     (layers.transpose_convolve, 4, 4, 2, "SAME", 5, 3),
     (layers.transpose_convolve, 3, 4, 2, "SAME", 33, 32),
     (layers.transpose_convolve, 4, 5, 2, "SAME", 3, 4),

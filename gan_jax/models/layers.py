@@ -247,7 +247,8 @@ class _Geometry(NamedTuple):
     @property
     def tiled(self) -> bool:
         """Whether Winograd's smaller products repay its sums."""
-        return self.taps == (2, 2) and self.channels >= 32
+        square = self.taps[0] == self.taps[1]
+        return square and self.taps[0] in WINOGRAD and self.channels >= 32
 
     @property
     def num_cells(self) -> tuple[int, ...]:
@@ -299,7 +300,7 @@ def _kernel_gradient(
     cells = _to_cells(geometry, images.astype(_wide(images)))
     wide = gradient.astype(cells.dtype)
     if geometry.tiled:
-        weights = _tiled_contract(cells, _even(wide))
+        weights = _tiled_contract(geometry.taps[0], cells, _even(wide))
     else:
         weights = _contract(geometry.taps, _merge(cells), wide)
     return _kernel_from_cells(geometry, weights).astype(images.dtype)
@@ -482,40 +483,68 @@ def _sum(arrays: list[jax.Array]) -> jax.Array:
     return sum(arrays[1:], arrays[0])
 
 
-# Winograd's F(2x2, 2x2) (Lavin and Gray 2015, arXiv 1509.09308, section 4): 9 products
-# instead of 16 for 4 outputs of 2x2 taps. On one axis, outputs y0 = d0 g0 + d1 g1 and
-# y1 = d1 g0 + d2 g1 of cells d and weights g are y0 = m0 + m1 and y1 = m1 + m2 with
-# m0 = (d0 - d1) g0,  m1 = d1 (g0 + g1),  m2 = (d2 - d1) g1.
+# Winograd's F(2x2, rxr) (Lavin and Gray 2015, arXiv 1509.09308, section 4) makes 2x2
+# outputs of rxr taps from (r + 1)^2 products instead of 4 r^2. On one axis, outputs y0
+# and y1 of cells d0 ... dr and weights g0 ... g(r-1) are y = A' [(B d) * (G g)].
+
+_Matrix = tuple[tuple[float, ...], ...]
+
+
+class _Winograd(NamedTuple):
+    """The matrices of one axis, a row for each of the r + 1 products."""
+
+    cells: _Matrix  # B
+    weights: _Matrix  # G
+    outputs: _Matrix  # A
+
+
+WINOGRAD = {  # by taps
+    2: _Winograd(
+        cells=((1, -1, 0), (0, 1, 0), (0, -1, 1)),
+        weights=((1, 0), (1, 1), (0, 1)),
+        outputs=((1, 0), (1, 1), (0, 1)),
+    ),
+    3: _Winograd(
+        cells=((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, -1, 0, 1)),
+        weights=((1, 0, 0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0, 0, 1)),
+        outputs=((1, 0), (1, 1), (1, -1), (0, 1)),
+    ),
+}
 
 
 def _tiled_correlate(cells: jax.Array, weights: jax.Array) -> jax.Array:
     """Outputs (B, *outputs, F) of cells (B, rows, columns, cell height, -1)."""
-    parts = zip(_each_axis(_split_cells, cells), _split_weights(weights), strict=True)
+    winograd = WINOGRAD[len(weights)]
+    parts = _split(winograd.cells, cells)
+    factors = _split_weights(winograd.weights, weights)
     products = []
-    for part, factor in parts:
+    for part, factor in zip(parts, factors, strict=True):
         products.append((_rows(part) @ factor).reshape(*part.shape[:3], -1))
-    return _join_axes(_join_outputs, products)
+    return _join(winograd.outputs, products)
 
 
 def _tiled_spread(gradient: jax.Array, weights: jax.Array, height: int) -> jax.Array:
     """Cells (B, rows, columns, cell height, -1) that the outputs came from."""
-    parts = _each_axis(_split_outputs, gradient)
+    winograd = WINOGRAD[len(weights)]
+    parts = _split(winograd.outputs, gradient)
+    factors = _split_weights(winograd.weights, weights)
     products = []
-    for part, factor in zip(parts, _split_weights(weights), strict=True):
+    for part, factor in zip(parts, factors, strict=True):
         shape = (*part.shape[:3], height, -1)
         products.append((_rows(part) @ factor.T).reshape(shape))
-    return _join_axes(_join_cells, products)
+    return _join(winograd.cells, products)
 
 
-def _tiled_contract(cells: jax.Array, gradient: jax.Array) -> jax.Array:
-    """Gradient (2, 2, D, F) in the weights."""
-    parts = _each_axis(_split_cells, cells)
-    gradients = _each_axis(_split_outputs, gradient)
+def _tiled_contract(taps: int, cells: jax.Array, gradient: jax.Array) -> jax.Array:
+    """Gradient (r, r, D, F) in the weights, for r taps."""
+    winograd = WINOGRAD[taps]
+    parts = _split(winograd.cells, cells)
+    gradients = _split(winograd.outputs, gradient)
     products = [
         _rows(part).T @ _rows(slope)
         for part, slope in zip(parts, gradients, strict=True)
     ]
-    return _join_axes(_join_weights, products, axes=(0, 0))
+    return _join_weights(winograd.weights, products)
 
 
 def _rows(part: jax.Array) -> jax.Array:
@@ -526,65 +555,67 @@ def _rows(part: jax.Array) -> jax.Array:
     return part.reshape(part.shape[0] * part.shape[1] * part.shape[2], -1)
 
 
-def _each_axis(
-    split: Callable[[jax.Array, int], list[jax.Array]], array: jax.Array
-) -> list[jax.Array]:
-    """The 9 parts of an array split along its rows, then its columns."""
-    return [part for row in split(array, 1) for part in split(row, 2)]
+def _mix(matrix: _Matrix, parts: Sequence[jax.Array]) -> list[jax.Array]:
+    """The product of a matrix and a vector of arrays."""
+    mixed = []
+    for row in matrix:
+        terms = zip(row, parts, strict=True)
+        mixed.append(_sum([factor * part for factor, part in terms if factor]))
+    return mixed
 
 
-def _join_axes(
-    join: Callable[[list[jax.Array], int], jax.Array],
-    parts: list[jax.Array],
-    axes: tuple[int, int] = (1, 2),
-) -> jax.Array:
-    """The transpose of `_each_axis`."""
-    rows = [join(parts[i : i + 3], axes[1]) for i in (0, 3, 6)]
-    return join(rows, axes[0])
+def _mix_back(matrix: _Matrix, parts: Sequence[jax.Array]) -> list[jax.Array]:
+    """The transpose of `_mix`."""
+    return _mix(tuple(zip(*matrix, strict=True)), parts)
 
 
-def _split_cells(cells: jax.Array, axis: int) -> list[jax.Array]:
-    """The factors of m0, m1 and m2 made of cells."""
-    last = cells.shape[axis] - 2
-    d0, d1, d2 = (lax.slice_in_dim(cells, i, last + i, 2, axis) for i in range(3))
-    return [d0 - d1, d1, d2 - d1]
+def _split(matrix: _Matrix, array: jax.Array) -> list[jax.Array]:
+    """The matrix times each tile of an array, along its rows, then its columns."""
+    width = len(matrix[0])
+    rows = _mix(matrix, _tiles(array, 1, width))
+    return [part for row in rows for part in _mix(matrix, _tiles(row, 2, width))]
 
 
-def _join_cells(parts: list[jax.Array], axis: int) -> jax.Array:
-    """The transpose of `_split_cells`; a pair's last cell is the next one's first."""
-    first, second, third = parts
-    before, after = ([(0, 0)] * first.ndim for _ in range(2))
-    before[axis], after[axis] = (1, 0), (0, 1)
-    even = jnp.pad(first, after) + jnp.pad(third, before)
-    odd = jnp.pad(second - first - third, after)
-    cells = _interleave(even, odd, axis)
-    return lax.slice_in_dim(cells, 0, cells.shape[axis] - 1, 1, axis)
+def _join(matrix: _Matrix, parts: list[jax.Array]) -> jax.Array:
+    """The transpose of `_split`."""
+    n = len(matrix)
+    rows = [parts[i : i + n] for i in range(0, n * n, n)]
+    return _overlap(
+        _mix_back(matrix, [_overlap(_mix_back(matrix, row), 2) for row in rows]), 1
+    )
 
 
-def _split_weights(weights: jax.Array) -> list[jax.Array]:
-    """The 9 factors (D, F) made of weights (2, 2, D, F)."""
-    g0, g1 = weights
-    rows = [g0, g0 + g1, g1]
-    return [part for g0, g1 in rows for part in (g0, g0 + g1, g1)]
+def _split_weights(matrix: _Matrix, weights: jax.Array) -> list[jax.Array]:
+    """The (r + 1)^2 factors (D, F) made of weights (r, r, D, F)."""
+    rows = _mix(matrix, list(weights))
+    return [part for row in rows for part in _mix(matrix, list(row))]
 
 
-def _join_weights(parts: list[jax.Array], axis: int) -> jax.Array:
-    """The transpose of `_split_weights`, along one axis."""
-    first, second, third = parts
-    return jnp.stack([first + second, second + third], axis)
+def _join_weights(matrix: _Matrix, parts: list[jax.Array]) -> jax.Array:
+    """The transpose of `_split_weights`."""
+    n = len(matrix)
+    rows = [parts[i : i + n] for i in range(0, n * n, n)]
+    joined = [jnp.stack(_mix_back(matrix, row)) for row in rows]
+    return jnp.stack(_mix_back(matrix, joined))
 
 
-def _split_outputs(outputs: jax.Array, axis: int) -> list[jax.Array]:
-    """The transpose of `_join_outputs`."""
-    length = outputs.shape[axis]
-    y0, y1 = (lax.slice_in_dim(outputs, i, length, 2, axis) for i in range(2))
-    return [y0, y0 + y1, y1]
+def _tiles(array: jax.Array, axis: int, width: int) -> list[jax.Array]:
+    """First to last entries of all tiles; a tile begins at every second entry."""
+    end = array.shape[axis] - width + 1
+    return [lax.slice_in_dim(array, i, end + i, 2, axis) for i in range(width)]
 
 
-def _join_outputs(parts: list[jax.Array], axis: int) -> jax.Array:
-    """Outputs y0 and y1 of each pair, of m0, m1 and m2."""
-    first, second, third = parts
-    return _interleave(first + second, second + third, axis)
+def _overlap(entries: list[jax.Array], axis: int) -> jax.Array:
+    """The transpose of `_tiles`: the sum of the tiles where they overlap."""
+    count, width = entries[0].shape[axis], len(entries)
+    more = (width - 1) // 2  # pairs of entries by which a tile reaches into later tiles
+    pads = [(0, 0)] * entries[0].ndim
+    moved = []
+    for i, entry in enumerate(entries):
+        pads[axis] = (i // 2, more - i // 2)
+        moved.append(jnp.pad(entry, pads))
+    array = _interleave(_sum(moved[::2]), _sum(moved[1::2]), axis)
+    return lax.slice_in_dim(array, 0, 2 * count + width - 2, 1, axis)
 
 
 def _interleave(even: jax.Array, odd: jax.Array, axis: int) -> jax.Array:
