@@ -12,8 +12,9 @@ from ml_collections import ConfigDict
 import numpy as np
 
 from gan_jax import checkpoints as checkpoints_lib
+from gan_jax import checks, models, sampling
+from gan_jax import data as data_lib
 from gan_jax import images as images_lib
-from gan_jax import models, sampling
 from gan_jax import workdir as workdir_lib
 
 
@@ -70,6 +71,7 @@ def load(workdir: Path, step: int | None = None, *, folder: str = "checkpoints")
       ValueError: no run or no such checkpoint in `workdir`.
     """
     config = workdir_lib.read_config(workdir)
+    _check(config)
     generator, discriminator = models.build(config, axis_name=None)
     saved = checkpoints_lib.read(workdir / folder, step)
     variables, discriminator_variables = (
@@ -85,6 +87,15 @@ def load(workdir: Path, step: int | None = None, *, folder: str = "checkpoints")
         saved["averaged"],
         discriminator_variables,
     )
+
+
+def _check(config: ConfigDict) -> None:
+    """Refuses values of a run's config.json that nothing can be drawn with."""
+    shape = ("image_size", "channels", "num_classes")
+    ranges = {name: data_lib.RANGES[name] for name in shape}
+    checks.check_fields(checks.section(config, "data"), ranges, path="data")
+    model = checks.section(config, "model")
+    checks.check_fields(model, sampling.RANGES, path="model")
 
 
 def steps(workdir: Path, *, folder: str = "checkpoints") -> list[int]:
