@@ -1,7 +1,6 @@
 """Optimisers by name: optax's, and two as the sources' own libraries compute them."""
 
 from collections.abc import Callable, Mapping
-import inspect
 import math
 from typing import Any, NamedTuple
 
@@ -9,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 import optax
+
+from gan_jax import checks
 
 
 def keras_rmsprop(
@@ -93,31 +94,164 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
 }
 
 
-def create(
-    config: ConfigDict, *, values: Mapping[str, jax.Array] | None = None
-) -> optax.GradientTransformation:
-    """The optimiser that a section such as config.optimizer.generator describes.
+SCHEDULES: dict[str, Callable[[int], optax.Schedule]] = {
+    "constant": lambda steps: optax.constant_schedule(1.0),
+    "linear": lambda steps: optax.linear_schedule(1.0, 0.0, steps),
+    "cosine": lambda steps: optax.cosine_decay_schedule(1.0, steps),
+}
+
+
+RANGES = {  # of the section optimizer, but for the networks' own
+    "schedule": checks.one_of(SCHEDULES),
+    "warmup_steps": checks.integer(0, checks.MOST),
+    "decay_share": checks.number("in (0, 1]", most=1, above=True),
+}
+_DTYPE = checks.one_of(("float32", "bfloat16"))
+_RATE = {"learning_rate": checks.NOT_NEGATIVE}
+ARGUMENTS: dict[str, dict[str, checks.Range]] = {  # of each optimiser
+    "adam": {
+        **_RATE,
+        "b1": checks.share(),
+        "b2": checks.share(),
+        "eps": checks.POSITIVE,
+        "eps_root": checks.NOT_NEGATIVE,
+        "mu_dtype": _DTYPE,
+        "nesterov": checks.FLAG,
+    },
+    "rmsprop": {
+        **_RATE,
+        "decay": checks.share(),
+        "eps": checks.POSITIVE,
+        "initial_scale": checks.NOT_NEGATIVE,
+        "momentum": checks.share(),
+        **dict.fromkeys(("eps_in_sqrt", "centered", "nesterov"), checks.FLAG),
+        "bias_correction": checks.FLAG,
+    },
+    "sgd": {
+        **_RATE,
+        "momentum": checks.share(),
+        "nesterov": checks.FLAG,
+        "accumulator_dtype": _DTYPE,
+    },
+    "keras_rmsprop": {
+        **_RATE,
+        "decay": checks.NOT_NEGATIVE,
+        "rho": checks.share(),
+        "epsilon": checks.POSITIVE,
+    },
+    "momentum_sgd": {
+        **_RATE,
+        "decay_factor": checks.number("at least 1 and finite", least=1),
+        "min_learning_rate": checks.NOT_NEGATIVE,
+        "momentum": checks.share(),
+        "final_momentum": checks.share(),
+        "momentum_steps": checks.integer(1, checks.MOST),
+    },
+}
+
+
+TAKE_SCHEDULES = ("adam", "rmsprop", "sgd")  # the others' rates fall by themselves
+
+
+def rate_factor(
+    schedule: str, *, num_steps: int, warmup_steps: int, decay_share: float
+) -> optax.Schedule | None:
+    """The factor in [0, 1] of the learning rates as a function of the run's step.
 
     Args:
-      config: `name`, one of OPTIMIZERS, and that optimiser's own arguments.
+      schedule: one of SCHEDULES: the factor stays 1, or falls to 0 at the end of the
+        run, linearly or as half a cosine.
+      num_steps: of the whole run.
+      warmup_steps: the factor rises linearly from 0 during so many first steps.
+      decay_share: the last share of the run, in (0, 1], during which the factor
+        falls; "constant" does not read it.
+
+    Returns:
+      A schedule of optax, or None if the factor is always 1.
+
+    Raises:
+      ValueError: a warm-up that ends after the fall begins.
+    """
+    falling = 0 if schedule == "constant" else max(1, round(decay_share * num_steps))
+    if warmup_steps > num_steps - falling:
+        raise ValueError(
+            f"optimizer.warmup_steps is {warmup_steps}, but of {num_steps} steps the "
+            f"rate falls during the last {falling}: set "
+            f"--config.optimizer.warmup_steps to at most {num_steps - falling}, or a "
+            "smaller --config.optimizer.decay_share."
+        )
+    if schedule == "constant" and warmup_steps == 0:
+        return None
+    rising = optax.linear_schedule(0.0, 1.0, warmup_steps)
+    return optax.join_schedules(
+        [
+            rising if warmup_steps else optax.constant_schedule(1.0),
+            optax.constant_schedule(1.0),
+            SCHEDULES[schedule](falling),
+        ],
+        [warmup_steps, num_steps - falling],
+    )
+
+
+def _scheduled_rate(config: ConfigDict, network: str, rate: Any) -> Any:
+    """The network's learning rate as its optimiser takes it: a number or a schedule."""
+    optimizer = config.optimizer
+    checks.check_fields(optimizer, RANGES, path="optimizer")
+    factor = rate_factor(
+        optimizer.schedule,
+        num_steps=config.num_train_steps,
+        warmup_steps=optimizer.warmup_steps,
+        decay_share=optimizer.decay_share,
+    )
+    if factor is None:
+        return rate
+    if optimizer[network].name not in TAKE_SCHEDULES:
+        raise ValueError(
+            f"optimizer.schedule is {optimizer.schedule!r} with "
+            f"{optimizer.warmup_steps} warm-up steps, but the optimizer "
+            f"{optimizer[network].name!r} has a schedule built in: choose one of "
+            f"{', '.join(TAKE_SCHEDULES)}, or set --config.optimizer.schedule=constant "
+            "and --config.optimizer.warmup_steps=0."
+        )
+    updates_a_step = config.recipe[f"{network}_steps"]
+    return lambda count: rate * factor(count // updates_a_step)
+
+
+def create(
+    config: ConfigDict,
+    network: str,
+    *,
+    values: Mapping[str, jax.Array] | None = None,
+) -> optax.GradientTransformation:
+    """The optimiser of a network, with the run's schedule of the learning rate.
+
+    Args:
+      config: the whole config; reads its section optimizer, where config.optimizer
+        [network] has `name`, one of OPTIMIZERS, and that optimiser's own arguments,
+        and what a schedule depends on.
+      network: "generator" or "discriminator".
       values: arguments that differ from config's, which may be traced.
 
     Raises:
-      ValueError: an unknown name, or arguments that the optimiser does not take.
+      ValueError: an unknown name, arguments that the optimiser does not take or that
+        are out of range, or a schedule that it or the run cannot have.
     """
-    arguments = config.to_dict()
+    path = f"optimizer.{network}"
+    section = checks.section(checks.section(config, "optimizer"), network)
+    names = {"name": checks.one_of(OPTIMIZERS)}
+    checks.check_fields(section, {**names, **_RATE}, path=path)
+    arguments = section.to_dict()
     name = arguments.pop("name")
-    if name not in OPTIMIZERS:
-        raise ValueError(
-            f"unknown optimizer {name!r}; known are {', '.join(OPTIMIZERS)}: set "
-            "--config.optimizer.generator.name or .discriminator.name to one."
-        )
-    known = inspect.signature(OPTIMIZERS[name]).parameters
-    unknown = set(arguments).difference(known)
+    known = ARGUMENTS[name]
+    unknown = sorted(set(arguments).difference(known))
     if unknown:
         raise ValueError(
-            f"the optimizer {name!r} does not take {', '.join(sorted(unknown))}, but "
-            f"{', '.join(known)}: give its section these fields in a config file, "
-            "or choose another optimizer."
+            f"the optimizer {name!r} does not take {', '.join(unknown)}, but "
+            f"{', '.join(known)}{checks.nearest(unknown[0], known)}: give {path} these "
+            "fields in a config file, or choose another optimizer."
         )
-    return OPTIMIZERS[name](**arguments | dict(values or {}))
+    ranges = {argument: known[argument] for argument in arguments}
+    checks.check_fields(section, ranges, path=path)
+    arguments |= dict(values or {})
+    rate = _scheduled_rate(config, network, arguments.pop("learning_rate"))
+    return OPTIMIZERS[name](learning_rate=rate, **arguments)

@@ -2,13 +2,12 @@
 
 from ml_collections import ConfigDict
 
-from gan_jax import checks, data, models, recipes, sampling, scores
+from gan_jax import checks, data, models, optimizers, recipes, runs, sampling, scores
 from gan_jax import writer as writer_lib
 
 RANGES = {  # of the fields that are in no section
-    "seed": checks.integer(0, checks.SEEDS),
+    **runs.RANGES,
     "num_train_steps": checks.integer(1, checks.MOST),
-    "batch_size": checks.integer(1, checks.MOST),
     "steps_per_call": checks.integer(1, checks.MOST),
     **dict.fromkeys(writer_lib.INTERVALS, checks.integer(0, checks.MOST)),
     "checkpoints_to_keep": checks.integer(1, checks.MOST),
@@ -22,6 +21,7 @@ SECTIONS = {
     "data": data.RANGES,
     "model": {**models.RANGES, **sampling.RANGES},
     "recipe": recipes.RANGES,
+    "optimizer": optimizers.RANGES,
     "evaluation": scores.RANGES,
 }
 
@@ -37,6 +37,8 @@ def check_values(config: ConfigDict) -> None:
         checks.check_fields(section, ranges, path=path)
     recipes.create(config, axis_name=None)
     models.build(config, axis_name=None)
+    for network in ("generator", "discriminator"):
+        optimizers.create(config, network)
 
 
 def check(config: ConfigDict) -> None:

@@ -51,8 +51,9 @@ class Recipe(NamedTuple):
       packing: images that the discriminator judges together (Lin et al. 2018).
       clip_weights: the discriminator's parameters are clipped to +- this after each
         update; 0 leaves them (Arjovsky et al. 2017, arXiv 1701.07875, algorithm 1).
-      ema_decay: share kept of the generator's averaged parameters a step; 0 keeps no
-        average (Yazici et al. 2019, arXiv 1806.04498).
+      ema_decay: share that the generator's averaged parameters keep in an update,
+        less in the first ones, see train_step.average_decay; 0 keeps no average
+        (Yazici et al. 2019, arXiv 1806.04498).
       axis_name: replicas to average over; None for one.
     """
 

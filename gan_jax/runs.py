@@ -12,10 +12,16 @@ from ml_collections import ConfigDict
 import numpy as np
 
 from gan_jax import checkpoints as checkpoints_lib
-from gan_jax import checks, models, sampling
+from gan_jax import checks, models, recipes, sampling
 from gan_jax import data as data_lib
 from gan_jax import images as images_lib
 from gan_jax import workdir as workdir_lib
+
+RANGES = {  # of the fields in no section that images are drawn with
+    "seed": checks.integer(0, checks.SEEDS),
+    "batch_size": checks.integer(1, checks.MOST),
+}
+STATISTICS_STREAM = 1  # folded into the run's key for the averaged generator's latents
 
 
 class Run(NamedTuple):
@@ -23,7 +29,7 @@ class Run(NamedTuple):
 
     Attributes:
       config: the whole config.
-      step: generator updates done.
+      step: steps done.
       generator: the module.
       discriminator: the module.
       variables: the generator's `params` and `batch_stats`.
@@ -45,7 +51,7 @@ class Run(NamedTuple):
         return self.config.model.generator.condition != "none"
 
     def with_averaged(self) -> "Run":
-        """The same run with the averaged parameters in `variables`.
+        """The same run with the averaged generator in `variables`.
 
         Raises:
           ValueError: the run keeps no average.
@@ -56,7 +62,41 @@ class Run(NamedTuple):
                 f"{self.config.recipe.ema_decay} and the run keeps no average: ask for "
                 "the raw one, or train with --config.recipe.ema_decay=0.999."
             )
-        return self._replace(variables=self.variables | {"params": self.averaged})
+        return self._replace(
+            variables=averaged_variables(
+                self.config, self.generator, self.variables, self.averaged
+            )
+        )
+
+
+def averaged_variables(
+    config: ConfigDict, generator: nn.Module, variables: Any, averaged: Any
+) -> dict[str, Any]:
+    """The averaged generator: its parameters, and BatchNorm statistics that fit them.
+
+    The statistics are computed anew from 100 batches of the training batch size whose
+    latents follow from the run's seed, so that each reader of a run gets the same.
+
+    Args:
+      config: the whole config of the run.
+      generator: the module.
+      variables: the raw generator's `params` and `batch_stats`.
+      averaged: the averaged parameters.
+    """
+    variables = {**variables, "params": averaged}
+    if not variables["batch_stats"]:
+        return variables
+    key = jax.random.fold_in(jax.random.key(config.seed), STATISTICS_STREAM)
+    statistics = sampling.recompute_batch_stats(
+        generator,
+        variables,
+        key,
+        batch_size=config.batch_size,
+        latent_size=config.model.latent_size,
+        distribution=config.model.latent_distribution,
+        num_classes=max(1, config.data.num_classes),
+    )
+    return {**variables, "batch_stats": statistics}
 
 
 def load(workdir: Path, step: int | None = None, *, folder: str = "checkpoints") -> Run:
@@ -80,7 +120,7 @@ def load(workdir: Path, step: int | None = None, *, folder: str = "checkpoints")
     )
     return Run(
         config,
-        int(saved["generator"]["step"]),
+        int(saved["generator"]["step"]) // config.recipe.generator_steps,
         generator,
         discriminator,
         variables,
@@ -92,10 +132,13 @@ def load(workdir: Path, step: int | None = None, *, folder: str = "checkpoints")
 def _check(config: ConfigDict) -> None:
     """Refuses values of a run's config.json that nothing can be drawn with."""
     shape = ("image_size", "channels", "num_classes")
-    ranges = {name: data_lib.RANGES[name] for name in shape}
-    checks.check_fields(checks.section(config, "data"), ranges, path="data")
-    model = checks.section(config, "model")
-    checks.check_fields(model, sampling.RANGES, path="model")
+    for path, ranges in {
+        "data": {name: data_lib.RANGES[name] for name in shape},
+        "model": sampling.RANGES,
+        "recipe": {"generator_steps": recipes.RANGES["generator_steps"]},
+    }.items():
+        checks.check_fields(checks.section(config, path), ranges, path=path)
+    checks.check_fields(config, RANGES)
 
 
 def steps(workdir: Path, *, folder: str = "checkpoints") -> list[int]:

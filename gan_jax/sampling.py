@@ -10,6 +10,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+from jax import lax
 import jax.numpy as jnp
 
 from gan_jax import checks
@@ -76,6 +77,59 @@ def generate_images(
         variables, latents, labels, train=batch_statistics, mutable=["batch_stats"]
     )
     return jnp.asarray(images, jnp.float32)
+
+
+@functools.partial(
+    jax.jit,
+    static_argnames=(
+        *("generator", "batch_size", "latent_size", "distribution", "num_classes"),
+        "batches",
+    ),
+)
+def recompute_batch_stats(
+    generator: nn.Module,
+    variables: Mapping[str, Any],
+    key: jax.Array,
+    *,
+    batch_size: int,
+    latent_size: int,
+    distribution: str,
+    num_classes: int,
+    batches: int = 100,
+) -> Any:
+    """BatchNorm's statistics at fixed parameters: means over many generated batches.
+
+    Averaged parameters need statistics of their own: the running ones belong to the
+    parameters of the last steps (Izmailov et al. 2018, arXiv 1803.05407, section 3.2).
+
+    Args:
+      generator: a module whose attribute norm_momentum is the share of the running
+        statistics that a pass keeps.
+      variables: its `params` and `batch_stats`, the latter only for their shapes.
+      key: PRNG key of the latents and labels.
+      batch_size: images of a batch, as in training.
+      latent_size: Z.
+      distribution: of the latents, see `draw_latents`.
+      num_classes: labels are uniform in [0, num_classes).
+      batches: how many are generated.
+    """
+    memoryless = generator.clone(norm_momentum=0.0, axis_name=None)
+    latent_key, label_key = jax.random.split(key)
+
+    def add(total: Any, number: jax.Array) -> tuple[Any, None]:
+        indices = number * batch_size + jnp.arange(batch_size)
+        latents = draw_latents(
+            latent_key, indices, latent_size=latent_size, distribution=distribution
+        )
+        labels = draw_labels(label_key, indices, num_classes=num_classes)
+        _, updates = memoryless.apply(
+            variables, latents, labels, train=True, mutable=["batch_stats"]
+        )
+        return jax.tree.map(jnp.add, total, updates["batch_stats"]), None
+
+    start = jax.tree.map(jnp.zeros_like, variables["batch_stats"])
+    total, _ = lax.scan(add, start, jnp.arange(batches))
+    return jax.tree.map(lambda leaf: leaf / batches, total)
 
 
 def to_float(images: jax.Array) -> jax.Array:

@@ -61,7 +61,8 @@ class TrainState(train_state.TrainState):
 class GANState(struct.PyTreeNode):
     """Both networks: the unit that is checkpointed, replicated and donated.
 
-    The generator's step is the step of the run.
+    Each network's `step` counts its own updates; train_step.steps_done gives the
+    step of the run.
 
     Attributes:
       generator: parameters, statistics and optimiser's state.
@@ -72,13 +73,6 @@ class GANState(struct.PyTreeNode):
     generator: TrainState
     discriminator: TrainState
     averaged: Any
-
-    @property
-    def sampler_variables(self) -> dict[str, Any]:
-        """The generator's variables, its parameters the averaged ones if kept."""
-        return self.generator.variables | (
-            {"params": self.averaged} if self.averaged else {}
-        )
 
 
 def _create_one(

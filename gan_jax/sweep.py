@@ -158,7 +158,7 @@ def _open_writers(
     configs: Sequence[ConfigDict],
     workdirs: Sequence[Path],
     dataset: data_lib.Dataset,
-    samplers: Sequence[Callable[[Any], jax.Array]],
+    samplers: Sequence[Callable[[Any, Any], jax.Array]],
     first_step: int,
 ) -> Iterator[contextlib.AbstractContextManager[writer_lib.Writer] | None]:
     """Claims the folder of each run, and gives its writer to enter; None if it failed.

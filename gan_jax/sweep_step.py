@@ -48,7 +48,8 @@ def train_step_of(
 
     def step(state: Any, data: Any, inputs: Any, each: Any) -> Any:
         batch = feed.fetch(data, inputs)
-        key = jax.random.fold_in(each["key"], state.generator.step)
+        done = train_step.steps_done(state, recipe=recipe)
+        key = jax.random.fold_in(each["key"], done)
         own = {name: getattr(state, name).tx for name in NETWORKS}
         state = _with_optimizers(state, _optimizers(config, each["floats"]))
         state, metrics = train_step.train_step(state, batch, key, recipe=recipe)
@@ -65,7 +66,8 @@ def _optimizers(config: ConfigDict, floats: Mapping[str, jax.Array]) -> dict[str
     """Each network's optimiser with values such as optimizer.generator.b1."""
     return {
         network: optimizers.create(
-            config.optimizer[network],
+            config,
+            network,
             values={
                 name.rpartition(".")[2]: value
                 for name, value in floats.items()

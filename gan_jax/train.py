@@ -72,8 +72,8 @@ def create_state(
         state_lib.create,
         generator=generator,
         discriminator=discriminator,
-        generator_tx=optimizers.create(config.optimizer.generator),
-        discriminator_tx=optimizers.create(config.optimizer.discriminator),
+        generator_tx=optimizers.create(config, "generator"),
+        discriminator_tx=optimizers.create(config, "discriminator"),
         latent_size=config.model.latent_size,
         image_shape=(
             data.image_size,
@@ -90,7 +90,8 @@ def make_call(recipe: recipes.Recipe) -> Callable[..., Any]:
 
     def step(state: Any, resident: Any, inputs: Any, key: Any) -> Any:
         batch = feed.fetch(resident, inputs)
-        step_key = jax.random.fold_in(key, state.generator.step)
+        done = train_step.steps_done(state, recipe=recipe)
+        step_key = jax.random.fold_in(key, done)
         return train_step.train_step(state, batch, step_key, recipe=recipe)
 
     return parallel.scan_steps(step)

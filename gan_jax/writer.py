@@ -16,7 +16,7 @@ import numpy as np
 from gan_jax import checkpoints as checkpoints_lib
 from gan_jax import evaluator as evaluator_lib
 from gan_jax import outputs as outputs_lib
-from gan_jax import parallel, sampling
+from gan_jax import parallel, runs, sampling
 
 INTERVALS = (
     "log_every_steps",
@@ -52,8 +52,12 @@ def _draw(
 
 def make_draw(
     config: ConfigDict, generator: nn.Module, key: jax.Array
-) -> Callable[[Any], jax.Array]:
-    """Draws the sample grid's images: the same latents always, row r with class r."""
+) -> Callable[[Any, Any], jax.Array]:
+    """Draws the sample grid's images: the same latents always, row r with class r.
+
+    The function takes the generator's variables and its averaged parameters; where a
+    run keeps the latter it draws from them.
+    """
     count = config.sample_rows * config.sample_columns
     latents = sampling.draw_latents(
         key,
@@ -63,7 +67,13 @@ def make_draw(
     )
     classes = max(1, config.data.num_classes)
     labels = jnp.arange(count) // config.sample_columns % classes
-    return functools.partial(_draw, generator, latents=latents, labels=labels)
+
+    def draw(variables: Any, averaged: Any) -> jax.Array:
+        if averaged:
+            variables = runs.averaged_variables(config, generator, variables, averaged)
+        return _draw(generator, variables, latents=latents, labels=labels)
+
+    return draw
 
 
 def check_finite(
@@ -93,7 +103,7 @@ class Writer:
     config: ConfigDict
     checkpoints: checkpoints_lib.Checkpoints
     outputs: outputs_lib.Outputs
-    draw: Callable[[Any], jax.Array]
+    draw: Callable[[Any, Any], jax.Array]
     evaluator: evaluator_lib.Evaluator | None
     to_host: Callable[[Any], Any]
 
@@ -117,8 +127,8 @@ class Writer:
 
     def save_samples(self, step: int, state: Any) -> None:
         """Writes the grid of the replicated state."""
-        generator = self.to_host(state.sampler_variables)
-        images = np.asarray(self.draw(generator))
+        generator = state.generator.variables, state.averaged
+        images = np.asarray(self.draw(*self.to_host(generator)))
         self.outputs.save_samples(step, images, self.config.sample_columns)
 
     def save(self, step: int, state: Any) -> None:
@@ -131,7 +141,7 @@ def open_writer(
     config: ConfigDict,
     workdir: Path,
     *,
-    draw: Callable[[Any], jax.Array],
+    draw: Callable[[Any, Any], jax.Array],
     real_images: np.ndarray,
     first_step: int,
     to_host: Callable[[Any], Any] = parallel.unreplicate,
@@ -141,7 +151,7 @@ def open_writer(
     Args:
       config: the whole config.
       workdir: the run's folder.
-      draw: makes the sample grid's images of a generator's variables.
+      draw: makes the sample grid's images, see make_draw.
       real_images: as many real images (N, H, W, C).
       first_step: steps done before.
       to_host: takes the run's share of a replicated tree to NumPy.

@@ -60,8 +60,8 @@ def test_every_config_builds_networks_and_optimisers(name, preset):
     config = get_config(name, preset)
     config.lock()
     models.build(config, axis_name=None)
-    optimizers.create(config.optimizer.generator)
-    optimizers.create(config.optimizer.discriminator)
+    optimizers.create(config, "generator")
+    optimizers.create(config, "discriminator")
 
 
 @pytest.mark.parametrize("name, preset", CASES)

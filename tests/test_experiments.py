@@ -41,8 +41,8 @@ def test_every_row_builds_its_networks_optimisers_and_recipe(part):
     for _, config in row_configs(part):
         models.build(config, axis_name=None)
         recipes.create(config, axis_name=None)
-        optimizers.create(config.optimizer.generator)
-        optimizers.create(config.optimizer.discriminator)
+        optimizers.create(config, "generator")
+        optimizers.create(config, "discriminator")
         preflight.check_values(config)
 
 

@@ -29,17 +29,18 @@ ALLOWED = {
     "memory": {"parallel", "state"},
     "metrics": set(),
     "models": {"checks", "models"},
-    "optimizers": set(),
+    "optimizers": {"checks"},
     "penalties": {"sampling"},
     "preflight": {
-        *("checks", "data", "models", "optimizers", "recipes", "sampling", "scores"),
-        "writer",
+        *("checks", "data", "models", "optimizers", "recipes", "runs", "sampling"),
+        *("scores", "writer"),
     },
     "recipes": {"checks", "losses", "penalties", "sampling"},
     "outputs": {"events", "images", "metrics", "scores", "workdir"},
     "parallel": set(),
     "runs": {
-        *("checkpoints", "checks", "data", "images", "models", "sampling", "workdir"),
+        *("checkpoints", "checks", "data", "images", "models", "recipes", "sampling"),
+        "workdir",
     },
     "sample": {"checks", "command", "images", "memory", "runs"},
     "sampling": {"checks"},
@@ -60,7 +61,7 @@ ALLOWED = {
     "train_step": {"gradients", "recipes", "sampling", "state"},
     "workdir": set(),
     "writer": {
-        *("checkpoints", "evaluator", "images", "outputs", "parallel", "sampling"),
+        *("checkpoints", "evaluator", "outputs", "parallel", "runs", "sampling"),
     },
 }
 # Heavy libraries and the only modules that may name them.

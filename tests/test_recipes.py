@@ -13,7 +13,6 @@ from test_train_step import (
     LATENTS,
     RECIPE,
     SIZE,
-    assert_trees_equal,
     make_batch,
     make_state,
     run_step,
@@ -139,17 +138,46 @@ def test_two_generator_steps_are_two_updates():
     assert new.discriminator.step == 1 and new.generator.step == 2
 
 
+def test_a_step_counts_once_however_many_updates_it_holds():
+    recipe, state = RECIPE._replace(generator_steps=2), make_state()
+    for updates in range(5):
+        assert train_step.steps_done(state, recipe=recipe) == updates // 2
+        state = train_step.update_generator(state, make_gradient(), recipe=recipe)
+
+
+def make_gradient():
+    """A gradient of the generator, the same whenever it is made."""
+    generator = make_state().generator
+    ones = jax.tree.map(jnp.ones_like, generator.params)
+    return gradients.Gradient(ones, generator.batch_stats, {})
+
+
 def test_the_average_keeps_its_share():
-    state = make_state(average=True)
-    new, _ = run_step_jitted(ema_decay=0.9)(state, make_batch(), KEY)
-    expected = jax.tree.map(
-        lambda old, now: 0.9 * old + 0.1 * now,
-        state.generator.params,
-        new.generator.params,
-    )
-    chex.assert_trees_all_close(new.averaged, expected, rtol=1e-6, atol=1e-8)
-    assert_trees_equal(new.sampler_variables["params"], new.averaged)
-    assert_trees_equal(make_state().sampler_variables, make_state().generator.variables)
+    # Decays min(0.25, (1 + t) / (10 + t)): 1/10, 2/11, 3/12 and from there on 0.25.
+    recipe, state = RECIPE._replace(ema_decay=0.25), make_state(average=True)
+    averaged = state.averaged
+    for kept in (1 / 10, 2 / 11, 0.25, 0.25):
+        state = train_step.update_generator(state, make_gradient(), recipe=recipe)
+        averaged = jax.tree.map(
+            lambda old, now, kept=kept: kept * old + (1 - kept) * now,
+            averaged,
+            state.generator.params,
+        )
+        chex.assert_trees_all_close(state.averaged, averaged, rtol=1e-5, atol=1e-7)
+
+
+def test_the_initial_parameters_weigh_the_product_of_the_decays():
+    recipe, state = RECIPE._replace(ema_decay=0.5), make_state(average=True)
+    shifted = state.replace(averaged=jax.tree.map(lambda x: x + 1, state.averaged))
+    for _ in range(12):
+        state, shifted = (
+            train_step.update_generator(one, make_gradient(), recipe=recipe)
+            for one in (state, shifted)
+        )
+    decays = [min(0.5, (1 + t) / (10 + t)) for t in range(12)]
+    weight = jax.tree.map(lambda a, b: a - b, shifted.averaged, state.averaged)
+    for leaf in jax.tree.leaves(weight):
+        np.testing.assert_allclose(leaf, np.prod(decays), rtol=1e-2, atol=1e-6)
 
 
 def test_clipping_bounds_every_parameter_of_the_discriminator():

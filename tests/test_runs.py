@@ -58,6 +58,27 @@ def test_the_averaged_generator_is_another_one(run):
     assert np.any(raw != averaged)
 
 
+def test_the_averaged_generator_has_its_parameters_and_statistics_of_its_own(run):
+    variables = run.with_averaged().variables
+    for leaf, expected in zip(
+        jax.tree.leaves(variables["params"]), jax.tree.leaves(run.averaged), strict=True
+    ):
+        np.testing.assert_array_equal(leaf, expected)
+    pairs = zip(
+        jax.tree.leaves(variables["batch_stats"]),
+        jax.tree.leaves(run.variables["batch_stats"]),
+        strict=True,
+    )
+    assert all(np.any(one != other) for one, other in pairs)
+
+
+def test_a_step_is_a_step_however_many_updates_it_holds(shared_folder, tmp_path):
+    config = conftest.make_tiny_config(shared_folder)
+    config.recipe.generator_steps = 2
+    train.train_and_evaluate(config, tmp_path)
+    assert runs.load(tmp_path).step == runs.steps(tmp_path)[-1] == 4
+
+
 def test_a_run_without_an_average_says_so(run):
     with pytest.raises(ValueError, match="the run keeps no average: ask for the raw"):
         run._replace(averaged={}).with_averaged()

@@ -98,12 +98,14 @@ class ConditionalBatchNorm(nn.Module):
     Attributes:
       num_classes: K.
       use_running_average: normalise by the running statistics.
+      momentum: share of the running statistics that a step keeps.
       axis_name: replicas over which the statistics are averaged.
       dtype: of the result.
     """
 
     num_classes: int = 10
     use_running_average: bool = False
+    momentum: float = 0.9
     axis_name: str | None = None
     dtype: Any = jnp.float32
 
@@ -116,6 +118,7 @@ class ConditionalBatchNorm(nn.Module):
         bias = self.param("bias", nn.initializers.zeros_init(), shape)
         x = normalization.batch_norm(
             use_running_average=self.use_running_average,
+            momentum=self.momentum,
             axis_name=self.axis_name,
             dtype=self.dtype,
             use_scale=False,

@@ -81,6 +81,7 @@ class Generator(nn.Module):
         batchnorm in both the generator and the discriminator".
       norm_ends: BatchNorm on the image too, before tanh: on all layers it "resulted in
         sample oscillation and model instability".
+      norm_momentum: share of BatchNorm's running statistics that a step keeps.
       activation: of hidden layers: "relu", or "leaky_relu" against "use ReLU
         activation in generator for all layers except for the output".
       output: "tanh", or "sigmoid" against "which uses Tanh"; both in [-1, 1].
@@ -102,6 +103,7 @@ class Generator(nn.Module):
     embedding_size: int = 50
     norm: Literal["batch", "none"] = "batch"
     norm_ends: bool = False
+    norm_momentum: float = 0.9
     activation: Literal["relu", "leaky_relu"] = "relu"
     output: Literal["tanh", "sigmoid"] = "tanh"
     upsampling: Literal["transposed", "nearest"] = "transposed"
@@ -154,6 +156,7 @@ class Generator(nn.Module):
             return x
         options = {
             "use_running_average": not train,
+            "momentum": self.norm_momentum,
             "axis_name": self.axis_name,
             "dtype": self.dtype,
             "name": name,

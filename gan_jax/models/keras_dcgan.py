@@ -45,6 +45,7 @@ class Generator(nn.Module):
       condition: "none", or a code appended to the latents: "onehot" or "embedding".
       num_classes: K, labels are in [0, K).
       embedding_size: length of a label's learned vector.
+      norm_momentum: share of BatchNorm's running statistics that a step keeps.
       output: "tanh" or "sigmoid", both scaled to [-1, 1].
       convolution: "auto", "lax" or "matmul", see layers.py.
       axis_name: replicas over which BatchNorm averages its statistics.
@@ -57,6 +58,7 @@ class Generator(nn.Module):
     condition: Literal["none", "onehot", "embedding"] = "none"
     num_classes: int = 10
     embedding_size: int = 50
+    norm_momentum: float = 0.99
     output: Literal["tanh", "sigmoid"] = "sigmoid"
     convolution: str = "auto"
     axis_name: str | None = None
@@ -70,7 +72,7 @@ class Generator(nn.Module):
         norm = functools.partial(
             nn.BatchNorm,
             use_running_average=not train,
-            momentum=0.99,
+            momentum=self.norm_momentum,
             epsilon=1e-3,
             axis_name=self.axis_name,
             dtype=self.dtype,
