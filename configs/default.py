@@ -1,7 +1,7 @@
 """Every field of a run, with its default. Other configs import this one.
 
 A comment ends in what a number may be; a count of steps or images without a bound goes
-up to 2^31 - 1, a width or a length up to 2^20. Names that are allowed are listed where
+up to 2^31 - 1, a width or a length up to 2^17. Names that are allowed are listed where
 they are few. What is outside is refused before anything is prepared.
 
 The sections of the two networks and of the two optimisers hold the arguments of what
@@ -43,7 +43,7 @@ def get_config() -> ConfigDict:
     # largest; above the image's side: padded with black; [0, 8_192]
     config.data.flip = False  # mirror images left to right at random
     config.data.label = ""  # attribute used as label (celeb_a, array); "": the own
-    config.data.num_classes = 10  # of the labels; 0: as the data have; [0, 2^20]
+    config.data.num_classes = 10  # of the labels; 0: as the data have; [0, 2^17]
     config.data.data_dir = ""  # of prepared TFDS data; "": TFDS's own default
     config.data.manual_dir = ""  # of original files or the folder of images; "": the
     # embedded files (MNIST)

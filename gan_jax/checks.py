@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 MOST = 2**31 - 1  # of a count: steps and places in a batch are int32 on the device
 LARGEST = 3.4e38  # float32 has nothing above
 SEEDS = 2**32 - 1  # jax.random.key drops the bits above the lowest 32
-WIDEST = 2**20  # of a layer or a vector: beyond any network
+WIDEST = 2**17  # of a layer or a vector: beyond any network
 
 
 class Range(NamedTuple):

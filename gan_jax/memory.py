@@ -176,14 +176,15 @@ def check(
     """
     limits = parallel.memory()
     key = jax.eval_shape(lambda key: key, key)
-    on_device = _on_device(config, state, key, limits.devices)
-    on_host = _on_host(config, steps_per_call)
-    for where, limit, needs in (
-        ("each device", limits.of_device, on_device),
-        ("this machine", limits.of_host, on_host),
-    ):
-        several = [need._replace(bytes=runs * need.bytes) for need in needs]
-        refuse_beyond(limit, where, several)
+    own, batch, evaluation = _on_device(config, state, key, limits.devices)
+    calls, grid, scored = _on_host(config, steps_per_call)
+    own, batch, calls = (
+        need._replace(bytes=runs * need.bytes) for need in (own, batch, calls)
+    )
+    for then in (batch, evaluation):  # one after the other
+        refuse_beyond(limits.of_device, "each device", [own, then])
+    for need in (calls, grid, scored):
+        refuse_beyond(limits.of_host, "this machine", [need])
 
 
 def check_images(num: int, shape: tuple[int, ...], flag: str) -> None:

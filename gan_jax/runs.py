@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 import numpy as np
 
 from gan_jax import checkpoints as checkpoints_lib
-from gan_jax import checks, models, recipes, sampling
+from gan_jax import checks, memory, models, recipes, sampling
 from gan_jax import data as data_lib
 from gan_jax import images as images_lib
 from gan_jax import workdir as workdir_lib
@@ -112,6 +112,8 @@ def load(workdir: Path, step: int | None = None, *, folder: str = "checkpoints")
     """
     config = workdir_lib.read_config(workdir)
     _check(config)
+    shape = (config.data.image_size, config.data.image_size, config.data.channels)
+    memory.check_images(config.batch_size, shape, "batch_size in its config.json")
     generator, discriminator = models.build(config, axis_name=None)
     saved = checkpoints_lib.read(workdir / folder, step)
     variables, discriminator_variables = (

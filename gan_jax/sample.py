@@ -64,7 +64,9 @@ def main() -> None:
         run = run.with_averaged()
     data = run.config.data
     shape = data.image_size, data.image_size, data.channels
-    memory.check_images(_NUM.value, shape, "--num")
+    filled = _BATCH_SIZE.value if _STATISTICS.value == "batch" else 0
+    num = max(_NUM.value, filled)
+    memory.check_images(num, shape, "--num" if num > filled else "--batch_size")
     batches = runs.generate_batches(
         run,
         num=_NUM.value,

@@ -11,7 +11,7 @@ import numpy as np
 import tqdm
 
 import gan_jax
-from gan_jax import checks, runs
+from gan_jax import checks, memory, runs
 from gan_jax import data as data_lib
 from gan_jax.evaluation import compute, estimate, features, probe, suite
 from gan_jax.evaluation.estimate import Estimate
@@ -83,11 +83,7 @@ class Scorer:
         self.training = data_lib.create(data)
         self._mixture = data_lib.MIXTURES.get(data.name)
         split = settings.split or data_lib.held_out_split(data)
-        real = data
-        if split != data.split:
-            real = data.copy_and_resolve_references()
-            real.split = split
-        dataset = data_lib.create(real)
+        dataset = data_lib.create(_with_split(data, split))
         indices = _subset(len(dataset.images), settings.num_images, seed=0)
         images = np.asarray(dataset.images[indices])
         self._is_held_out = split != data.split
@@ -116,9 +112,14 @@ class Scorer:
         """Scores of the generator with `run.variables`.
 
         Raises:
-          ValueError: a metric that this run cannot have, see suite.select.
+          ValueError: a metric that this run cannot have, see suite.select, or more
+            images than the memory holds.
         """
         settings = self._settings
+        shape = self.real.images.shape[1:]
+        memory.check_images(settings.num_images, shape, "--num_images")
+        if settings.statistics == "batch":
+            memory.check_images(settings.batch_size, shape, "--batch_size")
 
         def draw(seed: int) -> tuple[np.ndarray, np.ndarray | None]:
             drawn = runs.generate_batches(
@@ -294,6 +295,13 @@ def check(config: ConfigDict) -> None:
     best_direction(best)
 
 
+def _with_split(data: ConfigDict, split: str) -> ConfigDict:
+    """The data section, reading another split."""
+    other = data.copy_and_resolve_references()
+    other.split = split
+    return other
+
+
 def best_direction(name: str) -> int:
     """+1 if more of the number evaluation.best_metric is better, -1 if less; "" is 0.
 
@@ -315,6 +323,7 @@ def _numbers(config: ConfigDict, shape: tuple[int, int, int]) -> list[str]:
     extractor = settings.extractor
     features.check(extractor, settings.weights, shape)
     split = settings.split or data_lib.held_out_split(data)
+    data_lib.check(_with_split(data, split))
     names = suite.select(
         settings.metrics.split(","),
         available=_available(

@@ -39,12 +39,12 @@ ALLOWED = {
     "outputs": {"events", "images", "metrics", "scores", "workdir"},
     "parallel": set(),
     "runs": {
-        *("checkpoints", "checks", "data", "images", "models", "recipes", "sampling"),
-        "workdir",
+        *("checkpoints", "checks", "data", "images", "memory", "models", "recipes"),
+        *("sampling", "workdir"),
     },
     "sample": {"checks", "command", "images", "memory", "runs"},
     "sampling": {"checks"},
-    "scores": {"checks", "data", "evaluation", "runs"},
+    "scores": {"checks", "data", "evaluation", "memory", "runs"},
     "state": set(),
     "sweep": {
         *("checkpoints", "data", "models", "parallel", "preflight", "recipes"),

@@ -27,7 +27,7 @@ def machine(monkeypatch):
         ),
         ({"batch_size": 2**31 - 1}, "a batch of 2,147,483,647 and its gradients"),
         (
-            {"model.latent_size": 2**20, "model.generator.features": 2**20},
+            {"model.latent_size": 2**17, "model.generator.features": 2**17},
             "GiB of memory, most of it for parameters .*lower the widths in --conf",
         ),
         (

@@ -135,9 +135,9 @@ def test_a_label_that_does_not_exist_is_refused(run):
     ],
 )
 def test_values_in_a_runs_config_are_checked(
-    workdir, tmp_path, section, field, value, message
+    tiny_config, tmp_path, section, field, value, message
 ):
-    config = json.loads((workdir / "config.json").read_text())
+    config = tiny_config.to_dict()
     config[section][field] = value
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(ValueError, match=message):
