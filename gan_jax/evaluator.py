@@ -10,7 +10,6 @@ from gan_jax import checkpoints as checkpoints_lib
 from gan_jax import models, runs, scores
 from gan_jax import state as state_lib
 from gan_jax import workdir as workdir_lib
-from gan_jax.evaluation import suite
 
 
 class Evaluator:
@@ -23,13 +22,7 @@ class Evaluator:
           ValueError: what scores.Scorer refuses, or an unknown best_metric.
         """
         self._best_metric = config.evaluation.best_metric
-        self._sign = suite.direction(self._best_metric) if self._best_metric else 0
-        if self._best_metric and not self._sign:
-            raise ValueError(
-                f"evaluation.best_metric is {self._best_metric!r}, of which neither "
-                "more nor less is better: set --config.evaluation.best_metric to a "
-                "number that has a best."
-            )
+        self._sign = scores.best_direction(self._best_metric)
         self._config = config
         self._modules = models.build(config, axis_name=None)
         try:

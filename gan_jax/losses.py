@@ -5,13 +5,14 @@ At zero logits non_saturating is 2 ln 2 for the discriminator, ln 2 for the gene
 """
 
 from collections.abc import Callable
-import difflib
 import functools
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
+
+from gan_jax import checks
 
 
 class Loss(NamedTuple):
@@ -163,6 +164,12 @@ LOSSES: dict[str, Loss] = {
     ),
 }
 SMOOTHED = ("non_saturating", "minimax")
+REAL_LABEL = checks.number(
+    "above 0.5 up to 1: at 0.5 or below a real image is not called real",
+    least=0.5,
+    most=1,
+    above=True,
+)
 
 
 def create(name: str, *, real_label: float = 1.0) -> Loss:
@@ -176,18 +183,9 @@ def create(name: str, *, real_label: float = 1.0) -> Loss:
     Raises:
       ValueError: an unknown name, a label out of range or of a loss that has none.
     """
-    if name not in LOSSES:
-        near = difflib.get_close_matches(name, LOSSES, n=1, cutoff=0.4)
-        raise ValueError(
-            f"unknown loss {name!r}"
-            + (f" (did you mean {near[0]!r}?)" if near else "")
-            + f"; known are {', '.join(LOSSES)}: name one of them."
-        )
-    if not 0.5 < real_label <= 1:
-        raise ValueError(
-            f"real_label is {real_label}, but allowed is above 0.5 up to 1: at 0.5 or "
-            "below a real image is not called real; set it to 1, or 0.9 to smooth."
-        )
+    checks.check("loss", name, checks.one_of(LOSSES), advice="name one of them")
+    advice = "set it to 1, or to 0.9 to smooth"
+    checks.check("real_label", real_label, REAL_LABEL, advice=advice)
     if real_label == 1:
         return LOSSES[name]
     if name not in SMOOTHED:

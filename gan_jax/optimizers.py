@@ -1,7 +1,6 @@
 """Optimisers by name: optax's, and two as the sources' own libraries compute them."""
 
 from collections.abc import Callable, Mapping
-import inspect
 import math
 from typing import Any, NamedTuple
 
@@ -9,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 import optax
+
+from gan_jax import checks
 
 
 def keras_rmsprop(
@@ -100,6 +101,55 @@ SCHEDULES: dict[str, Callable[[int], optax.Schedule]] = {
 }
 
 
+RANGES = {  # of the section optimizer, but for the networks' own
+    "schedule": checks.one_of(SCHEDULES),
+    "warmup_steps": checks.integer(0, checks.MOST),
+    "decay_share": checks.number("in (0, 1]", most=1, above=True),
+}
+_DTYPE = checks.one_of(("float32", "bfloat16"))
+_RATE = {"learning_rate": checks.NOT_NEGATIVE}
+ARGUMENTS: dict[str, dict[str, checks.Range]] = {  # of each optimiser
+    "adam": {
+        **_RATE,
+        "b1": checks.share(),
+        "b2": checks.share(),
+        "eps": checks.POSITIVE,
+        "eps_root": checks.NOT_NEGATIVE,
+        "mu_dtype": _DTYPE,
+        "nesterov": checks.FLAG,
+    },
+    "rmsprop": {
+        **_RATE,
+        "decay": checks.share(),
+        "eps": checks.POSITIVE,
+        "initial_scale": checks.NOT_NEGATIVE,
+        "momentum": checks.share(),
+        **dict.fromkeys(("eps_in_sqrt", "centered", "nesterov"), checks.FLAG),
+        "bias_correction": checks.FLAG,
+    },
+    "sgd": {
+        **_RATE,
+        "momentum": checks.share(),
+        "nesterov": checks.FLAG,
+        "accumulator_dtype": _DTYPE,
+    },
+    "keras_rmsprop": {
+        **_RATE,
+        "decay": checks.NOT_NEGATIVE,
+        "rho": checks.share(),
+        "epsilon": checks.POSITIVE,
+    },
+    "momentum_sgd": {
+        **_RATE,
+        "decay_factor": checks.number("at least 1 and finite", least=1),
+        "min_learning_rate": checks.NOT_NEGATIVE,
+        "momentum": checks.share(),
+        "final_momentum": checks.share(),
+        "momentum_steps": checks.integer(1, checks.MOST),
+    },
+}
+
+
 TAKE_SCHEDULES = ("adam", "rmsprop", "sgd")  # the others' rates fall by themselves
 
 
@@ -120,20 +170,8 @@ def rate_factor(
       A schedule of optax, or None if the factor is always 1.
 
     Raises:
-      ValueError: an unknown schedule, a number out of range, or a warm-up that ends
-        after the fall begins.
+      ValueError: a warm-up that ends after the fall begins.
     """
-    if schedule not in SCHEDULES:
-        raise ValueError(
-            f"optimizer.schedule is {schedule!r}, but must be one of "
-            f"{', '.join(SCHEDULES)}: set --config.optimizer.schedule."
-        )
-    if warmup_steps < 0 or not 0 < decay_share <= 1:
-        raise ValueError(
-            f"optimizer.warmup_steps is {warmup_steps} and optimizer.decay_share is "
-            f"{decay_share}, but they must be at least 0 and in (0, 1]: set "
-            "--config.optimizer.warmup_steps or --config.optimizer.decay_share."
-        )
     falling = 0 if schedule == "constant" else max(1, round(decay_share * num_steps))
     if warmup_steps > num_steps - falling:
         raise ValueError(
@@ -158,6 +196,7 @@ def rate_factor(
 def _scheduled_rate(config: ConfigDict, network: str, rate: Any) -> Any:
     """The network's learning rate as its optimiser takes it: a number or a schedule."""
     optimizer = config.optimizer
+    checks.check_fields(optimizer, RANGES, path="optimizer")
     factor = rate_factor(
         optimizer.schedule,
         num_steps=config.num_train_steps,
@@ -194,24 +233,25 @@ def create(
       values: arguments that differ from config's, which may be traced.
 
     Raises:
-      ValueError: an unknown name, arguments that the optimiser does not take, or a
-        schedule that it or the run cannot have.
+      ValueError: an unknown name, arguments that the optimiser does not take or that
+        are out of range, or a schedule that it or the run cannot have.
     """
-    arguments = config.optimizer[network].to_dict()
+    path = f"optimizer.{network}"
+    section = checks.section(checks.section(config, "optimizer"), network)
+    names = {"name": checks.one_of(OPTIMIZERS)}
+    checks.check_fields(section, {**names, **_RATE}, path=path)
+    arguments = section.to_dict()
     name = arguments.pop("name")
-    if name not in OPTIMIZERS:
-        raise ValueError(
-            f"unknown optimizer {name!r}; known are {', '.join(OPTIMIZERS)}: set "
-            f"--config.optimizer.{network}.name to one."
-        )
-    known = inspect.signature(OPTIMIZERS[name]).parameters
-    unknown = set(arguments).difference(known)
+    known = ARGUMENTS[name]
+    unknown = sorted(set(arguments).difference(known))
     if unknown:
         raise ValueError(
-            f"the optimizer {name!r} does not take {', '.join(sorted(unknown))}, but "
-            f"{', '.join(known)}: give its section these fields in a config file, "
-            "or choose another optimizer."
+            f"the optimizer {name!r} does not take {', '.join(unknown)}, but "
+            f"{', '.join(known)}{checks.nearest(unknown[0], known)}: give {path} these "
+            "fields in a config file, or choose another optimizer."
         )
+    ranges = {argument: known[argument] for argument in arguments}
+    checks.check_fields(section, ranges, path=path)
     arguments |= dict(values or {})
     rate = _scheduled_rate(config, network, arguments.pop("learning_rate"))
     return OPTIMIZERS[name](learning_rate=rate, **arguments)

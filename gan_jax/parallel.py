@@ -3,7 +3,7 @@
 from collections.abc import Callable
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 from jax import lax
@@ -59,6 +59,28 @@ def describe_devices() -> str:
 def is_writer() -> bool:
     """Whether this host writes the run's folder: host 0 does."""
     return jax.process_index() == 0
+
+
+class Memory(NamedTuple):
+    """How much memory there is, and for how many devices.
+
+    Attributes:
+      of_host: bytes of this machine.
+      of_device: bytes of each local device; CPU devices share the machine's.
+      devices: of all hosts.
+    """
+
+    of_host: int
+    of_device: int
+    devices: int
+
+
+def memory() -> Memory:
+    """The memory of this host and of its devices."""
+    host = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    stats = jax.local_devices()[0].memory_stats() or {}  # a CPU has none
+    device = stats.get("bytes_limit", host // jax.local_device_count())
+    return Memory(host, device, jax.device_count())
 
 
 def local_slots(batch_size: int) -> np.ndarray:

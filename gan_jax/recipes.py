@@ -4,10 +4,25 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from gan_jax import losses, penalties, sampling
+from gan_jax import checks, losses, penalties, sampling
 
-UPDATES = ("shared", "fresh", "simultaneous")
-DISCRIMINATOR_BATCHES = ("separate", "joint")
+# Each pass of a network is compiled by itself: more of them take hours to compile.
+MOST_UPDATES = 32
+MOST_PACKED = 16
+RANGES = {
+    "updates": checks.one_of(("shared", "fresh", "simultaneous")),
+    "discriminator_batches": checks.one_of(("separate", "joint")),
+    "discriminator_steps": checks.integer(1, MOST_UPDATES),
+    "generator_steps": checks.integer(1, MOST_UPDATES),
+    "loss": checks.one_of(losses.LOSSES),
+    "real_label": losses.REAL_LABEL,
+    "penalty": checks.one_of(("none", *penalties.PENALTIES)),
+    "penalty_weight": checks.NOT_NEGATIVE,
+    "instance_noise": checks.NOT_NEGATIVE,
+    "packing": checks.integer(1, MOST_PACKED),
+    "clip_weights": checks.number("at least 0 and finite, 0 for no clipping"),
+    "ema_decay": checks.share("0 for no average"),
+}
 
 
 class Recipe(NamedTuple):
@@ -65,33 +80,6 @@ class Recipe(NamedTuple):
         return self.discriminator_steps * self.packing
 
 
-def _one_of(field: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ValueError(
-            f"{field} is {value!r}, but must be one of {', '.join(allowed)}: set "
-            f"--config.{field}."
-        )
-
-
-def _check_ranges(config: ConfigDict) -> None:
-    recipe = config.recipe
-    limits = {
-        "discriminator_steps": (recipe.discriminator_steps >= 1, "at least 1"),
-        "generator_steps": (recipe.generator_steps >= 1, "at least 1"),
-        "packing": (recipe.packing >= 1, "at least 1"),
-        "penalty_weight": (recipe.penalty_weight >= 0, "at least 0"),
-        "instance_noise": (recipe.instance_noise >= 0, "at least 0"),
-        "clip_weights": (recipe.clip_weights >= 0, "at least 0, 0 for no clipping"),
-        "ema_decay": (0 <= recipe.ema_decay < 1, "in [0, 1), 0 for no average"),
-    }
-    for field, (allowed, description) in limits.items():
-        if not allowed:
-            raise ValueError(
-                f"recipe.{field} is {recipe[field]}, but must be {description}: set "
-                f"--config.recipe.{field}."
-            )
-
-
 def _check_exclusions(config: ConfigDict) -> None:
     """Refuses options that together mean nothing."""
     recipe, discriminator = config.recipe, config.model.discriminator
@@ -144,21 +132,10 @@ def create(config: ConfigDict, *, axis_name: str | None) -> Recipe:
       ValueError: an unknown name, a number out of range, or options that exclude each
         other.
     """
-    fields = config.recipe.to_dict()
-    _one_of("recipe.updates", fields["updates"], UPDATES)
-    _one_of(
-        "recipe.discriminator_batches",
-        fields["discriminator_batches"],
-        DISCRIMINATOR_BATCHES,
-    )
-    _one_of("recipe.penalty", fields["penalty"], ("none", *penalties.PENALTIES))
-    _one_of(
-        "model.latent_distribution",
-        config.model.latent_distribution,
-        tuple(sampling.LATENT_DISTRIBUTIONS),
-    )
-    _check_ranges(config)
+    checks.check_fields(config.recipe, RANGES, path="recipe")
+    checks.check_fields(config.model, sampling.RANGES, path="model")
     _check_exclusions(config)
+    fields = config.recipe.to_dict()
     loss = losses.create(fields.pop("loss"), real_label=fields.pop("real_label"))
     return Recipe(
         latent_size=config.model.latent_size,

@@ -12,10 +12,15 @@ from ml_collections import ConfigDict
 import numpy as np
 
 from gan_jax import checkpoints as checkpoints_lib
+from gan_jax import checks, memory, models, recipes, sampling
+from gan_jax import data as data_lib
 from gan_jax import images as images_lib
-from gan_jax import models, sampling
 from gan_jax import workdir as workdir_lib
 
+RANGES = {  # of the fields in no section that images are drawn with
+    "seed": checks.integer(0, checks.SEEDS),
+    "batch_size": checks.integer(1, checks.MOST),
+}
 STATISTICS_STREAM = 1  # folded into the run's key for the averaged generator's latents
 
 
@@ -106,6 +111,10 @@ def load(workdir: Path, step: int | None = None, *, folder: str = "checkpoints")
       ValueError: no run or no such checkpoint in `workdir`.
     """
     config = workdir_lib.read_config(workdir)
+    with workdir_lib.naming_version(workdir):
+        _check(config)
+        shape = (config.data.image_size, config.data.image_size, config.data.channels)
+        memory.check_images(config.batch_size, shape, "batch_size in its config.json")
     saved = checkpoints_lib.read(workdir / folder, step)
     with workdir_lib.naming_version(workdir):
         generator, discriminator = models.build(config, axis_name=None)
@@ -135,6 +144,18 @@ def _check_parameters(run: Run) -> None:
         jnp.zeros((1, run.config.model.latent_size)),
         jnp.zeros(1, jnp.int32),
     )
+
+
+def _check(config: ConfigDict) -> None:
+    """Refuses values of a run's config.json that nothing can be drawn with."""
+    shape = ("image_size", "channels", "num_classes")
+    for path, ranges in {
+        "data": {name: data_lib.RANGES[name] for name in shape},
+        "model": sampling.RANGES,
+        "recipe": {"generator_steps": recipes.RANGES["generator_steps"]},
+    }.items():
+        checks.check_fields(checks.section(config, path), ranges, path=path)
+    checks.check_fields(config, RANGES)
 
 
 def steps(workdir: Path, *, folder: str = "checkpoints") -> list[int]:

@@ -6,12 +6,16 @@ from pathlib import Path
 from absl import flags, logging
 import numpy as np
 
-from gan_jax import command, runs
+from gan_jax import checks, command, memory, runs
 from gan_jax import images as images_lib
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder.", required=True)
-_NUM = flags.DEFINE_integer("num", 64, "Images to draw.", lower_bound=1)
-_SEED = flags.DEFINE_integer("seed", 0, "Of the latents and labels.", lower_bound=0)
+_NUM = flags.DEFINE_integer(
+    "num", 64, "Images to draw.", lower_bound=1, upper_bound=checks.MOST
+)
+_SEED = flags.DEFINE_integer(
+    "seed", 0, "Of the latents and labels.", lower_bound=0, upper_bound=checks.SEEDS
+)
 _LABEL = flags.DEFINE_integer(
     "label", None, "The class asked of a conditional generator; default uniform draws."
 )
@@ -26,7 +30,11 @@ _STATISTICS = flags.DEFINE_enum(
     "statistics", "running", ["running", "batch"], "Of the generator's BatchNorm."
 )
 _BATCH_SIZE = flags.DEFINE_integer(
-    "batch_size", 256, "Images generated at once.", lower_bound=1
+    "batch_size",
+    256,
+    "Images generated at once.",
+    lower_bound=1,
+    upper_bound=checks.MOST,
 )
 _OUTPUT = flags.DEFINE_string(
     "output", "samples.npz", "Where to write: .npz for arrays, .png for a grid."
@@ -55,6 +63,11 @@ def main() -> None:
     averaged = _AVERAGED.value and bool(run.averaged)
     if averaged:
         run = run.with_averaged()
+    data = run.config.data
+    shape = data.image_size, data.image_size, data.channels
+    filled = _BATCH_SIZE.value if _STATISTICS.value == "batch" else 0
+    num = max(_NUM.value, filled)
+    memory.check_images(num, shape, "--num" if num > filled else "--batch_size")
     batches = runs.generate_batches(
         run,
         num=_NUM.value,

@@ -13,6 +13,8 @@ import jax
 from jax import lax
 import jax.numpy as jnp
 
+from gan_jax import checks
+
 
 def fold_in_each(key: jax.Array, indices: jax.Array) -> jax.Array:
     """One key an example: (B,) keys from a key and (B,) global example indices."""
@@ -22,6 +24,10 @@ def fold_in_each(key: jax.Array, indices: jax.Array) -> jax.Array:
 LATENT_DISTRIBUTIONS: dict[str, Callable[..., jax.Array]] = {
     "normal": jax.random.normal,
     "uniform": functools.partial(jax.random.uniform, minval=-1.0, maxval=1.0),
+}
+RANGES = {  # of the fields of a config's section model that say what is drawn
+    "latent_size": checks.integer(1, checks.WIDEST),
+    "latent_distribution": checks.one_of(LATENT_DISTRIBUTIONS),
 }
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
+import math
 import time
 from typing import Any, NamedTuple
 
@@ -10,13 +11,25 @@ import numpy as np
 import tqdm
 
 import gan_jax
+from gan_jax import checks, memory, runs
 from gan_jax import data as data_lib
-from gan_jax import runs
 from gan_jax.evaluation import compute, estimate, features, probe, suite
 from gan_jax.evaluation.estimate import Estimate
 
 PACKAGES = ("jax", "numpy")
 RECORDS = "evaluations.jsonl"  # in a run's folder, one line a generator
+RANGES = {  # of the section evaluation
+    "extractor": checks.one_of(features.EXTRACTORS),
+    "weights": checks.TEXT,
+    "metrics": checks.TEXT,
+    "num_images": checks.integer(2, checks.MOST),
+    "draws": checks.integer(1, 10_000),
+    "split": checks.TEXT,
+    "statistics": checks.one_of(("running", "batch")),
+    "batch_size": checks.integer(1, checks.MOST),
+    "seed": checks.integer(0, checks.SEEDS),
+    "best_metric": checks.TEXT,
+}
 Draw = Callable[[int], tuple[np.ndarray, np.ndarray | None]]
 
 
@@ -63,17 +76,14 @@ class Scorer:
           ValueError: a setting out of range, or data or weights that cannot be read or
             do not fit each other.
         """
-        _check_settings(settings)
+        advice = "change --config.{field}, or the flag of that name"
+        checks.check_fields(settings, RANGES, path="evaluation", advice=advice)
         self._settings = settings
         self._extractor = features.create(settings.extractor, settings.weights)
         self.training = data_lib.create(data)
         self._mixture = data_lib.MIXTURES.get(data.name)
         split = settings.split or data_lib.held_out_split(data)
-        real = data
-        if split != data.split:
-            real = data.copy_and_resolve_references()
-            real.split = split
-        dataset = data_lib.create(real)
+        dataset = data_lib.create(_with_split(data, split))
         indices = _subset(len(dataset.images), settings.num_images, seed=0)
         images = np.asarray(dataset.images[indices])
         self._is_held_out = split != data.split
@@ -102,9 +112,14 @@ class Scorer:
         """Scores of the generator with `run.variables`.
 
         Raises:
-          ValueError: a metric that this run cannot have, see suite.select.
+          ValueError: a metric that this run cannot have, see suite.select, or more
+            images than the memory holds.
         """
         settings = self._settings
+        shape = self.real.images.shape[1:]
+        memory.check_images(settings.num_images, shape, "--num_images")
+        if settings.statistics == "batch":
+            memory.check_images(settings.batch_size, shape, "--batch_size")
 
         def draw(seed: int) -> tuple[np.ndarray, np.ndarray | None]:
             drawn = runs.generate_batches(
@@ -130,7 +145,8 @@ class Scorer:
         """Scores of (N, H, W, C) images; each draw takes a random part of them.
 
         Raises:
-          ValueError: images of another shape than the real ones, or too few.
+          ValueError: images of another shape than the real ones or too few, or labels
+            that are not theirs.
         """
         wanted = self.real.images.shape[1:]
         dtype = self.real.images.dtype
@@ -146,6 +162,8 @@ class Scorer:
                 f"there are {len(images)} images to score, but {num} were asked for: "
                 "give more, or lower --num_images."
             )
+
+        _check_labels(labels, len(images), self.training.num_classes)
 
         def draw(seed: int) -> tuple[np.ndarray, np.ndarray | None]:
             indices = _subset(len(images), num, seed=seed)
@@ -190,19 +208,16 @@ class Scorer:
         )
 
     def _measure(self, sets: compute.Sets) -> Iterator[tuple[str, compute.Result]]:
-        available = {
-            "few_features": sets.real.features.shape[1] <= suite.FRECHET_FEATURES,
-            "held_out": self._is_held_out,
-            "probabilities": sets.fake.probabilities is not None,
-            "labels": sets.fake.labels is not None,
-            "discriminator": sets.discriminate is not None,
-            "images": sets.mixture is None,
-            "mixture": sets.mixture is not None,
-            "stacked": self._extractor.name == "stacked_mnist",
-        }
         names = suite.select(
             self._settings.metrics.split(","),
-            available=[name for name, there in available.items() if there],
+            available=_available(
+                self._extractor.name,
+                num_features=sets.real.features.shape[1],
+                is_held_out=self._is_held_out,
+                has_labels=sets.fake.labels is not None,
+                has_discriminator=sets.discriminate is not None,
+                is_mixture=sets.mixture is not None,
+            ),
             num=self._settings.num_images,
         )
         aliases = suite.INCEPTION_NAMES if self._extractor.name == "inception" else {}
@@ -225,23 +240,128 @@ def _join(results: list[compute.Result]) -> Estimate:
     return estimate.mean_of([x.value for x in estimates])
 
 
+def _check_labels(labels: np.ndarray | None, count: int, num_classes: int) -> None:
+    if labels is None:
+        return
+    is_one_each = labels.shape == (count,) and np.issubdtype(labels.dtype, np.integer)
+    if not is_one_each:
+        raise ValueError(
+            f"there are {count} images to score and labels {labels.shape} "
+            f"{labels.dtype}, but labels must be ({count},) integers, one an image: "
+            "give those, or leave the labels out."
+        )
+    if labels.min() < 0 or labels.max() >= num_classes:
+        raise ValueError(
+            f"the labels of the images to score go from {labels.min()} to "
+            f"{labels.max()}, but the run's data have the classes 0 to "
+            f"{num_classes - 1}: give labels among these, or leave the labels out."
+        )
+
+
 def _subset(size: int, count: int, *, seed: int) -> np.ndarray:
     """At most `count` of `size` indices in random order, none twice."""
     return np.random.default_rng(seed).permutation(size)[:count]
 
 
-def _check_settings(settings: ConfigDict) -> None:
-    for name, least in {"num_images": 2, "draws": 1, "batch_size": 1}.items():
-        if settings[name] < least:
+def check(config: ConfigDict) -> None:
+    """Refuses a config whose evaluations while it trains cannot be, reading no data.
+
+    Raises:
+      ValueError: a setting out of range, metrics that this run cannot have, data that
+        do not fit the extractor, or a best_metric that is not computed.
+    """
+    settings, data = config.evaluation, config.data
+    checks.check_fields(settings, RANGES, path="evaluation")
+    if not config.eval_every_steps:
+        if settings.best_metric:
             raise ValueError(
-                f"{name} is {settings[name]}, but must be at least {least}: change "
-                f"--{name} or --config.evaluation.{name}."
+                f"evaluation.best_metric is {settings.best_metric!r}, but "
+                "eval_every_steps is 0 and nothing is evaluated while the run trains: "
+                "set --config.eval_every_steps, or --config.evaluation.best_metric=''."
             )
-    if settings.statistics not in ("running", "batch"):
+        return
+    try:
+        numbers = _numbers(config, (data.image_size, data.image_size, data.channels))
+    except ValueError as error:
         raise ValueError(
-            f"statistics is {settings.statistics!r}, but must be running or batch: "
-            "change --statistics or --config.evaluation.statistics."
+            f"{error} Or train without: --config.eval_every_steps=0."
+        ) from error
+    best = settings.best_metric
+    if best and best not in numbers:
+        raise ValueError(
+            f"evaluation.best_metric is {best!r}, but only {', '.join(numbers)} are "
+            "computed: add it to --config.evaluation.metrics, or choose another."
         )
+    best_direction(best)
+
+
+def _with_split(data: ConfigDict, split: str) -> ConfigDict:
+    """The data section, reading another split."""
+    other = data.copy_and_resolve_references()
+    other.split = split
+    return other
+
+
+def best_direction(name: str) -> int:
+    """+1 if more of the number evaluation.best_metric is better, -1 if less; "" is 0.
+
+    Raises:
+      ValueError: an unknown number, or one that has no best.
+    """
+    sign = suite.direction(name) if name else 0
+    if name and not sign:
+        raise ValueError(
+            f"evaluation.best_metric is {name!r}, of which neither more nor less is "
+            "better: set --config.evaluation.best_metric to a number that has a best."
+        )
+    return sign
+
+
+def _numbers(config: ConfigDict, shape: tuple[int, int, int]) -> list[str]:
+    """The names of the numbers that a run's evaluations will give."""
+    settings, data = config.evaluation, config.data
+    extractor = settings.extractor
+    features.check(extractor, settings.weights, shape)
+    split = settings.split or data_lib.held_out_split(data)
+    data_lib.check(_with_split(data, split))
+    names = suite.select(
+        settings.metrics.split(","),
+        available=_available(
+            extractor,
+            num_features=math.prod(shape) if extractor == "pixels" else 0,
+            is_held_out=split != data.split,
+            has_labels=config.model.generator.condition != "none",
+            has_discriminator=True,
+            is_mixture=data.name in data_lib.MIXTURES,
+        ),
+        num=settings.num_images,
+    )
+    aliases = suite.INCEPTION_NAMES if extractor == "inception" else {}
+    numbers = [number for name in names for number in suite.METRICS[name].numbers]
+    return [aliases.get(number, number) for number in numbers]
+
+
+def _available(
+    extractor: str,
+    *,
+    num_features: int,
+    is_held_out: bool,
+    has_labels: bool,
+    has_discriminator: bool,
+    is_mixture: bool,
+) -> list[str]:
+    """Which keys of suite.ABSENT there are."""
+    available = {
+        "few_features": num_features <= suite.FRECHET_FEATURES,
+        "held_out": is_held_out,
+        "probabilities": extractor != "pixels",
+        "labels": has_labels,
+        "discriminator": has_discriminator,
+        "images": not is_mixture,
+        "mixture": is_mixture,
+        "stacked": extractor == "stacked_mnist",
+    }
+    return [name for name, there in available.items() if there]
 
 
 def format_table(columns: Mapping[str, Scores]) -> str:

@@ -20,7 +20,7 @@ import numpy as np
 
 from gan_jax import checkpoints as checkpoints_lib
 from gan_jax import data as data_lib
-from gan_jax import models, parallel, recipes, sweep_step, train
+from gan_jax import models, parallel, preflight, recipes, sweep_step, train
 from gan_jax import state as state_lib
 from gan_jax import workdir as workdir_lib
 from gan_jax import writer as writer_lib
@@ -197,7 +197,9 @@ def train_and_evaluate(configs: Sequence[ConfigDict], workdirs: Sequence[Path]) 
       OSError: a checkpoint could not be written.
     """
     config, floats = configs[0], sweep_step.differing_floats(configs)
-    train.check_counts(config)
+    for one in configs:
+        preflight.check(one)
+    train.check(config, runs=len(configs))
     slots = parallel.local_slots(config.batch_size)
     recipe = recipes.create(config, axis_name=parallel.AXIS)
     modules = models.build(config, axis_name=parallel.AXIS)

@@ -20,26 +20,34 @@ import numpy as np
 
 from gan_jax import checkpoints as checkpoints_lib
 from gan_jax import data as data_lib
-from gan_jax import models, optimizers, parallel, recipes, train_step
+from gan_jax import memory, models, optimizers, parallel, preflight, recipes, train_step
 from gan_jax import state as state_lib
 from gan_jax import workdir as workdir_lib
 from gan_jax import writer as writer_lib
 from gan_jax.data import batches, feed
 
 
-def check_counts(config: ConfigDict) -> None:
-    """Refuses what cannot be run, before data are prepared.
+def check(config: ConfigDict, *, runs: int = 1) -> None:
+    """Refuses what cannot be run, before anything is prepared or allocated.
+
+    Args:
+      config: the whole config.
+      runs: as many like this one train together.
 
     Raises:
-      ValueError: a count of steps or images that is out of range.
+      ValueError: a value out of its range, values that exclude each other, or a run
+        that does not fit into memory.
     """
-    counts = {"num_train_steps": 1, "batch_size": 1, "steps_per_call": 1}
-    for name, least in (counts | dict.fromkeys(writer_lib.INTERVALS, 0)).items():
-        if config[name] < least:
-            raise ValueError(
-                f"{name} is {config[name]}, but must be at least {least}: set "
-                f"--config.{name}."
-            )
+    preflight.check(config)
+    key = jax.random.key(config.seed)
+    networks = models.build(config, axis_name=None)
+    memory.check(
+        config,
+        jax.eval_shape(functools.partial(create_state, config, *networks), key),
+        steps_per_call=steps_per_call(config),
+        key=key,
+        runs=runs,
+    )
 
 
 def steps_per_call(config: ConfigDict) -> int:
@@ -51,7 +59,9 @@ def steps_per_call(config: ConfigDict) -> int:
     common = math.gcd(
         config.num_train_steps, *(config[name] for name in writer_lib.INTERVALS)
     )
-    return max(n for n in range(1, config.steps_per_call + 1) if common % n == 0)
+    small = [n for n in range(1, math.isqrt(common) + 1) if common % n == 0]
+    divisors = {*small, *(common // n for n in small)}
+    return max(n for n in divisors if n <= config.steps_per_call)
 
 
 def create_state(
@@ -192,7 +202,7 @@ def train_and_evaluate(
       ValueError: a config that cannot be run, or a run that diverged.
       OSError: a checkpoint could not be written.
     """
-    check_counts(config)
+    check(config)
     last, slots = config.num_train_steps, parallel.local_slots(config.batch_size)
     recipe = recipes.create(config, axis_name=parallel.AXIS)
     generator, discriminator = models.build(config, axis_name=parallel.AXIS)

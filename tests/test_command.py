@@ -56,11 +56,15 @@ CONFIG = "--config=configs/dcgan.py"
         ([CONFIG, "--wrkdir=x"], 2, "Unknown command line flag 'wrkdir'. Did you mean"),
         (["--config=configs/cgan.py:onehott"], 2, "there is no preset 'onehott'"),
         ([CONFIG, "x"], 2, "unexpected argument 'x'"),
-        ([CONFIG, "--config.model.name=dcgn"], 1, "unknown model 'dcgn'"),
+        ([CONFIG, "--config.model.name=dcgn"], 1, "model.name is 'dcgn', but"),
         ([CONFIG, "--config.data.image_size=30"], 1, "cannot make images of 30 pixels"),
         ([CONFIG, "--config.data.name=mnst"], 1, "Unknown data set 'mnst'"),
         ([CONFIG, "--config.batch_size=0"], 1, "batch_size is 0, but must be at least"),
-        ([CONFIG, "--config.optimizer.generator.name=adm"], 1, "unknown optimizer"),
+        (
+            [CONFIG, "--config.optimizer.generator.name=adm"],
+            1,
+            "name is 'adm', but must be",
+        ),
     ],
 )
 def test_mistakes_are_answered_in_one_sentence(tmp_path, flags, code, sentence):

@@ -68,6 +68,14 @@ def test_damaged_array_file_is_named(config, arrays):
         data.create(config)
 
 
+def test_a_truncated_archive_is_called_so(config, arrays):
+    np.savez(config.manual_dir, **arrays)
+    path = pathlib.Path(config.manual_dir)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(ValueError, match=r"an .npz file without its end: it is trun"):
+        data.create(config)
+
+
 @pytest.mark.parametrize(
     ("change", "label", "message"),
     [

@@ -121,6 +121,34 @@ def test_damaged_cache_is_named(config, name):
         cache.load_or_write(config, KEY, make_source)
 
 
+@pytest.mark.parametrize(
+    "name, array, message",
+    [
+        ("images", np.zeros((2, 2, 2, 1), np.uint8), r"\(2, 2, 2, 1\) uint8 are not 3"),
+        ("images", np.zeros((3, 2, 2, 3), np.uint8), r"\(3, 2, 2, 3\) uint8 are not 3"),
+        ("images", np.zeros((3, 2, 2, 1)), r"float64 are not 3 of \(2, 2, 1\)"),
+        ("labels", np.zeros(2, np.int32), r"\(2,\) int32 labels for 3 images"),
+        ("labels", np.array([0, 1, 99], np.int32), "labels from 0 to 99 of 2 classes"),
+        ("labels", np.array([-1, 0, 1], np.int32), "labels from -1 to 1 of 2 classes"),
+    ],
+)
+def test_cached_arrays_that_do_not_fit_are_named(config, name, array, message):
+    cache.load_or_write(config, KEY, make_source)
+    (path,) = pathlib.Path(config.cache_dir).glob(f"*/{name}.npy")
+    np.save(path, array)
+    with pytest.raises(ValueError, match=f"damaged .*{message}.*Delete that folder"):
+        cache.load_or_write(config, KEY, make_source)
+
+
+@pytest.mark.parametrize("folder", ["/proc/nowhere", "/dev/null/x", "x" * 300])
+def test_cache_dir_that_cannot_be_made_is_refused_before_data_are_read(
+    config, tmp_path, folder
+):
+    config.cache_dir = str(tmp_path / folder)
+    with pytest.raises(ValueError, match=r"could not be written in .*cache_dir to one"):
+        cache.load_or_write(config, KEY, lambda: pytest.fail("data read"))
+
+
 def test_two_writers_at_once_both_get_the_arrays_of_one(config):
     read = []
     datasets = []

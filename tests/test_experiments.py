@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from experiments.engine import published, spec, trials
-from gan_jax import models, optimizers, recipes, train
+from gan_jax import models, optimizers, preflight, recipes
 from gan_jax.evaluation import suite
 
 ROOT = Path(__file__).parent.parent
@@ -43,7 +43,7 @@ def test_every_row_builds_its_networks_optimisers_and_recipe(part):
         recipes.create(config, axis_name=None)
         optimizers.create(config, "generator")
         optimizers.create(config, "discriminator")
-        train.check_counts(config)
+        preflight.check_values(config)
 
 
 @pytest.mark.parametrize("part", PARTS)

@@ -1,5 +1,6 @@
 """Optimisers against closed forms in float64."""
 
+import inspect
 import math
 
 from flax import serialization
@@ -108,7 +109,18 @@ def test_optimizers_go_on_from_a_saved_state(name):
 @pytest.mark.parametrize(
     "section, message",
     [
-        ({"name": "adm"}, "unknown optimizer 'adm'; known are adam, rmsprop"),
+        ({"name": "adm"}, "optimizer.generator.name is 'adm', .*one of adam, rmsprop"),
+        (
+            {"learning_rate": -1.0, "name": "adam"},
+            "rate is -1.0, .*at least 0",
+        ),
+        ({"learning_rate": math.nan, "name": "sgd"}, "rate is nan, .*0 and finite"),
+        ({"b1": 2.0, "name": "adam"}, r"generator.b1 is 2.0, but must be in \[0, 1\)"),
+        ({"b2": 1.0, "name": "adam"}, r"generator.b2 is 1.0, but must be in \[0, 1\)"),
+        ({"eps": 0.0, "name": "rmsprop"}, "eps is 0.0, but must be at least 1e-30"),
+        ({"decay": -1.0, "name": "keras_rmsprop"}, "decay is -1.0, .*at least 0"),
+        ({"decay_factor": 0.0, "name": "momentum_sgd"}, "factor is 0.0, .*at least 1"),
+        ({"momentum_steps": 0, "name": "momentum_sgd"}, "steps is 0, .*at least 1"),
         (
             {"name": "rmsprop", "b1": 0.5},
             "'rmsprop' does not take b1, but learning_rate",
@@ -118,6 +130,12 @@ def test_optimizers_go_on_from_a_saved_state(name):
 def test_create_refuses_what_it_does_not_know(section, message):
     with pytest.raises(ValueError, match=message):
         optimizers.create(make_config({"learning_rate": 0.1} | section), "generator")
+
+
+@pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
+def test_every_argument_has_a_range(name):
+    known = inspect.signature(optimizers.OPTIMIZERS[name]).parameters
+    assert set(optimizers.ARGUMENTS[name]) == set(known)
 
 
 SGD = {"name": "sgd", "learning_rate": 0.1}
@@ -185,7 +203,7 @@ def test_a_rate_under_vmap_follows_the_schedule():
     "section, schedule, warmup_steps, message",
     [
         (SGD, "step", 0, "schedule is 'step', but must be one of constant, linear, co"),
-        (SGD, "linear", -1, "warmup_steps is -1 .* must be at least 0"),
+        (SGD, "linear", -1, "warmup_steps is -1, but must be at least 0"),
         (SGD, "linear", 6, "warmup_steps is 6, but of 10 steps the rate falls .* 5"),
         (
             {"name": "keras_rmsprop", "learning_rate": 0.1},

@@ -38,7 +38,7 @@ def test_default_config_gives_the_default_recipe(tiny_config):
         ),
         ("recipe", {"discriminator_batches": "x"}, "must be one of separate, joint"),
         ("recipe", {"penalty": "r3"}, "must be one of none, .*r1"),
-        ("recipe", {"loss": "hing"}, "unknown loss 'hing'.*hinge"),
+        ("recipe", {"loss": "hing"}, "recipe.loss is 'hing', .*did you mean 'hinge'"),
         ("recipe", {"packing": 0}, "recipe.packing is 0, but must be at least 1"),
         ("recipe", {"ema_decay": 1.0}, r"recipe.ema_decay is 1.0, but must be in \[0"),
         ("recipe", {"penalty": "r1"}, "'r1' and the discriminator has BatchNorm"),

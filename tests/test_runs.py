@@ -1,5 +1,6 @@
 """Runs are read from their folder alone, and images are drawn from them."""
 
+import json
 from pathlib import Path
 import shutil
 
@@ -149,3 +150,32 @@ def test_a_run_of_an_earlier_version_that_cannot_be_read_is_refused(
             r".*Use the version that made it, or train anew",
         ):
             runs.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "section, field, value, message",
+    [
+        ("model", "latent_size", 10**10, "latent_size is 10000000000, but must be"),
+        ("model", "latent_size", "5", "model.latent_size is '5', but must be a whole"),
+        ("model", "name", "dcgn", "model.name is 'dcgn', but must be one of dcgan"),
+        ("data", "image_size", 10**6, "data.image_size is 1000000, but must be"),
+        ("data", "num_classes", None, "data.num_classes is None, but must be a whole"),
+    ],
+)
+def test_values_in_a_runs_config_are_checked(
+    tiny_config, tmp_path, section, field, value, message
+):
+    config = tiny_config.to_dict()
+    config[section][field] = value
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=message):
+        runs.load(tmp_path)
+
+
+def test_a_run_whose_config_lacks_a_section_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text('{"data": {"image_size": 28}}')
+    with pytest.raises(ValueError, match="the config has no field data.channels"):
+        runs.load(tmp_path)
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ValueError, match="the config has no section data"):
+        runs.load(tmp_path)

@@ -1,5 +1,6 @@
 """Samples from a run's folder."""
 
+import re
 import subprocess
 import sys
 
@@ -28,6 +29,22 @@ def test_an_output_that_cannot_be_is_refused(run, tmp_path, output, message):
     done = command(run, f"--output={tmp_path / output}")
     assert done.returncode == 1 and done.stdout == ""
     assert done.stderr.startswith("error: ") and len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "flag, message",
+    [
+        (
+            "--num=2000000000",
+            "at least .* for 2,000,000,000 images, .*lower --num",
+        ),
+        ("--num=1000000000000", "flag --num=1000000000000"),
+    ],
+)
+def test_numbers_that_cannot_be_are_refused(run, flag, message):
+    done = command(run, flag)
+    assert done.returncode in (1, 2) and done.stdout == ""
+    assert re.search(message, done.stderr) and len(done.stderr.splitlines()) == 1
 
 
 def command(run, *flags):

@@ -95,7 +95,8 @@ def test_what_decides_a_number_is_in_its_protocol(config, run):
     [
         ({"num_images": 1}, "num_images is 1, but must be at least 2"),
         ({"draws": 0}, "draws is 0, but must be at least 1"),
-        ({"statistics": "mean"}, "statistics is 'mean', but must be running or batch"),
+        ({"statistics": "mean"}, "statistics is 'mean', .*one of running, batch"),
+        ({"seed": -1}, "evaluation.seed is -1, but must be at least 0"),
         ({"extractor": "vgg"}, "extractor is 'vgg', but must be one of pixels"),
         ({"weights": "a.npz"}, "'pixels' takes no weights, not a.npz"),
         ({"extractor": "inception"}, "'inception' needs a weights file: give"),
@@ -114,6 +115,7 @@ def test_settings_out_of_range_are_refused(config, settings, message):
         ("classifier_score", 200, "classifier_score cannot be computed: the extractor"),
         ("memorisation", 200, "memorisation cannot be computed: the real images are"),
         ("prdc", 5, "prdc needs at least 10 images, not 5: raise --num_images"),
+        ("frechet_distance", 2, "frechet_distance needs at least 10 images, not 2"),
     ],
 )
 def test_metrics_that_cannot_be_are_refused(config, run, metrics, num, message):
@@ -140,6 +142,21 @@ def test_a_metric_of_labels_needs_a_conditional_run(config, run):
 def test_images_that_do_not_fit_are_refused(config, images, message):
     with pytest.raises(ValueError, match=message):
         make_scorer(config).score_images(images, None)
+
+
+@pytest.mark.parametrize(
+    "labels, message",
+    [
+        (np.zeros(29, int), r"30 images to score and labels \(29,\) int64, but labels"),
+        (np.zeros(30), r"labels \(30,\) float64, but labels must be \(30,\) integers"),
+        (np.full(30, 99), "labels .* go from 99 to 99, .* have the classes 0 to 2"),
+        (np.full(30, -1), "labels .* go from -1 to -1, .* have the classes 0 to 2"),
+    ],
+)
+def test_labels_that_are_not_the_images_are_refused(config, labels, message):
+    images = np.zeros((30, 16, 16, 1), np.uint8)
+    with pytest.raises(ValueError, match=message):
+        make_scorer(config).score_images(images, labels)
 
 
 def test_a_generator_that_draws_infinities_is_refused(config, run):

@@ -37,6 +37,9 @@ def test_is_due_at_multiples_and_at_the_end(step, every, last, due):
         (7, 10, (100, 0, 0, 0), 1),
         (8, 100, (0, 0, 4, 0), 4),
         (8, 100, (0, 0, 4, 2), 2),
+        (8, 10**9, (0, 0, 0, 0), 8),
+        (2**31 - 1, 10**9, (0, 0, 0, 0), 1),  # a prime
+        (2 * 10**9, 10**9, (0, 0, 0, 0), 10**9),
     ],
 )
 def test_steps_per_call_divides_every_interval(
@@ -47,20 +50,6 @@ def test_steps_per_call_divides_every_interval(
     for name, value in zip(writer.INTERVALS, intervals, strict=True):
         tiny_config[name] = value
     assert train.steps_per_call(tiny_config) == expected
-
-
-@pytest.mark.parametrize(
-    "field, value, least",
-    [("num_train_steps", 0, 1), ("batch_size", 0, 1), ("log_every_steps", -1, 0)],
-)
-def test_counts_out_of_range_are_refused_before_data_are_prepared(
-    tiny_config, field, value, least, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(data, "create", lambda config: pytest.fail("data prepared"))
-    tiny_config[field] = value
-    with pytest.raises(ValueError, match=f"{field} is {value}.*at least {least}"):
-        train.train_and_evaluate(tiny_config, tmp_path / "run")
-    assert not (tmp_path / "run").exists()
 
 
 def read_metrics(workdir):
@@ -176,8 +165,8 @@ def test_a_signal_saves_and_the_run_goes_on_later(
 
 
 def test_diverged_run_names_step_and_checkpoint(tiny_config, tmp_path):
-    tiny_config.optimizer.discriminator.learning_rate = float("nan")
-    with pytest.raises(ValueError, match=r"is nan at step [12]: .*step None"):
+    tiny_config.optimizer.discriminator.learning_rate = 1e30
+    with pytest.raises(ValueError, match=r"is (nan|inf) at step [12]: .*step None"):
         train.train_and_evaluate(tiny_config, tmp_path / "diverged")
 
 

@@ -1,30 +1,70 @@
 """Data as arrays: a name in the config leads to a source."""
 
-from collections.abc import Callable, Mapping
-import difflib
+from collections.abc import Mapping
+from typing import Any
 
 from ml_collections import ConfigDict
 
+from gan_jax import checks
 from gan_jax.data import array, cache, folder, stacked, tfds_source, toy
 
 Dataset = cache.Dataset
 MIXTURES = toy.MIXTURES
 cache_directory = cache.directory
 
-SOURCES: Mapping[str, Callable[[ConfigDict], Dataset]] = {
-    "mnist": tfds_source.load,
-    "celeb_a": tfds_source.load,
-    "folder": folder.load,
-    "array": array.load,
-    "stacked_mnist": stacked.load,
-    "ring": toy.load,
-    "grid": toy.load,
+# Each has check(config), which reads no data, and load(config).
+SOURCES: Mapping[str, Any] = {
+    "mnist": tfds_source,
+    "celeb_a": tfds_source,
+    "folder": folder,
+    "array": array,
+    "stacked_mnist": stacked,
+    "ring": toy,
+    "grid": toy,
+}
+_SIDE = 8_192  # pixels: a larger square takes gigabytes while it is cut and resized
+_CHANNELS = checks.integer(1, 3, ": 1 (grey) or 3 (RGB), and 2 for a point")
+RANGES = {
+    "name": checks.TEXT,
+    "split": checks.TEXT,
+    "image_size": checks.integer(1, _SIDE, " pixels"),
+    "channels": _CHANNELS,
+    "crop": checks.integer(0, _SIDE, " pixels, 0 for the largest square"),
+    "flip": checks.FLAG,
+    "label": checks.TEXT,
+    "num_classes": checks.integer(0, checks.WIDEST, ", 0 for the data's own"),
+    "data_dir": checks.TEXT,
+    "manual_dir": checks.TEXT,
+    "cache_dir": checks.TEXT,
+    "device_bytes": checks.integer(0, 2**63 - 1),
 }
 
 
 def held_out_split(config: ConfigDict) -> str:
     """The split that is not trained on, or "train" for a source that has only that."""
     return "train" if config.name in ("folder", "array") else "test"
+
+
+def check(config: ConfigDict) -> None:
+    """Refuses a data section that no source can serve; reads and prepares nothing.
+
+    Raises:
+      ValueError: unknown name, field outside its range, or fields that the source does
+        not have.
+    """
+    checks.check_fields(config, RANGES, path="data")
+    if config.name not in SOURCES and not tfds_source.is_known(config):
+        raise ValueError(
+            f"Unknown data set {config.name!r}{checks.nearest(config.name, SOURCES)}."
+            f" Known are {', '.join(SOURCES)}, and the name of any image set of"
+            " TensorFlow Datasets. Set --config.data.name to one."
+        )
+    if config.channels == 2 and config.name not in MIXTURES:
+        raise ValueError(
+            f"data.channels is 2, but {config.name} has images of 1 (grey) or 3 (RGB)"
+            " channels. Set --config.data.channels to one of these."
+        )
+    SOURCES.get(config.name, tfds_source).check(config)
 
 
 def create(config: ConfigDict) -> Dataset:
@@ -39,19 +79,11 @@ def create(config: ConfigDict) -> Dataset:
         source's own), data_dir, manual_dir and cache_dir.
 
     Raises:
-      ValueError: unknown name, field outside its range, a number of classes that is
-        not the source's, or what the source itself refuses.
+      ValueError: what `check` refuses, a number of classes that is not the source's,
+        or what the source itself refuses.
     """
-    _check_fields(config)
-    if config.name not in SOURCES and not tfds_source.is_known(config):
-        near = difflib.get_close_matches(config.name, SOURCES, n=1, cutoff=0.4)
-        raise ValueError(
-            f"Unknown data set {config.name!r}"
-            + (f" (did you mean {near[0]!r}?)" if near else "")
-            + f". Known are {', '.join(SOURCES)}, and the name of any image set of"
-            " TensorFlow Datasets. Set --config.data.name to one."
-        )
-    dataset = SOURCES.get(config.name, tfds_source.load)(config)
+    check(config)
+    dataset = SOURCES.get(config.name, tfds_source).load(config)
     if config.num_classes not in (0, dataset.num_classes):
         label = f" with label {config.label!r}" if config.label else ""
         raise ValueError(
@@ -61,21 +93,3 @@ def create(config: ConfigDict) -> Dataset:
             " choose another --config.data.label."
         )
     return dataset
-
-
-def _check_fields(config: ConfigDict) -> None:
-    limits = {
-        "image_size": (config.image_size >= 1, "at least 1 pixel"),
-        "channels": (
-            config.channels in (1, 3) or config.name in MIXTURES,
-            "1 (grey) or 3 (RGB)",
-        ),
-        "crop": (config.crop >= 0, "at least 0 pixels, 0 for the largest square"),
-        "num_classes": (config.num_classes >= 0, "at least 0, 0 for the data's own"),
-    }
-    for field, (allowed, description) in limits.items():
-        if not allowed:
-            raise ValueError(
-                f"config.data.{field} is {config[field]}. It must be {description}."
-                f" Change --config.data.{field}."
-            )

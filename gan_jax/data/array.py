@@ -1,29 +1,23 @@
 """Images that are an array already, in an .npz or .npy file."""
 
 from collections.abc import Iterator, Mapping
-import difflib
 import pathlib
 import zipfile
 
 from ml_collections import ConfigDict
 import numpy as np
 
+from gan_jax import checks
 from gan_jax.data import cache, resize
 
 
-def load(config: ConfigDict) -> cache.Dataset:
-    """The images of the file config.manual_dir.
-
-    An .npy file is the array `images`, (N, H, W, C) uint8 in [0, 255] with 1 or 3
-    channels. An .npz file holds it under that name, and optionally `labels`, (N,)
-    integers from 0, and `attributes`, (N, A) bool, with `attribute_names`, (A,) str.
-    config.label picks an attribute; empty takes the labels, or none.
+def check(config: ConfigDict) -> None:
+    """Refuses what no array file has.
 
     Raises:
-      ValueError: no such file, damaged, without the arrays above, unknown label, or a
-        split asked for.
+      ValueError: no such file, or a split asked for.
     """
-    path = pathlib.Path(config.manual_dir).expanduser()
+    path = _path(config)
     if not config.manual_dir or not path.is_file():
         raise ValueError(
             f"config.data.manual_dir is {config.manual_dir!r}, which is not a file. The"
@@ -35,6 +29,24 @@ def load(config: ConfigDict) -> cache.Dataset:
             f"config.data.split is {config.split!r}. An array file has the one split"
             " 'train'. Set --config.data.split=train."
         )
+
+
+def _path(config: ConfigDict) -> pathlib.Path:
+    return pathlib.Path(config.manual_dir).expanduser()
+
+
+def load(config: ConfigDict) -> cache.Dataset:
+    """The images of the file config.manual_dir.
+
+    An .npy file is the array `images`, (N, H, W, C) uint8 in [0, 255] with 1 or 3
+    channels. An .npz file holds it under that name, and optionally `labels`, (N,)
+    integers from 0, and `attributes`, (N, A) bool, with `attribute_names`, (A,) str.
+    config.label picks an attribute; empty takes the labels, or none.
+
+    Raises:
+      ValueError: damaged, without the arrays above, or unknown label.
+    """
+    path = _path(config)
     status = path.stat()
     key = {
         "source": "array",
@@ -68,6 +80,9 @@ def _read(config: ConfigDict, path: pathlib.Path) -> cache.Source:
 def _open(path: pathlib.Path) -> Mapping[str, np.ndarray]:
     try:
         if not zipfile.is_zipfile(path):  # An .npz file is a zip archive.
+            with path.open("rb") as file:
+                if file.read(2) == b"PK":  # Its directory is at its end.
+                    raise ValueError("an .npz file without its end: it is truncated")
             return {"images": np.lib.format.open_memmap(path, mode="r")}
         wanted = ("images", "labels", "attributes", "attribute_names")
         with np.load(path, allow_pickle=False) as opened:
@@ -98,12 +113,11 @@ def _find_labels(
         return labels, int(labels.max()) + 1
     names = [str(name) for name in arrays.get("attribute_names", ())]
     if label not in names:
-        near = difflib.get_close_matches(label, names, n=1, cutoff=0.4)
         raise ValueError(
             f"The array file {path} has no attribute {label!r}"
-            + (f" (did you mean {near[0]!r}?)" if near else "")
-            + f". Known attributes: {', '.join(names) or 'none'}. Set"
-            " --config.data.label to one, or leave it empty."
+            f"{checks.nearest(label, names)}. Known attributes:"
+            f" {', '.join(names) or 'none'}. Set --config.data.label to one, or leave"
+            " it empty."
         )
     attributes = arrays.get("attributes")
     if attributes is None or attributes.shape != (num_images, len(names)):

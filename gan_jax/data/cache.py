@@ -90,35 +90,64 @@ def load_or_write(
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
     name = re.sub(r"[^\w.]+", "-", str(key["source"]))
     folder = directory(config) / f"{name}-{digest[:16]}"
-    if not folder.exists():
+    if not _make_root(folder):
         try:
             _write_once(folder, key, shape, read)
         except OSError as error:
             if error.errno not in _USER_ERRORS:
                 raise
-            raise ValueError(
-                f"The image cache could not be written in {folder.parent}:"
-                f" {error.strerror}. It needs a folder that can be written, on a disk"
-                " with space. Set --config.data.cache_dir to one, or free some space."
-                " Nothing half written was left."
-            ) from error
-    return _open(folder)
+            raise _unwritable(folder.parent, error) from error
+    return _open(folder, shape)
 
 
-def _open(folder: pathlib.Path) -> Dataset:
+def _unwritable(root: pathlib.Path, error: OSError) -> ValueError:
+    return ValueError(
+        f"The image cache could not be written in {root}: {error.strerror}. It needs a"
+        " folder that can be written, on a disk with space. Set"
+        " --config.data.cache_dir to one, or free some space. Nothing half written was"
+        " left."
+    )
+
+
+def _make_root(folder: pathlib.Path) -> bool:
+    """Whether the cache is there; if not, its parent is, before data are prepared."""
+    try:
+        if folder.exists():
+            return True
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:  # Of any kind: there are no data in it yet.
+        raise _unwritable(folder.parent, error) from error
+    return False
+
+
+def _open(folder: pathlib.Path, shape: tuple[int, ...]) -> Dataset:
     try:
         facts = json.loads((folder / "facts.json").read_text())
-        return Dataset(
+        dataset = Dataset(
             images=np.load(folder / "images.npy", mmap_mode="r"),
             labels=np.load(folder / "labels.npy"),
             num_classes=facts["num_classes"],
         )
-    except (OSError, ValueError, EOFError, KeyError) as error:
+        _check_arrays(dataset, facts["num_examples"], shape)
+        return dataset
+    except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
         raise ValueError(
             f"The image cache {folder} is damaged or not readable ({error}). It holds"
             " images.npy, labels.npy and facts.json, as they were written. Delete that"
             " folder, and the next run writes it again."
         ) from error
+
+
+def _check_arrays(dataset: Dataset, count: int, shape: tuple[int, ...]) -> None:
+    images, labels, num_classes = dataset
+    if images.shape != (count, *shape) or images.dtype != np.uint8:
+        raise ValueError(f"{images.shape} {images.dtype} are not {count} of {shape}")
+    if labels.shape != (count,) or labels.dtype != np.int32:
+        raise ValueError(f"{labels.shape} {labels.dtype} labels for {count} images")
+    if not 0 <= labels.min(initial=0) <= labels.max(initial=0) < num_classes:
+        raise ValueError(
+            f"labels from {labels.min()} to {labels.max()} of {num_classes} classes"
+        )
 
 
 def _write_once(
@@ -128,7 +157,6 @@ def _write_once(
     read: Callable[[], Source],
 ) -> None:
     """Writes under a temporary name and renames: `folder` is complete or absent."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
     with _lock(folder.parent / f".{folder.name}.lock") as locked:
         if folder.exists():
             return  # Written by the process that held the lock before.

@@ -18,33 +18,13 @@ _FILES_AT_ONCE = 64  # Decoded ahead of the writing; bounds the memory.
 _CLASSES_SHOWN = 20  # In the summary line.
 
 
-def load(config: ConfigDict) -> cache.Dataset:
-    """The images below the folder config.manual_dir.
-
-    Each sub-folder that holds a usable image, at any depth, is a class, numbered in
-    the order of the names; images directly in the folder are a class before these.
-    Hidden files are passed over. A file that cannot be used is skipped with a warning
-    that names it, and one line counts them all. A changed folder is read again.
+def check(config: ConfigDict) -> None:
+    """Refuses what no folder of images has.
 
     Raises:
-      ValueError: no such folder, no usable image, or a split or label asked for.
+      ValueError: no such folder, or a split or label asked for.
     """
-    folder = _check(config)
-    files = _list_files(folder)
-    key = {
-        "source": "folder",
-        "path": str(folder.resolve()),
-        "fingerprint": _fingerprint(files),
-    }
-    return cache.load_or_write(
-        config,
-        key,
-        lambda: cache.Source(_examples(config, folder, files), len(files), None),
-    )
-
-
-def _check(config: ConfigDict) -> pathlib.Path:
-    folder = pathlib.Path(config.manual_dir).expanduser()
+    folder = _path(config)
     if not config.manual_dir or not folder.is_dir():
         raise ValueError(
             f"config.data.manual_dir is {config.manual_dir!r}, which is not a folder."
@@ -57,7 +37,35 @@ def _check(config: ConfigDict) -> pathlib.Path:
             f" {config.label!r}. A folder has the one split 'train', and its labels are"
             " its sub-folders. Set --config.data.split=train --config.data.label=''."
         )
-    return folder
+
+
+def _path(config: ConfigDict) -> pathlib.Path:
+    return pathlib.Path(config.manual_dir).expanduser()
+
+
+def load(config: ConfigDict) -> cache.Dataset:
+    """The images below the folder config.manual_dir.
+
+    Each sub-folder that holds a usable image, at any depth, is a class, numbered in
+    the order of the names; images directly in the folder are a class before these.
+    Hidden files are passed over. A file that cannot be used is skipped with a warning
+    that names it, and one line counts them all. A changed folder is read again.
+
+    Raises:
+      ValueError: no usable image.
+    """
+    folder = _path(config)
+    files = _list_files(folder)
+    key = {
+        "source": "folder",
+        "path": str(folder.resolve()),
+        "fingerprint": _fingerprint(files),
+    }
+    return cache.load_or_write(
+        config,
+        key,
+        lambda: cache.Source(_examples(config, folder, files), len(files), None),
+    )
 
 
 def _list_files(folder: pathlib.Path) -> Sequence[pathlib.Path]:

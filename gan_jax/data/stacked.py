@@ -12,16 +12,11 @@ from gan_jax.data import cache, tfds_source
 NUM_IMAGES = {"train": 128_000, "test": 26_000}
 
 
-def load(config: ConfigDict) -> cache.Dataset:
-    """Images (N, H, W, 3) whose channels are digits drawn independently.
-
-    Metz et al. 2017 (arXiv 1611.02163), section 3.3.1. The label of the digits a, b, c
-    is 100 a + 10 b + c, so there are 1,000 classes. The split "train" stacks training
-    images of MNIST, "test" its test images.
+def check(config: ConfigDict) -> None:
+    """Refuses what stacked MNIST does not have.
 
     Raises:
-      ValueError: another split, a label or a number of channels other than 3, or what
-        MNIST itself refuses.
+      ValueError: another split, a label, or a number of channels other than 3.
     """
     for field, value, allowed in (
         ("split", config.split, tuple(NUM_IMAGES)),
@@ -33,6 +28,18 @@ def load(config: ConfigDict) -> cache.Dataset:
                 f"config.data.{field} is {value!r}. stacked_mnist takes"
                 f" {' or '.join(map(repr, allowed))}. Set --config.data.{field} to it."
             )
+
+
+def load(config: ConfigDict) -> cache.Dataset:
+    """Images (N, H, W, 3) whose channels are digits drawn independently.
+
+    Metz et al. 2017 (arXiv 1611.02163), section 3.3.1. The label of the digits a, b, c
+    is 100 a + 10 b + c, so there are 1,000 classes. The split "train" stacks training
+    images of MNIST, "test" its test images.
+
+    Raises:
+      ValueError: what MNIST itself refuses.
+    """
     key = {"source": "stacked_mnist", "split": config.split}
     return cache.load_or_write(config, key, lambda: _read(config))
 

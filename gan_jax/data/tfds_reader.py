@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping
 import contextlib
-import difflib
 import io
 import pathlib
 import re
@@ -16,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from gan_jax import checks
 from gan_jax.data import cache, resize
 
 _BATCH_SIZE = 128  # Images decoded at once; the speed is the same from 64 to 1024.
@@ -145,7 +145,7 @@ def _count(builder: tfds.core.DatasetBuilder, split: str) -> int:
             f" {_first_line(error)}. Its splits are {', '.join(builder.info.splits)},"
             " whole or in parts such as 'train[:1000]'. Set --config.data.split to one."
         ) from error
-    if not count:
+    if count < 1:  # TFDS counts a part that ends before it starts below 0.
         raise ValueError(
             f"The split {split!r} of {builder.info.full_name} has 0 images. At least 1"
             " is needed. Set --config.data.split to a larger part."
@@ -168,12 +168,10 @@ def _find_label(
         return lambda batch: np.zeros(len(batch["image"]), np.int32), 1
     label = label or "label"
     if label not in classes:
-        near = difflib.get_close_matches(label, classes, n=1, cutoff=0.4)
         raise ValueError(
-            f"The data have no label {label!r}"
-            + (f" (did you mean {near[0]!r}?)" if near else "")
-            + f". Known labels: {', '.join(classes) or 'none'}. Set"
-            " --config.data.label to one, or leave it empty."
+            f"The data have no label {label!r}{checks.nearest(label, classes)}. Known"
+            f" labels: {', '.join(classes) or 'none'}. Set --config.data.label to one,"
+            " or leave it empty."
         )
     if label in attributes:
         return lambda batch: batch["attributes"][label], classes[label]

@@ -9,6 +9,29 @@ from gan_jax.data import cache, raw_files
 
 # Pinned, so that their cache is found without asking TFDS.
 VERSIONS = {"mnist": "3.0.1", "celeb_a": "2.1.0"}
+# A part of a split, such as [:1000], [10%:20%] or [-500:].
+_PART = re.compile(r"\[(-?\d*)(%?):(-?\d*)(%?)\]")
+
+
+def check(config: ConfigDict) -> None:
+    """Refuses a split with a part that ends before it starts; asks no one.
+
+    Raises:
+      ValueError: names the part.
+    """
+    for part in _PART.finditer(config.split):
+        first, first_unit, last, last_unit = part.groups()
+        try:
+            numbers = int(first), int(last)
+        except ValueError:
+            continue  # Open at one end, or not TFDS's syntax, which TFDS refuses.
+        both_from_one_end = (numbers[0] < 0) == (numbers[1] < 0)
+        if first_unit == last_unit and both_from_one_end and numbers[0] >= numbers[1]:
+            raise ValueError(
+                f"config.data.split is {config.split!r}, whose part {part[0]} has 0"
+                " images. A part ends after it starts, as in 'train[:1000]'. Set"
+                " --config.data.split to such a part."
+            )
 
 
 def load(config: ConfigDict) -> cache.Dataset:
@@ -37,6 +60,8 @@ def load(config: ConfigDict) -> cache.Dataset:
 def is_known(config: ConfigDict) -> bool:
     """Whether TFDS has a set of this name, or a prepared one lies in data_dir."""
     name = re.split("[:/]", config.name)[0]
+    if not re.fullmatch(r"\w+", name):  # No name, but perhaps a folder elsewhere.
+        return False
     if (cache.data_dir(config) / name).is_dir():
         return True
     import tensorflow_datasets as tfds

@@ -38,11 +38,8 @@ def _grid() -> np.ndarray:
 MIXTURES = {"ring": Mixture(_ring(), 0.01), "grid": Mixture(_grid(), 0.05)}
 
 
-def load(config: ConfigDict) -> cache.Dataset:
-    """Points of the mixture config.name: (N, 1, 1, 2) float32, labels their modes.
-
-    A point is an image of one pixel whose two channels are its coordinates, not bytes
-    and not in [-1, 1]. The points are the same in every run, as files would be.
+def check(config: ConfigDict) -> None:
+    """Refuses what a mixture does not have.
 
     Raises:
       ValueError: a split other than "train" and "test", or a shape that is no point's.
@@ -58,6 +55,14 @@ def load(config: ConfigDict) -> cache.Dataset:
             f" {config.channels}. A point of {config.name} is one pixel with two"
             " channels. Set --config.data.image_size=1 and --config.data.channels=2."
         )
+
+
+def load(config: ConfigDict) -> cache.Dataset:
+    """Points of the mixture config.name: (N, 1, 1, 2) float32, labels their modes.
+
+    A point is an image of one pixel whose two channels are its coordinates, not bytes
+    and not in [-1, 1]. The points are the same in every run, as files would be.
+    """
     mixture, count = MIXTURES[config.name], NUM_POINTS[config.split]
     rng = np.random.default_rng(zlib.crc32(f"{config.name} {config.split}".encode()))
     labels = rng.integers(len(mixture.means), size=count).astype(np.int32)

@@ -11,6 +11,7 @@ from absl import logging
 import numpy as np
 import tqdm
 
+from gan_jax import checks
 from gan_jax.evaluation import classifier, inception
 
 FORMAT = 1  # part of every cache key: raise it when an extractor computes otherwise
@@ -106,6 +107,45 @@ def _inception(path: Path) -> Extractor:
 EXTRACTORS = ("pixels", "mnist", "stacked_mnist", "classifier", "inception")
 
 
+SHAPES = {"mnist": (28, 28, 1), "stacked_mnist": (28, 28, 3)}  # of their images
+
+
+def check(name: str, weights: str, shape: tuple[int, int, int]) -> None:
+    """Refuses an extractor that cannot read images (H, W, C); opens no weights.
+
+    Raises:
+      ValueError: unknown name, weights missing or not wanted, or images of a shape
+        that the shipped classifier does not read.
+    """
+    _check_weights(name, weights)
+    if shape != SHAPES.get(name, shape):
+        raise ValueError(
+            f"the images are {shape}, but the extractor {name!r} was trained on "
+            f"{SHAPES[name]} (height, width, channels): set "
+            "--config.evaluation.extractor=pixels, or classifier with one trained by "
+            "gan_jax.train_classifier."
+        )
+
+
+def _check_weights(name: str, weights: str) -> None:
+    advice = "set --extractor or --config.evaluation.extractor"
+    checks.check("extractor", name, checks.one_of(EXTRACTORS), advice=advice)
+    wanted = name in ("classifier", "inception")
+    if wanted != bool(weights):
+        raise ValueError(
+            f"extractor {name!r} "
+            + ("needs a weights file" if wanted else f"takes no weights, not {weights}")
+            + f": {'give' if wanted else 'leave out'} --weights or "
+            "--config.evaluation.weights."
+        )
+    path = Path(weights).expanduser()
+    if wanted and not path.is_file():
+        raise ValueError(
+            f"the weights file {path} of the extractor {name!r} does not exist: give "
+            "one as --weights or --config.evaluation.weights."
+        )
+
+
 def create(name: str, weights: str = "") -> Extractor:
     """The extractor of a name.
 
@@ -120,19 +160,7 @@ def create(name: str, weights: str = "") -> Extractor:
       ValueError: unknown name, weights missing or not wanted, or a file that does not
         hold them.
     """
-    if name not in EXTRACTORS:
-        raise ValueError(
-            f"extractor is {name!r}, but must be one of {', '.join(EXTRACTORS)}: set "
-            "--extractor or --config.evaluation.extractor."
-        )
-    wanted = name in ("classifier", "inception")
-    if wanted != bool(weights):
-        raise ValueError(
-            f"extractor {name!r} "
-            + ("needs a weights file" if wanted else f"takes no weights, not {weights}")
-            + f": {'give' if wanted else 'leave out'} --weights or "
-            "--config.evaluation.weights."
-        )
+    _check_weights(name, weights)
     if name == "pixels":
         return Extractor(name, "", _pixels)
     if name == "mnist":

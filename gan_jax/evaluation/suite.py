@@ -23,7 +23,7 @@ class Metric(NamedTuple):
     compute: Callable[[compute.Sets], Iterable[compute.Result]]
     numbers: Mapping[str, int]
     needs: Sequence[str] = ()
-    least: int = 2
+    least: int = 10
     is_cheap: bool = True
 
 
@@ -38,7 +38,6 @@ METRICS: Mapping[str, Metric] = {
     "prdc": Metric(
         compute.prdc,
         dict.fromkeys(("precision", "recall", "density", "coverage"), 1),
-        least=10,
     ),
     "class_distance": Metric(
         compute.class_distance, {"class_distance": -1}, ["probabilities"], 100

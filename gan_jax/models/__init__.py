@@ -1,6 +1,6 @@
 """Pairs of networks by name."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 import dataclasses
 from typing import Any, Literal, get_args, get_origin
 
@@ -8,10 +8,33 @@ import flax.linen as nn
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from gan_jax.models import dcgan, keras_dcgan, mlp
+from gan_jax import checks
+from gan_jax.models import dcgan, keras_dcgan, layers, mlp
 
 MODELS: dict[str, Any] = {"dcgan": dcgan, "keras_dcgan": keras_dcgan, "mlp": mlp}
-DTYPES = ("float32", "bfloat16")
+RANGES = {  # of the section model, but for what sampling.py reads
+    "name": checks.one_of(MODELS),
+    "convolution": checks.one_of(layers.IMPLEMENTATIONS),
+    "dtype": checks.one_of(("float32", "bfloat16")),
+    "sync_batch_norm": checks.FLAG,
+}
+SHARED = (  # attributes that do not come from a network's own section
+    *("image_size", "channels", "num_classes", "convolution", "axis_name", "dtype"),
+)
+_WIDTH = checks.integer(1, checks.WIDEST)
+ATTRIBUTES = {  # of networks, where the annotation alone does not say what may be
+    "features": _WIDTH,
+    "embedding_size": _WIDTH,
+    "hidden_dense": checks.integer(0, checks.WIDEST, ", 0 for no such layer"),
+    "auxiliary_weight": checks.NOT_NEGATIVE,
+    "pieces": checks.integer(1, 1_000),
+    "norm_momentum": checks.share("the share that a step keeps"),
+    "input_dropout": checks.share("0 for none"),
+    "hidden_dropout": checks.share("0 for none"),
+    "init_range": checks.NOT_NEGATIVE,
+    "init_std": checks.NOT_NEGATIVE,
+    "latent_scale": checks.POSITIVE,
+}
 
 
 def build(config: ConfigDict, *, axis_name: str | None) -> tuple[nn.Module, nn.Module]:
@@ -25,9 +48,8 @@ def build(config: ConfigDict, *, axis_name: str | None) -> tuple[nn.Module, nn.M
       ValueError: an unknown model, dtype, option or value of an option; an image size
         that the model cannot make; or conditions that do not go together.
     """
-    model, data = config.model, config.data
-    _check_choice("model", model.name, MODELS, field="name")
-    _check_choice("dtype", model.dtype, DTYPES, field="dtype")
+    model, data = checks.section(config, "model"), checks.section(config, "data")
+    checks.check_fields(model, RANGES, path="model")
     family = MODELS[model.name]
     family.check_image_size(data.image_size)
     shared = {
@@ -38,43 +60,53 @@ def build(config: ConfigDict, *, axis_name: str | None) -> tuple[nn.Module, nn.M
         "axis_name": axis_name if model.sync_batch_norm else None,
         "dtype": jnp.dtype(model.dtype),
     }
-    generator = _create(family.Generator, "generator", shared, model.generator)
-    discriminator = _create(
-        family.Discriminator, "discriminator", shared, model.discriminator
+    generator, discriminator = (
+        _create(module, name, shared, checks.section(model, name))
+        for name, module in (
+            ("generator", family.Generator),
+            ("discriminator", family.Discriminator),
+        )
     )
     _check_conditions(generator, discriminator, data.num_classes)
-    _check_layers("generator", model.generator)
-    _check_layers("discriminator", model.discriminator)
+    _check_layers("generator", generator)
+    _check_layers("discriminator", discriminator)
     return generator, discriminator
 
 
-def _check_choice(what: str, value: str, allowed: Iterable[str], *, field: str) -> None:
-    if value not in allowed:
-        raise ValueError(
-            f"unknown {what} {value!r}; known are {', '.join(allowed)}: set "
-            f"--config.model.{field} to one."
-        )
+def attribute_ranges(module: Any) -> dict[str, checks.Range]:
+    """What each field of a network's section may be, by the module's attributes."""
+    ranges = {}
+    for field in dataclasses.fields(module):
+        if field.name in ("parent", "name", *SHARED):
+            continue
+        if get_origin(field.type) is Literal:
+            ranges[field.name] = checks.one_of(get_args(field.type))
+        elif field.type is bool:
+            ranges[field.name] = checks.FLAG
+        else:
+            allowed = ATTRIBUTES[field.name]
+            several = field.type not in (int, float)
+            ranges[field.name] = checks.each(allowed) if several else allowed
+    return ranges
 
 
 def _create(
     module: Any, section: str, shared: Mapping[str, Any], options: ConfigDict
 ) -> nn.Module:
     """The module with what it takes of `shared`, and its own section of the config."""
-    ours = ("parent", "name", *shared)
-    fields = {field.name: field.type for field in dataclasses.fields(module)}
-    arguments = {name: value for name, value in shared.items() if name in fields}
+    ranges, path = attribute_ranges(module), f"model.{section}"
+    unknown = sorted(set(options).difference(ranges))
+    if unknown:
+        raise ValueError(
+            f"{path} has the field {unknown[0]!r}, but the model's {section} takes "
+            f"{', '.join(sorted(ranges))}{checks.nearest(unknown[0], ranges)}: give "
+            f"{path} these fields in a config file, or choose another "
+            "--config.model.name."
+        )
+    checks.check_fields(options, {name: ranges[name] for name in options}, path=path)
+    attributes = {field.name for field in dataclasses.fields(module)}
+    arguments = {name: shared[name] for name in attributes.intersection(shared)}
     for name, value in options.items():
-        if name in ours or name not in fields:
-            known = ", ".join(sorted(set(fields).difference(ours)))
-            raise ValueError(
-                f"config.model.{section} has the field {name!r}, but the model's "
-                f"{section} takes {known}: give config.model.{section} these fields "
-                "in a config file, or choose another --config.model.name."
-            )
-        if get_origin(fields[name]) is Literal:
-            known_values = get_args(fields[name])
-            field = f"{section}.{name}"
-            _check_choice(f"{section} {name}", value, known_values, field=field)
         arguments[name] = tuple(value) if isinstance(value, list) else value
     return module(**arguments)
 
@@ -106,17 +138,11 @@ def _check_conditions(
         )
 
 
-def _check_layers(section: str, options: ConfigDict) -> None:
-    """Refuses layers of dcgan that would have no effect or no size."""
-    if options.get("norm_ends", False) and options.norm in ("none", "spectral"):
+def _check_layers(section: str, module: nn.Module) -> None:
+    """Refuses layers of dcgan that would have no effect."""
+    if getattr(module, "norm_ends", False) and module.norm in ("none", "spectral"):
         raise ValueError(
             f"config.model.{section}.norm_ends is True, but its norm is "
-            f"{options.norm!r}, of which the first or last layer has none to add: set "
+            f"{module.norm!r}, of which the first or last layer has none to add: set "
             f"--config.model.{section}.norm=batch, or .norm_ends=False."
-        )
-    if options.get("hidden_dense", 0) < 0:
-        raise ValueError(
-            f"config.model.{section}.hidden_dense is {options.hidden_dense}, but must "
-            f"be a width, or 0 for no such layer: set --config.model.{section}."
-            "hidden_dense."
         )

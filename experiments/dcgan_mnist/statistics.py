@@ -1,0 +1,43 @@
+"""How many batches the averaged generator's BatchNorm statistics need.
+
+    PYTHONPATH=. python experiments/dcgan_mnist/statistics.py runs/dcgan
+
+prints the Fréchet distance of a run's averaged generator with statistics recomputed
+from ever more generated batches. The latents of the scored images are always the same.
+"""
+
+from pathlib import Path
+import sys
+
+import jax
+
+from gan_jax import runs, sampling, scores
+
+BATCHES = (10, 50, 100, 200)
+
+
+def main() -> None:
+    """Prints a line for each number of batches."""
+    run = runs.load(Path(sys.argv[1]))
+    config = run.config
+    averaged = run.with_averaged()
+    scorer = scores.Scorer(config.data, config.evaluation)
+    for batches in BATCHES:
+        statistics = sampling.recompute_batch_stats(
+            run.generator,
+            averaged.variables,
+            jax.random.key(config.seed),
+            batch_size=config.batch_size,
+            latent_size=config.model.latent_size,
+            distribution=config.model.latent_distribution,
+            num_classes=config.data.num_classes,
+            batches=batches,
+        )
+        variables = {**averaged.variables, "batch_stats": statistics}
+        found = scorer.score_run(run._replace(variables=variables))
+        distance = found.numbers["frechet_distance"].value
+        print(f"{batches:4} batches: Fréchet distance {distance:.4f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,203 @@
+"""The memory that a run takes, estimated from shapes before any of it is asked for.
+
+The estimates are lower bounds, so that nothing is refused that would have run.
+"""
+
+from collections.abc import Sequence
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from gan_jax import parallel
+from gan_jax import state as state_lib
+
+_EXAMPLES = 1_024  # traced at once: enough to make the parameters' share small
+# What autodiff keeps for the gradients over what XLA then takes for them: 0.8 to 1.44
+# on a CPU (measured on four configs); not measured elsewhere, so with room to spare.
+_FUSED_ON_CPU, _FUSED_ELSEWHERE = 1.45, 2.5
+
+
+class Need(NamedTuple):
+    """Memory for one purpose.
+
+    Attributes:
+      bytes: at least.
+      purpose: what for, in words.
+      advice: how to need less.
+    """
+
+    bytes: int
+    purpose: str
+    advice: str
+
+
+def _nbytes(tree: Any) -> int:
+    """The bytes of a tree of arrays or of their shapes, without PRNG keys."""
+    return sum(
+        math.prod(leaf.shape) * leaf.dtype.itemsize
+        for leaf in jax.tree.leaves(tree)
+        if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    )
+
+
+def _kept_per_example(
+    state: state_lib.TrainState, inputs: tuple[int, ...], key: jax.Array
+) -> int:
+    """Bytes that one example's pass through a network leaves for its gradient."""
+
+    def passing(
+        state: state_lib.TrainState, inputs: jax.Array, labels: jax.Array, key: Any
+    ) -> Any:
+        return jax.vjp(
+            lambda params, inputs: state.apply(params, inputs, labels, key).output,
+            state.params,
+            inputs,
+        )
+
+    kept = jax.eval_shape(
+        passing,
+        state,
+        jax.ShapeDtypeStruct((_EXAMPLES, *inputs), jnp.float32),
+        jax.ShapeDtypeStruct((_EXAMPLES,), jnp.int32),
+        key,
+    )
+    return max(0, _nbytes(kept) - _nbytes(state.params)) // _EXAMPLES
+
+
+def _on_device(
+    config: ConfigDict, state: state_lib.GANState, key: jax.Array, devices: int
+) -> list[Need]:
+    recipe, data = config.recipe, config.data
+    pixels = data.image_size**2 * data.channels
+    packed = (data.image_size, data.image_size, data.channels * recipe.packing)
+    g_kept = recipe.packing * _kept_per_example(
+        state.generator, (config.model.latent_size,), key
+    )
+    d_kept = _kept_per_example(state.discriminator, packed, key)
+    together = g_kept + 2 * d_kept  # the images of one pass serve both gradients
+    if recipe.updates == "fresh":
+        together = max(2 * d_kept, g_kept + d_kept)
+    real = 4 * pixels * recipe.discriminator_steps * recipe.packing
+    fused = _FUSED_ON_CPU if jax.default_backend() == "cpu" else _FUSED_ELSEWHERE
+    share = -(-config.batch_size // devices)
+    drawn = config.evaluation.batch_size
+    if config.evaluation.statistics == "running":  # else it is filled up
+        drawn = min(drawn, config.evaluation.num_images)
+    return [
+        Need(
+            _nbytes(state),
+            "parameters and the optimisers' states",
+            "lower the widths in --config.model.generator and .discriminator, or "
+            "--config.model.latent_size",
+        ),
+        Need(
+            int(share * (real + together / fused)),
+            f"a batch of {config.batch_size:,} and its gradients",
+            "lower --config.batch_size"
+            + (" or --config.recipe.packing" if recipe.packing > 1 else ""),
+        ),
+        Need(
+            4 * pixels * drawn if config.eval_every_steps else 0,
+            f"an evaluation that draws {drawn:,} images at once",
+            "lower --config.evaluation.batch_size",
+        ),
+    ]
+
+
+def _on_host(config: ConfigDict, steps_per_call: int) -> list[Need]:
+    recipe, data = config.recipe, config.data
+    pixels = data.image_size**2 * data.channels
+    examples = config.batch_size * recipe.discriminator_steps * recipe.packing
+    in_grid = config.sample_rows * config.sample_columns
+    scored = config.evaluation.num_images if config.eval_every_steps else 0
+    return [
+        Need(
+            8 * steps_per_call * examples,
+            f"the batches of {steps_per_call:,} steps",
+            "lower --config.steps_per_call",
+        ),
+        Need(
+            4 * pixels * in_grid + 16 * in_grid**2,  # and the distances of all pairs
+            f"a sample grid of {in_grid:,} images",
+            "lower --config.sample_rows and --config.sample_columns",
+        ),
+        Need(
+            2 * pixels * scored,
+            f"{scored:,} images to score",
+            "lower --config.evaluation.num_images",
+        ),
+    ]
+
+
+def refuse_beyond(limit: int, where: str, needs: Sequence[Need]) -> None:
+    """Refuses needs whose sum is above a limit.
+
+    Args:
+      limit: bytes.
+      where: whose limit it is, in words.
+      needs: what is needed at once.
+
+    Raises:
+      ValueError: names the sum, the limit, the largest need and its advice.
+    """
+    needed = sum(need.bytes for need in needs)
+    if needed <= limit:
+        return
+    largest = max(needs, key=lambda need: need.bytes)
+    raise ValueError(
+        f"this needs at least {needed / 2**30:,.1f} GiB of memory, most of it for "
+        f"{largest.purpose}, but {where} has {limit / 2**30:,.1f} GiB: "
+        f"{largest.advice}."
+    )
+
+
+def check(
+    config: ConfigDict,
+    state: state_lib.GANState,
+    *,
+    steps_per_call: int,
+    key: jax.Array,
+    runs: int = 1,
+) -> None:
+    """Refuses a run that cannot fit into memory.
+
+    Args:
+      config: the whole config, every field of which is in its range.
+      state: shapes of the run's state.
+      steps_per_call: steps compiled into one call.
+      key: a PRNG key, of which only the shape is used.
+      runs: as many of them train together.
+
+    Raises:
+      ValueError: says how much is needed for what, and how to need less.
+    """
+    limits = parallel.memory()
+    key = jax.eval_shape(lambda key: key, key)
+    own, batch, evaluation = _on_device(config, state, key, limits.devices)
+    calls, grid, scored = _on_host(config, steps_per_call)
+    own, batch, calls = (
+        need._replace(bytes=runs * need.bytes) for need in (own, batch, calls)
+    )
+    for then in (batch, evaluation):  # one after the other
+        refuse_beyond(limits.of_device, "each device", [own, then])
+    for need in (calls, grid, scored):
+        refuse_beyond(limits.of_host, "this machine", [need])
+
+
+def check_images(num: int, shape: tuple[int, ...], flag: str) -> None:
+    """Refuses to draw more images than the machine's memory holds.
+
+    Args:
+      num: of images.
+      shape: (H, W, C) of one.
+      flag: which asked for them.
+
+    Raises:
+      ValueError: says how much is needed, and how to need less.
+    """
+    size = 2 * math.prod(shape) * num  # in parts and joined
+    need = Need(size, f"{num:,} images", f"lower {flag}")
+    refuse_beyond(parallel.memory().of_host, "this machine", [need])

@@ -1,0 +1,52 @@
+"""What is checked of a run's config before anything is prepared."""
+
+from ml_collections import ConfigDict
+
+from gan_jax import checks, data, models, optimizers, recipes, runs, sampling, scores
+from gan_jax import writer as writer_lib
+
+RANGES = {  # of the fields that are in no section
+    **runs.RANGES,
+    "num_train_steps": checks.integer(1, checks.MOST),
+    "steps_per_call": checks.integer(1, checks.MOST),
+    **dict.fromkeys(writer_lib.INTERVALS, checks.integer(0, checks.MOST)),
+    "checkpoints_to_keep": checks.integer(1, checks.MOST),
+    "sample_rows": checks.integer(1, 10_000),
+    "sample_columns": checks.integer(1, 10_000),
+    "tensorboard": checks.FLAG,
+    "compilation_cache_dir": checks.TEXT,
+}
+SECTIONS = {
+    "": RANGES,
+    "data": data.RANGES,
+    "model": {**models.RANGES, **sampling.RANGES},
+    "recipe": recipes.RANGES,
+    "optimizer": optimizers.RANGES,
+    "evaluation": scores.RANGES,
+}
+
+
+def check_values(config: ConfigDict) -> None:
+    """Refuses values out of range and values that exclude each other; opens no file.
+
+    Raises:
+      ValueError: one sentence about the first of them.
+    """
+    for path, ranges in SECTIONS.items():
+        section = checks.section(config, path) if path else config
+        checks.check_fields(section, ranges, path=path)
+    recipes.create(config, axis_name=None)
+    models.build(config, axis_name=None)
+    for network in ("generator", "discriminator"):
+        optimizers.create(config, network)
+
+
+def check(config: ConfigDict) -> None:
+    """Refuses what `check_values` does, and files and metrics that there are not.
+
+    Raises:
+      ValueError: one sentence about the first of them.
+    """
+    check_values(config)
+    data.check(config.data)
+    scores.check(config)
