@@ -80,13 +80,16 @@ def one_of(names: Iterable[str]) -> Range:
     return Range(words, known.__contains__, (str,), words, known)
 
 
-def each(single: Range) -> Range:
-    """One or more values, each in a range."""
+def each(single: Range, most: int = 32) -> Range:
+    """At least one and at most so many values, each in a range."""
+    words = f"1 to {most} numbers in brackets, each {single.words}"
     return Range(
-        f"one or more numbers in brackets, each {single.words}",
-        lambda values: bool(values) and all(is_in(value, single) for value in values),
+        words,
+        lambda values: (
+            1 <= len(values) <= most and all(is_in(value, single) for value in values)
+        ),
         (tuple, list),
-        f"one or more numbers in brackets, each {single.words}",
+        words,
     )
 
 

@@ -80,9 +80,10 @@ def test_values_in_their_range_pass(value, allowed):
         (1, checks.FLAG, "1, but must be True or False: "),
         ("a\0", checks.TEXT, "but must be text without a null character: "),
         (7, checks.TEXT, "7, but must be text: "),
-        ((), WIDTHS, "(), but must be one or more numbers in brackets, each at "),
-        ((1, 10), WIDTHS, "(1, 10), but must be one or more numbers in brackets"),
-        (4, WIDTHS, "4, but must be one or more numbers in brackets, each at least 1 "),
+        ((), WIDTHS, "(), but must be 1 to 32 numbers in brackets, each at "),
+        ((1,) * 33, WIDTHS, "1), but must be 1 to 32 numbers in brackets, each at le"),
+        ((1, 10), WIDTHS, "(1, 10), but must be 1 to 32 numbers in brackets"),
+        (4, WIDTHS, "4, but must be 1 to 32 numbers in brackets, each at least 1 "),
     ],
 )
 def test_a_value_out_of_range_is_refused_in_one_sentence(value, allowed, words):

@@ -27,7 +27,7 @@ ATTRIBUTES = {  # of networks, where the annotation alone does not say what may 
     "embedding_size": _WIDTH,
     "hidden_dense": checks.integer(0, checks.WIDEST, ", 0 for no such layer"),
     "auxiliary_weight": checks.NOT_NEGATIVE,
-    "pieces": checks.integer(1, 1_000),
+    "pieces": checks.integer(1, 64),
     "norm_momentum": checks.share("the share that a step keeps"),
     "input_dropout": checks.share("0 for none"),
     "hidden_dropout": checks.share("0 for none"),
