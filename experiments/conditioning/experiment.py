@@ -67,8 +67,8 @@ Projection with spectral normalisation and hinge has hardly begun after these st
             grids=True,
             text="The rows differ in what the presets say, so projection also has its "
             "authors' spectral normalisation and hinge loss. Row r of a sample grid is "
-            "class r. The numbers are those of the averaged generator, see "
-            "below. " + dcgan_rules.EVALUATED,
+            "class r. The numbers are those of the averaged generator and await a "
+            "rerun, as What we learned says. " + dcgan_rules.EVALUATED,
         )
     },
     deviations=(

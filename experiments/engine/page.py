@@ -5,7 +5,15 @@ import re
 import textwrap
 from typing import TypeVar
 
-from experiments.engine import commands, pairs, references, spec, summary, tables
+from experiments.engine import (
+    commands,
+    pairs,
+    published,
+    references,
+    spec,
+    summary,
+    tables,
+)
 from experiments.engine.spec import Experiment, Part, Result, Search, Trial
 
 # What a picture named <part>_<kind> shows; the page has those that exist.
@@ -233,8 +241,8 @@ def _search(search: Search) -> str:
     """How the choices of the rows were made."""
     named = "; ".join(search.choices)
     text = (
-        f"Each row has the choice with the best mean {search.number} on seeds "
-        f"{_listed(search.seeds)}, which the table does not show, among: {named}."
+        f"Each row has the choice with the best mean {search.number} on "
+        f"{_seeds(search.seeds)}, which the table does not show, among: {named}."
     )
     return f"{text} {search.text}".strip()
 
@@ -243,9 +251,9 @@ def _below_the_table(part: Part, rows: Sequence[summary.Row]) -> str:
     """What the ± is, and what the reference rows are."""
     names = {row.name for row in rows}.intersection(part.references)
     texts = [text for name, text in REFERENCES.items() if name in names]
-    return " ".join(
-        [f"Mean ± standard error over seeds {_listed(part.seeds)}.", *texts]
-    )
+    if len(part.seeds) == 1:
+        return " ".join([f"One run a row, of {_seeds(part.seeds)}.", *texts])
+    return " ".join([f"Mean ± standard error over {_seeds(part.seeds)}.", *texts])
 
 
 def _about_differences(part: Part, rows: Sequence[summary.Row]) -> str:
@@ -256,9 +264,9 @@ def _about_differences(part: Part, rows: Sequence[summary.Row]) -> str:
         "Differences, seed by seed: mean ± standard error. A seed fixes the order of "
         "the data, the latents and, where two networks are alike, their initial "
         "parameters. A difference is bold where Student's 95 % interval "
-        f"({reach} to either side at {seeds} seeds) leaves out zero; nothing corrects "
-        "for the number of comparisons, so about one in twenty of rows that are equal "
-        "would be bold."
+        f"({reach} to either side at {seeds} seeds) leaves out zero. Nothing corrects "
+        "for the number of comparisons, so one in twenty differences between equal "
+        "rows would be bold."
     )
 
 
@@ -286,23 +294,28 @@ def _notes(
     part_name: str, part: Part, results: Sequence[Result], rows: Sequence[summary.Row]
 ) -> list[str]:
     """Sources of published values with their doubts, and the errors of failed runs."""
-    notes: dict[str, None] = {}
+    notes: dict[str, list[str]] = {}
     for row in rows:
         cells = (row.cells[column.number].published for column in part.columns)
         for value in (*(value for cell in cells for value in cell), *row.elsewhere):
-            spread = "" if value.spread is None else f" Its ±: {value.spread_kind}."
-            doubts = f" Note on {value.row}: {value.doubts}." if value.doubts else ""
-            notes[
+            has_spread = value.spread_kind != published.NOT_SAID
+            spread = f" Its ± is a {value.spread_kind}." if has_spread else ""
+            listed = notes.setdefault(
                 f"- {value.source} ({value.paper.partition(', ')[2]}, arXiv "
-                f"{value.arxiv}): {value.protocol}.{spread}{doubts}"
-            ] = None
+                f"{value.arxiv}): {value.protocol}.{spread}",
+                [],
+            )
+            note = f" Note on {value.row}: {value.doubts}."
+            if value.doubts and note not in listed:
+                listed.append(note)
+    lines = [source + "".join(listed) for source, listed in notes.items()]
     failed = [
         f"- {result.trial.folder}: {result.error}"
         for result in results
         if result.trial.part == part_name and result.status == "failed"
     ]
     sections = [
-        "Published, under other protocols than ours:\n\n" + "\n".join(notes)
+        "Published, under other protocols than ours:\n\n" + "\n".join(lines)
     ] * bool(notes)
     if failed:
         sections += [
@@ -314,11 +327,11 @@ def _notes(
 
 
 def _first(part_name: str, part: Part, row: summary.Row) -> Trial:
-    """The first seed of a row, with the first choice where none is chosen yet."""
-    choice = row.choice
-    if choice is None:
-        choice = next(iter(part.search.choices)) if part.search else ""
-    return Trial(part_name, row.name, choice, part.seeds[0])
+    """The first seed of a row, of the search where that has not chosen yet."""
+    if part.search and row.choice is None:
+        choice = next(iter(part.search.choices))
+        return Trial(part_name, row.name, choice, part.search.seeds[0])
+    return Trial(part_name, row.name, row.choice or "", part.seeds[0])
 
 
 def _rows(part: Part) -> Mapping[str, object]:
@@ -367,11 +380,11 @@ def _known(names: Mapping[str, Known], name: str, what: str, mark: str) -> Known
     return names[name]
 
 
-def _listed(seeds: Sequence[int]) -> str:
-    """Such as "0 to 9", or "0, 1, 5"."""
+def _seeds(seeds: Sequence[int]) -> str:
+    """Such as "seeds 0 to 9", "seeds 0, 1, 5" or "seed 100"."""
     if len(seeds) > 2 and list(seeds) == list(range(seeds[0], seeds[-1] + 1)):
-        return f"{seeds[0]} to {seeds[-1]}"
-    return ", ".join(map(str, seeds))
+        return f"seeds {seeds[0]} to {seeds[-1]}"
+    return ("seed " if len(seeds) == 1 else "seeds ") + ", ".join(map(str, seeds))
 
 
 def _duration(seconds: float) -> str:

@@ -136,7 +136,7 @@ def search_to_markdown(
 
 def differences_to_markdown(part: Part, rows: Sequence[Row]) -> str:
     """A part's table of differences, one line for each row that has a baseline."""
-    lines = [["", "less", *(column.title for column in part.columns)]]
+    lines = [["", "compared with", *(column.title for column in part.columns)]]
     lines.append(["---"] * len(lines[0]))
     for name, found in pairs.differences(part, rows).items():
         texts = [format_difference(found[x.number], x) for x in part.columns]

@@ -43,12 +43,12 @@ EXPERIMENT = Experiment(
     "Learning with Keras, chapter 4 (joint batches, generator's rate half as large); "
     "Heusel et al. 2017 (arXiv 1706.08500), who slow down the discriminator instead",
     answer="Within 3,000 steps which latents the two updates take makes no difference "
-    "that three seeds resolve. Joint batches with BatchNorm in the discriminator do "
-    "not begin ([[recipes | joint batches | frechet_distance]]), half the rate for the "
-    "generator begins later ([[recipes | half rate for G | frechet_distance]] for "
-    "[[recipes | shared pass, separate batches | frechet_distance]]), and half the "
-    "rate for the discriminator is not resolved ([[recipes | half rate for D | "
-    "frechet_distance | difference]])",
+    "that three seeds resolve. Joint batches with BatchNorm in the discriminator give "
+    "noise ([[recipes | joint batches | frechet_distance]]), half the rate for the "
+    "generator gives strokes rather than digits ([[recipes | half rate for G | "
+    "frechet_distance]] for [[recipes | shared pass, separate batches | "
+    "frechet_distance]]), and half the rate for the discriminator is not resolved "
+    "([[recipes | half rate for D | frechet_distance | difference]])",
     learned="""The table measures how soon a recipe begins as much as where it ends:
 after 1,500 steps two of the base row's three seeds have no digits yet, and an
 untrained generator's distance is [[recipes | untrained | frechet_distance]].
@@ -58,25 +58,25 @@ latents differ from one shared pass by [[recipes | new latents for G | frechet_d
 | difference]], simultaneous updates by [[recipes | simultaneous updates |
 frechet_distance | difference]].
 
-Joint batches have not begun after 3,000 steps in any of six runs ([[recipes | joint
-batches | frechet_distance]] and [[recipes | new latents for G, joint batches |
+Joint batches give noise after 3,000 steps in all six runs ([[recipes | joint batches |
+frechet_distance]] and [[recipes | new latents for G, joint batches |
 frechet_distance]]). The discriminator has BatchNorm here, and in a joint batch its
 statistics are half real and half generated; the generator's update then judges a batch
 of generated images alone, under statistics that no discriminator update has seen. That
 is our reading, not something that the table shows. The Keras recipe, whose joint
 batches train (configs/dcgan_keras.py), has no BatchNorm in the discriminator.
 
-Half the rate for the generator, which the Keras book recommends for stability, has no
-digits after 3,000 steps here ([[recipes | half rate for G | frechet_distance]]);
-whether it begins later was not run. Half the rate for the discriminator is better in
-the mean, the direction of Heusel et al.'s DCGAN rows, but [[recipes | half rate for D
-| frechet_distance | difference]] is not resolved at three seeds; what the column of
-steps shows is an earlier start, all three seeds after 1,500 steps for one of the base
-row's. Not resolved either are half the rate for both ([[recipes | half rate for both |
-frechet_distance | difference]]), two steps of the discriminator ([[recipes | 2 steps
-of D | frechet_distance | difference]]) and five ([[recipes | 5 steps of D |
-frechet_distance | difference]]): some seeds of these rows have begun and others have
-not.
+Half the rate for the generator, which the Keras book recommends for stability, has
+strokes on a grey ground rather than digits after 3,000 steps here ([[recipes | half
+rate for G | frechet_distance]]); where it ends was not run. Half the rate for the
+discriminator is better in the mean, the direction of Heusel et al.'s DCGAN rows, but
+[[recipes | half rate for D | frechet_distance | difference]] is not resolved at three
+seeds; what the column of steps shows is an earlier start, all three seeds after 1,500
+steps for one of the base row's. Not resolved either are half the rate for both
+([[recipes | half rate for both | frechet_distance | difference]]), two steps of the
+discriminator ([[recipes | 2 steps of D | frechet_distance | difference]]) and five
+([[recipes | 5 steps of D | frechet_distance | difference]]): some seeds of these rows
+have begun and others have not.
 
 On two devices BatchNorm's statistics over all 64 images ([[synchronised | statistics
 of all 64 images | frechet_distance]]) and over each device's 32 ([[synchronised |
