@@ -133,7 +133,9 @@ def get_config() -> ConfigDict:
     # or batch, those of the generated batch
     config.evaluation.batch_size = 250  # images generated at once; at least 1
     config.evaluation.seed = 0  # of latents and of metrics that draw; [0, 2^32)
-    config.evaluation.best_metric = ""  # whose best checkpoint lies in best/; "": none
+    config.evaluation.best_metric = ""  # whose best checkpoint lies in best/; "": none.
+    # It chooses on the images of evaluation.split: choose on other images than those
+    # that are reported, such as data.split train[:55000] and this split train[55000:]
     return config
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from absl import flags
 
-from experiments.engine import collect, forecast, runner, trials
+from experiments.engine import collect, forecast, results, runner, spec, trials
 from gan_jax import command, metrics
 
 _EXPERIMENT = flags.DEFINE_string(
@@ -21,7 +21,10 @@ _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Of the trials' folders; default runs/<experiment>."
 )
 _ONLY = flags.DEFINE_string(
-    "only", "", "Only trials whose folder's name starts so, such as ring/GAN/."
+    "only",
+    "",
+    "Only trials whose folder's name starts so, such as ring/GAN/, and those that "
+    "share a program; a row whose search is not done takes the choice of its page.",
 )
 _DRY_RUN = flags.DEFINE_bool("dry_run", False, "Print what would be run, and its cost.")
 _COLLECT = flags.DEFINE_bool(
@@ -31,12 +34,16 @@ _OUTPUT = flags.DEFINE_string(
     "output", None, "Folder of the page; default <workdir>/page."
 )
 _PROCESSES = flags.DEFINE_integer(
-    "processes", 1, "Programs run at once, each on its share of cores.", lower_bound=1
+    "processes",
+    1,
+    "Programs run at once, each on as many cores as the experiment says.",
+    lower_bound=1,
 )
 _RUNS_PER_PROGRAM = flags.DEFINE_integer(
     "runs_per_program",
     None,
-    "At most so many runs in one program; default what the experiment says.",
+    "At most so many runs in one program; default what the experiment says, which the "
+    "last digits of its numbers depend on.",
     lower_bound=1,
 )
 _CLUSTER = flags.DEFINE_enum(
@@ -104,15 +111,26 @@ def _options() -> dict[str, object]:
     return options
 
 
-def _submit(todo: Sequence[trials.Program], workdir: Path) -> None:
+def _submit(todo: Sequence[trials.Program], workdir: Path, cores: int) -> None:
     jobs = runner.submit(
-        todo, workdir / "jobs", cluster=_CLUSTER.value, options=_options()
+        todo,
+        workdir / "jobs",
+        cluster=_CLUSTER.value,
+        options=_options(),
+        cores=cores,
     )
     print(f"{len(jobs)} jobs, their output in {workdir / 'jobs'}: ", end="")
     print(", ".join(str(job.job_id) for job in jobs))
     if _CLUSTER.value == "local":
         for job in jobs:
             job.result()
+
+
+def _choices_of_the_page(experiment: spec.Experiment) -> dict[tuple[str, str], str]:
+    """What the searches of the published page chose; none where there is no page."""
+    path = trials.FOLDER / _EXPERIMENT.value / "results.json"
+    found = results.read(path).results if path.exists() else []
+    return trials.decided(experiment, found)
 
 
 def main() -> None:
@@ -129,6 +147,7 @@ def main() -> None:
         workdir,
         only=_ONLY.value,
         runs_per_program=_RUNS_PER_PROGRAM.value,
+        decided=_choices_of_the_page(experiment) if _ONLY.value else {},
     )
     todo = find(foresee=_DRY_RUN.value)
     if not todo:
@@ -139,19 +158,17 @@ def main() -> None:
         _show_forecast(todo)
     elif _COLLECT.value:
         output = Path(_OUTPUT.value or workdir / "page")
-        collect.collect(
-            _EXPERIMENT.value,
-            experiment,
-            workdir,
-            output,
-            processes=_PROCESSES.value,
-        )
+        collect.collect(_EXPERIMENT.value, experiment, workdir, output)
         print(f"the page is {output / 'README.md'}")
     elif _CLUSTER.value:
-        _submit(todo, workdir)
+        _submit(todo, workdir, experiment.cores)
     else:
+        if _PROCESSES.value == 1:
+            runner.keep_to(*runner.shares(1, experiment.cores))
         while not all(program.is_done for program in todo):
-            if not runner.run_all(todo, processes=_PROCESSES.value):
+            if not runner.run_all(
+                todo, processes=_PROCESSES.value, cores=experiment.cores
+            ):
                 print("left before the end: the same command goes on.")
                 return
             todo = find()  # more, where a search has found its choice

@@ -7,7 +7,7 @@ import shlex
 
 import pytest
 
-from experiments.engine import commands, page, results
+from experiments.engine import collect, commands, page, results
 from experiments.engine.spec import Column, Experiment, Part, Result, Search, Trial
 
 FOLDER = Path(page.__file__).parent.parent
@@ -68,6 +68,7 @@ def test_marks_become_numbers():
         ("[[ring | GAN | fid]]", "names the number 'fid'; there are: coverage"),
         ("[[ring | GAN]]", "cannot be read"),
         ("[[ring | GAN | coverage | bare]]", "cannot be read"),
+        ("[[ring | GAN | coverage | difference]]", "names the compared row 'GAN'"),
     ],
 )
 def test_unknown_marks_are_refused(mark, message):
@@ -85,7 +86,8 @@ def test_the_page_has_all_sections_in_order():
         "| GAN | slow | 50.0 ± 14.4 | 3 |",
         "| sized | - | no finished run | 0 |",
         "](ring_dots.png)",
-        "--only=ring/sized/slow/seed_0",
+        "# sized: --config.model.generator=",
+        "--only=ring/sized/slow/seed_10",
         "- Fewer steps.\n- Other data.",
         "## What we learned\n\nAlso not run.",
         "Two cores.",
@@ -95,22 +97,54 @@ def test_the_page_has_all_sections_in_order():
     assert "unknown.png" not in render()
 
 
-def test_commands_set_every_field_of_the_trial():
+def test_the_command_runs_the_trial_where_its_numbers_repeat():
     words = shlex.split(
-        commands.command("rings", PART, RESULTS[1].trial).replace("\\\n", " ")
+        commands.command("rings", RESULTS[1].trial).replace("\\\n", " ")
     )
-    assert words[:4] == [
-        *("python", "-m", "gan_jax.main", "--config=configs/cgan.py:onehot")
+    assert words == [
+        *("python", "-m", "experiments.run", "--experiment=rings"),
+        *("--workdir=runs/rings", "--only=ring/GAN/slow/seed_0"),
     ]
-    assert words[4:] == [
-        "--workdir=runs/rings/ring/GAN/slow/seed_0",
-        "--config.seed=0",
+
+
+def test_settings_are_what_a_row_changes():
+    assert shlex.split(commands.base(PART).strip("`")) == [
+        "--config=configs/cgan.py:onehot",
         "--config.batch_size=8",
         "--config.evaluation.best_metric=",
         "--config.tensorboard=False",
+    ]
+    assert commands.settings(PART, RESULTS[1].trial).split() == [
         "--config.recipe.loss=hinge",
         "--config.optimizer.generator.learning_rate=1e-05",
     ]
+    plain = PART._replace(search=None, rows={"GAN": {}})
+    assert commands.settings(plain, RESULTS[1].trial) == "as the config"
+
+
+def test_differences_stand_below_the_table_and_in_the_text():
+    part = PART._replace(compared={"GAN": "sized"})
+    experiment = EXPERIMENT._replace(parts={"ring": part})
+    found = RESULTS + [
+        Result(one.trial._replace(row="sized"), "finished", "", 1, {"coverage": 0.25})
+        for one in RESULTS
+    ]
+    # Differences 0, 25 and 50 points: error 25 / sqrt 3, under half the mean's 4.30.
+    mark = "[[ring | GAN | coverage | difference]]"
+    assert page.fill(mark, experiment, found) == "+25.0 ± 14.4"
+    text = page.render("rings", experiment, found, pictures=[])
+    assert "| GAN | sized | +25.0 ± 14.4 |" in text
+    assert "(4.30 standard errors to either side at 3 seeds)" in text
+
+
+def test_the_page_says_where_each_run_was_made():
+    found = [one._replace(environments=("commit a, two cores",)) for one in RESULTS]
+    text = page.render("rings", EXPERIMENT, found, pictures=[], made_on="Long ago.")
+    assert "- 4 runs: commit a, two cores" in text and "Long ago." not in text
+    text = page.render(
+        "rings", EXPERIMENT, [*found[:3], RESULTS[3]], pictures=[], made_on="Long ago."
+    )
+    assert "Long ago." in text and "- 3 runs: commit a, two cores" in text
 
 
 def test_the_index_gets_a_row_between_its_comments():
@@ -119,13 +153,40 @@ def test_the_index_gets_a_row_between_its_comments():
         "| [rings](rings/README.md) | Does it cover? | It covers 50.0 % | "
         "[![rings](rings/a.png)](rings/README.md) | 2.0 h |"
     )
-    text = f"top\n{page.INDEX_START}\nold\n{page.INDEX_END}\nbottom\n"
-    updated = page.update_index(text, [row])
-    assert "old" not in updated and row in updated
+    start = f"top\n{page.INDEX_START}\nold\n{page.INDEX_END}\n"
+    text = f"{start}{page.PAGES_START}\nold\n{page.PAGES_END}\nbottom\n"
+    updated = page.update_index(text, [row], {})
+    assert "\nold\n" not in updated and row in updated
     assert updated.startswith("top\n") and updated.endswith("-->\nbottom\n")
-    assert page.update_index(updated, [row]) == updated
+    assert page.update_index(updated, [row], {}) == updated
     with pytest.raises(ValueError, match="has no line.*add them"):
-        page.update_index("nothing", [row])
+        page.update_index("nothing", [row], {})
+
+
+def test_the_index_takes_question_and_answer_from_the_pages():
+    kept = "| [kept](kept/README.md) | As before? | Yes |"
+    text = "\n".join(
+        [
+            *(page.INDEX_START, page.INDEX_END, page.PAGES_START),
+            *(kept, "| [gone](gone/README.md) | Old? | Yes |", page.PAGES_END, ""),
+        ]
+    )
+    pages = {
+        "fast": "# A\n\n**Questions.** How\nfast?\n\n**Answer.** 2 times,\nso.\n\nB\n",
+        "kept": "# C\n\n**Question.** Not taken alone?\n\nD\n",
+    }
+    lines = page.update_index(text, [], pages).splitlines()
+    place = lines.index("| --- | --- | --- |")
+    assert lines[place + 1 : place + 4] == [
+        "| [fast](fast/README.md) | How fast? | 2 times, so. |",
+        kept,
+        "",
+    ]
+
+
+def test_the_index_is_what_the_results_and_pages_give():
+    text = collect.INDEX.read_text()
+    assert collect.index(text) == text
 
 
 @pytest.mark.parametrize("folder", MADE, ids=lambda folder: folder.name)

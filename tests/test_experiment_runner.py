@@ -86,6 +86,12 @@ def test_trials_that_differ_in_floats_and_seeds_share_programs(tmp_path):
     assert {one.row for one in only.trials} == {"packed"}
 
 
+def test_a_seed_alone_is_run_in_its_program(tmp_path):
+    first, *_ = trials.programs(EXPERIMENT, tmp_path)
+    only = trials.programs(EXPERIMENT, tmp_path, only="points/slow/seed_1")
+    assert only == [first]
+
+
 def test_overrides_reach_the_config(tmp_path):
     program = trials.programs(EXPERIMENT, tmp_path)[0]
     assert program.configs[2].optimizer.generator.learning_rate == 1e-3
@@ -103,6 +109,49 @@ def test_every_trial_has_its_numbers(finished):
         assert set(one.numbers) == {"modes", "high_quality", "reverse_kl"}
         assert [step for step, _ in one.curves["modes"]] == [20, 40]
         assert one.seconds > 0
+        (environment,) = one.environments
+        together = 1 if (one.trial.row, one.trial.seed) == ("fast", 1) else None
+        together = together or (2 if one.trial.row == "packed" else 3)
+        assert f"{together} run" in environment and "jax 0." in environment
+
+
+def test_a_search_chooses_on_data_of_its_own():
+    search = spec.Search({"a": {}}, "high_quality", (9,), {"data.split": "test"})
+    part = EXPERIMENT.parts["points"]._replace(search=search)
+    splits = [
+        trials.make_config(part, spec.Trial("points", "slow", "a", seed)).data.split
+        for seed in (9, 0)
+    ]
+    assert splits == ["test", "train"]
+
+
+def test_a_row_takes_a_decided_choice_where_no_search_was_run(tmp_path):
+    search = spec.Search({"a": {}, "b": {}}, "high_quality", (9,))
+    part = EXPERIMENT.parts["points"]._replace(search=search, rows={"slow": {}})
+    experiment = EXPERIMENT._replace(parts={"points": part})
+    numbers = {"a": 0.1, "b": 0.2}
+    found = [
+        spec.Result(
+            spec.Trial("points", "slow", choice, 9),
+            "finished",
+            numbers={"high_quality": value},
+        )
+        for choice, value in numbers.items()
+    ]
+    decided = trials.decided(experiment, found)
+    assert decided == {("points", "slow"): "b"}
+    only = "points/slow/b/seed_0"
+    (program,) = trials.programs(experiment, tmp_path, only=only, decided=decided)
+    assert [one.seed for one in program.trials] == [0, 1]
+    assert not trials.programs(experiment, tmp_path, only=only)
+
+
+def test_cores_are_shared_out_and_never_stretched():
+    have = sorted(os.sched_getaffinity(0))
+    assert runner.shares(len(have), 1) == [[core] for core in have]
+    assert runner.shares(2, 0) == [have, have]
+    with pytest.raises(ValueError, match="set --processes to"):
+        runner.shares(len(have) + 1, 1)
 
 
 def test_what_evaluate_adds_changes_no_number(finished):
@@ -192,7 +241,8 @@ def test_killed_at_any_time_and_started_again_gives_the_same(finished, tmp_path)
         strict=True,
     )
     for one, other in pairs:
-        assert one._replace(seconds=0.0) == other._replace(seconds=0.0)
+        changes = {"seconds": 0.0, "environments": ()}
+        assert one._replace(**changes) == other._replace(**changes)
 
 
 def test_processes_give_what_one_gives(finished, tmp_path):
@@ -241,16 +291,18 @@ def test_the_page_is_written_from_the_folders(finished, tmp_path):
     parts = {"none": part._replace(rows={"other": {}}, grids=True)}
     parts["points"] = part._replace(grids=True)
     experiment = EXPERIMENT._replace(parts=parts)
-    collect.collect("test", experiment, finished, tmp_path / "page", processes=1)
+    collect.collect("test", experiment, finished, tmp_path / "page")
     names = {path.name for path in (tmp_path / "page").iterdir()}
     assert names >= {"README.md", "results.json", "table.csv", "points_dots.png"}
     assert "points_samples.gif" in names and "none_samples.gif" not in names
     saved = results.read(tmp_path / "page" / "results.json")
-    assert len(saved.results) == 8 and "6 of 8 runs" in saved.made_on
+    assert len(saved.results) == 8
+    text = (tmp_path / "page" / "README.md").read_text()
+    assert "6 of 8 runs finished" in text and "- 3 runs: commit" in text
     status = [one.status for one in saved.results]
     assert status == ["missing"] * 2 + ["finished"] * 6
     elsewhere = tmp_path / "elsewhere"  # without the trials' folders
-    collect.collect("test", experiment, elsewhere, tmp_path / "page", processes=1)
+    collect.collect("test", experiment, elsewhere, tmp_path / "page")
     assert results.read(tmp_path / "page" / "results.json").results == saved.results
     before = (tmp_path / "page" / "README.md").read_text()
     collect.write_page("test", experiment, tmp_path / "page")

@@ -9,7 +9,15 @@ from PIL import Image
 import pytest
 
 from experiments.engine import pictures, plots, results, summary, tables
-from experiments.engine.spec import Column, Experiment, Part, Result, Search, Trial
+from experiments.engine.spec import (
+    Column,
+    Experiment,
+    Part,
+    Result,
+    Search,
+    Threshold,
+    Trial,
+)
 
 PART = Part(
     "Ring",
@@ -42,7 +50,8 @@ def test_results_come_back_with_six_digits_and_without_finite_values(tmp_path):
     curves = {"a": [(1, 1 / 3), (2, math.inf)]}
     numbers = {"a": 1 / 3, "b": math.inf, "c": -math.inf, "d": math.nan}
     trial = Trial("p", "r", "c", 0)
-    first = Result(trial, "finished", "", 2, numbers, curves, 12.3456789)
+    where = ("commit a", "commit b")
+    first = Result(trial, "finished", "", 2, numbers, curves, 12.3456789, where)
     path = tmp_path / "results.json"
     results.write(path, [first, made("GAN", 1, error="é")], made_on="two\ncores")
     saved = results.read(path)
@@ -53,6 +62,7 @@ def test_results_come_back_with_six_digits_and_without_finite_values(tmp_path):
     assert saved.results[0].numbers["c"] == -math.inf
     assert math.isnan(saved.results[0].numbers["d"])
     assert saved.results[0].curves == {"a": [(1, 0.333333), (2, math.inf)]}
+    assert saved.results[0].environments == where
     assert saved.results[1] == made("GAN", 1, error="é")
     assert sum('"status"' in line for line in path.read_text().splitlines()) == 2
     before = path.read_bytes()
@@ -127,6 +137,32 @@ def test_the_table_counts_failures_and_keeps_rows_without_a_run():
         "| GAN | 50.0 | 1.00 | 1, 1 of 3 diverged, 1 of 3 not run |",
         "| other | no finished run | - | 0 |",
     ]
+
+
+def test_the_table_says_by_which_step_a_threshold_was_passed():
+    curves = [[(1, 9.0), (2, 4.0)], [(1, 3.0), (2, 6.0)], [(1, 9.0), (2, 5.0)]]
+    numbers = {"coverage": 0.5, "frechet_distance": 1.0}
+    found = [
+        made("GAN", seed, numbers)._replace(curves={"frechet_distance": curve})
+        for seed, curve in enumerate(curves)
+    ]
+    part = PART._replace(threshold=Threshold("frechet_distance", 5.0))
+    (row, other) = summary.summarise("ring", part, found)
+    assert (row.passed, row.never) == ({1: 1, 2: 1}, 1)
+    assert tables.format_passing(row) == "1 (1), 2 (1), never (1)"
+    assert tables.format_passing(other) == "-"
+    table = tables.to_markdown(part, [row]).splitlines()
+    assert "| distance below 5 by step (seeds) |" in table[0]
+
+
+def test_reference_rows_stand_below_the_others_over_their_own_seeds():
+    part = PART._replace(references=("real",))
+    found = [made("real", seed, {"coverage": 1.0}) for seed in range(7)]
+    rows = summary.summarise("ring", part, found)
+    assert [row.name for row in rows] == ["GAN", "other", "real"]
+    assert tables.to_markdown(part, rows).splitlines()[-1] == (
+        "| real | 100.0 ± 0.0 | - | 7 |"
+    )
 
 
 def test_published_values_stand_beside_their_column_with_their_source():

@@ -1,29 +1,22 @@
 """Writes an experiment's page, table, results and pictures from its trials' folders."""
 
-from collections.abc import Iterable, Sequence
-from importlib import metadata
-import os
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-import platform
 
-from experiments.engine import page, pictures, plots, results, spec, tables, trials
+from experiments.engine import (
+    page,
+    pictures,
+    plots,
+    references,
+    results,
+    spec,
+    tables,
+    trials,
+)
 from gan_jax import data as data_lib
 from gan_jax import workdir as workdir_lib
 
 INDEX = Path(__file__).parent.parent / "README.md"
-PACKAGES = ("jax", "flax", "optax", "numpy")
-
-
-def describe_machine() -> str:
-    """Hardware and versions, in a line."""
-    model = platform.processor() or platform.machine()
-    if Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        names = [line.partition(":")[2] for line in lines if "model name" in line]
-        model = (names or [model])[0].strip()
-    versions = ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES)
-    cores = len(os.sched_getaffinity(0))
-    return f"{model}, {cores} cores; Python {platform.python_version()}, {versions}."
 
 
 def collect(
@@ -31,8 +24,6 @@ def collect(
     experiment: spec.Experiment,
     workdir: Path,
     output: Path,
-    *,
-    processes: int,
 ) -> None:
     """Writes results.json, table.csv, README.md and pictures to `output`.
 
@@ -44,18 +35,12 @@ def collect(
       experiment: what was run.
       workdir: the folder of its trials.
       output: of the page; made if it is not there.
-      processes: programs that ran at once, for the time that they took.
     """
     output.mkdir(parents=True, exist_ok=True)
-    found = _find_results(experiment, workdir, output / "results.json")
-    minutes = _seconds(found) / 60
-    done = sum(one.status == "finished" for one in found)
-    made_on = (
-        f"{describe_machine()} {done} of {len(found)} runs finished, {minutes:.0f} "
-        f"minutes of training added up, {processes} programs at a time; compilation "
-        "and evaluation not counted."
-    )
-    results.write(output / "results.json", found, made_on=made_on)
+    path = output / "results.json"
+    earlier = results.read(path) if path.exists() else results.Saved("", [])
+    found = _find_results(experiment, workdir, earlier.results)
+    results.write(path, found, made_on=earlier.made_on)
     (output / "table.csv").write_text(tables.to_csv(experiment, found))
     for part_name, part in experiment.parts.items():
         if any(one.numbers for one in found if one.trial.part == part_name):
@@ -64,7 +49,7 @@ def collect(
             _draw_samples(part_name, part, found, workdir, output)
     write_page(name, experiment, output)
     if output.resolve().parent == INDEX.parent:
-        write_index(processes=processes)
+        write_index()
 
 
 def _seconds(found: Iterable[spec.Result]) -> float:
@@ -73,19 +58,40 @@ def _seconds(found: Iterable[spec.Result]) -> float:
 
 
 def _find_results(
-    experiment: spec.Experiment, workdir: Path, earlier: Path
+    experiment: spec.Experiment, workdir: Path, earlier: Iterable[spec.Result]
 ) -> list[spec.Result]:
-    """What the trials' folders hold, else what `earlier` says, in the table's order."""
+    """What the trials' folders hold, else what `earlier` says, in the table's order.
+
+    Reference rows are computed where `earlier` lacks them.
+    """
     known = {}
     for program in trials.programs(experiment, workdir):
         for trial, config, folder in zip(*program, strict=True):
             known[trial] = results.rounded(trials.result(trial, config, folder))
-    for one in results.read(earlier).results if earlier.exists() else ():
+    for one in earlier:
         if one.trial not in known or known[one.trial].status == "missing":
             known[one.trial] = one
-    rows = [(name, row) for name, part in experiment.parts.items() for row in part.rows]
+    known |= _references(experiment, known)
+    rows = [
+        (name, row)
+        for name, part in experiment.parts.items()
+        for row in (*part.rows, *part.references)
+    ]
     found = [one for one in known.values() if (one.trial.part, one.trial.row) in rows]
     return sorted(found, key=lambda one: rows.index((one.trial.part, one.trial.row)))
+
+
+def _references(
+    experiment: spec.Experiment, known: Mapping[spec.Trial, spec.Result]
+) -> dict[spec.Trial, spec.Result]:
+    """The reference rows of parts of which a row has none yet."""
+    have = {(trial.part, trial.row) for trial in known}
+    return {
+        one.trial: results.rounded(one)
+        for name, part in experiment.parts.items()
+        if not have.issuperset((name, row) for row in part.references)
+        for one in references.results(name, part)
+    }
 
 
 def write_page(name: str, experiment: spec.Experiment, output: Path) -> None:
@@ -101,17 +107,27 @@ def write_page(name: str, experiment: spec.Experiment, output: Path) -> None:
     workdir_lib.write_whole(output / "README.md", text)
 
 
-def write_index(*, processes: int) -> None:
-    """Writes the table of experiments/README.md from all results there."""
+def write_index() -> None:
+    """Writes the tables of experiments/README.md from all results and pages there."""
+    workdir_lib.write_whole(INDEX, index(INDEX.read_text()))
+
+
+def index(text: str) -> str:
+    """The text of experiments/README.md with tables from all results and pages."""
     rows = []
     for path in sorted(INDEX.parent.glob("*/results.json")):
         name, saved = path.parent.name, results.read(path)
         shown = sorted(_pictures(path.parent))
-        seconds = _seconds(saved.results) / processes
+        seconds = _seconds(saved.results)
         rows.append(
             page.index_row(name, trials.load(name), saved.results, shown[:1], seconds)
         )
-    workdir_lib.write_whole(INDEX, page.update_index(INDEX.read_text(), rows))
+    pages = {
+        path.parent.name: path.read_text()
+        for path in sorted(INDEX.parent.glob("*/README.md"))
+        if not (path.parent / "experiment.py").exists()
+    }
+    return page.update_index(text, rows, pages)
 
 
 def _pictures(folder: Path) -> list[str]:
@@ -128,7 +144,8 @@ def _draw_samples(
     """A picture of each row's samples of its first seed; of points an animation."""
     frames: dict[str, list[Path]] = {}
     for trial in (one.trial for one in found):
-        if trial.part == part_name and trial.seed == part.seeds[0]:
+        is_first = trial.seed == part.seeds[0] and trial.row in part.rows
+        if trial.part == part_name and is_first:
             paths = sorted((workdir / trial.folder / "samples").glob("*.png"))
             frames |= {trial.row: paths} if paths else {}
             config = trials.make_config(part, trial)

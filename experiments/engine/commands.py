@@ -1,37 +1,40 @@
-"""The command that runs one trial of an experiment alone."""
+"""What a trial sets, in words of flags, and the command that runs it."""
 
 from collections.abc import Mapping
 import shlex
 from typing import Any
 
-from experiments.engine.spec import Part, Trial
+from experiments.engine.spec import Overrides, Part, Trial
 
 
-def overrides(part: Part, trial: Trial) -> dict[str, Any]:
-    """The fields that a trial sets, the row's after the part's, the choice's last."""
+def base(part: Part) -> str:
+    """The config of all rows with the part's overrides, as one line of code."""
+    flags = _flags(part.overrides)
+    return f"`--config={part.config}{' ' if flags else ''}{flags}`"
+
+
+def settings(part: Part, trial: Trial) -> str:
+    """The fields that a row sets beyond the part's, its choice's last."""
     chosen = part.search.choices[trial.choice] if part.search else {}
-    return {**part.overrides, **part.rows[trial.row], **chosen}
+    return _flags({**part.rows[trial.row], **chosen}) or "as the config"
 
 
-def command(name: str, part: Part, trial: Trial) -> str:
-    """Trains with gan_jax.main, or with experiments.run where flags cannot say it.
+def command(name: str, trial: Trial) -> str:
+    """Trains one trial of experiment `name` in the program in which the table has it.
 
-    Args:
-      name: of the experiment.
-      part: that the trial belongs to.
-      trial: to run.
+    gan_jax.main with the same fields would train it alone on all cores, whose sums are
+    added in another order: the numbers would be others.
     """
-    fields = overrides(part, trial)
-    if not all(
-        isinstance(value, bool | int | float | str) for value in fields.values()
-    ):
-        return _lines(
-            f"python -m experiments.run --experiment={name}",
-            {"workdir": f"runs/{name}", "only": trial.folder},
-        )
-    flags = {"workdir": f"runs/{name}/{trial.folder}", "config.seed": trial.seed}
-    flags |= {f"config.{field}": value for field, value in fields.items()}
-    return _lines(f"python -m gan_jax.main --config={part.config}", flags)
+    return _lines(
+        f"python -m experiments.run --experiment={name}",
+        {"workdir": f"runs/{name}", "only": trial.folder},
+    )
+
+
+def _flags(fields: Overrides) -> str:
+    return " ".join(
+        f"--config.{field}={shlex.quote(str(value))}" for field, value in fields.items()
+    )
 
 
 def _lines(start: str, flags: Mapping[str, Any]) -> str:

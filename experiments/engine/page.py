@@ -2,25 +2,46 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 import re
+import textwrap
 from typing import TypeVar
 
-from experiments.engine import commands, summary, tables
-from experiments.engine.spec import Experiment, Part, Result, Trial
+from experiments.engine import (
+    commands,
+    pairs,
+    published,
+    references,
+    spec,
+    summary,
+    tables,
+)
+from experiments.engine.spec import Experiment, Part, Result, Search, Trial
 
 # What a picture named <part>_<kind> shows; the page has those that exist.
 PICTURES = {
-    "dots.png": "every seed, the mean and its standard error, and published values",
+    "dots.png": "every seed, the mean and its standard error",
     "lines.png": "mean over the seeds, with its standard error, over the steps",
     "sensitivity.png": "the search: the chosen value of each row is ringed",
     "samples.png": "samples of each row's first seed",
     "samples.gif": "samples of each row's first seed over the steps",
 }
 INDEX_START, INDEX_END = "<!-- experiments -->", "<!-- end -->"
+PAGES_START, PAGES_END = "<!-- pages -->", "<!-- end of pages -->"
+PAGES_HEADER = "| folder | question | answer |\n| --- | --- | --- |\n"
 INDEX_HEADER = (
-    "| experiment | question | answer | picture | time on two cores |\n"
+    "| experiment | question | answer | picture | training, one core |\n"
     "| --- | --- | --- | --- | --- |\n"
 )
 NOT_RUN = "not run"
+ENDINGS = PLAIN, DIFFERENCE = "plain", "difference"  # of a mark
+REFERENCES = {  # what the rows of these names are
+    spec.UNIFORM: "The row uniform is chance: as many points drawn uniformly from the "
+    "square that holds all modes, with half the distance between neighbours around "
+    f"them, drawn by {len(references.SEEDS)} seeds.",
+    spec.UNTRAINED: "The row untrained is the first row's generator at its initial "
+    "parameters, before any step.",
+    spec.REAL: "The row real has data of the training set, drawn anew by each seed, in "
+    "the place of generated ones.",
+}
 Known = TypeVar("Known")
 
 
@@ -30,7 +51,7 @@ def render(
     results: Sequence[Result],
     *,
     pictures: Collection[str],
-    made_on: str,
+    made_on: str = "",
 ) -> str:
     """The Markdown text of experiments/NAME/README.md.
 
@@ -39,7 +60,7 @@ def render(
       experiment: what was asked.
       results: as read from results.json, so that the page can be made again.
       pictures: names of the files in the folder; others are ignored.
-      made_on: hardware, versions and times.
+      made_on: hardware and versions of the runs that did not record their own.
 
     Raises:
       ValueError: a mark of the texts that names no number.
@@ -51,8 +72,9 @@ def render(
         experiment.question,
         f"Source: {experiment.source}",
         f"```bash\n{run} --processes=2\n{collect}\n```",
-        "The first command runs all trials, two at a time, and goes on after an "
-        "interruption; the second writes this page from what they left.",
+        "The first command runs all trials, two programs at a time, each on "
+        f"{_cores(experiment)}, and goes on after an interruption. The second writes "
+        "this page from what they left.",
     ]
     for part_name, part in experiment.parts.items():
         text = fill(part.text, experiment, results)
@@ -63,7 +85,7 @@ def render(
     if experiment.learned:
         learned = fill(experiment.learned, experiment, results)
         sections += ["## What we learned", learned]
-    sections += ["## Made on", made_on or "Not run yet."]
+    sections += ["## Made on", *_made_on(experiment, results, made_on)]
     return "\n\n".join(section.strip("\n") for section in sections) + "\n"
 
 
@@ -71,8 +93,9 @@ def fill(text: str, experiment: Experiment, results: Sequence[Result]) -> str:
     """The text with numbers in place of its marks.
 
     [[part | row | number]] becomes "6.3 ± 0.5", in the unit of the column; with
-    "| plain" after the number "6.3"; "not run" where no seed has finished. A mark may
-    go over the end of a line.
+    "| plain" after the number "6.3", with "| difference" the paired difference to the
+    row's baseline; "not run" where no seed has finished. A mark may go over the end of
+    a line.
 
     Raises:
       ValueError: a mark of another form, or an unknown part, row or number.
@@ -80,25 +103,45 @@ def fill(text: str, experiment: Experiment, results: Sequence[Result]) -> str:
 
     def number(found: re.Match[str]) -> str:
         words = [" ".join(word.split()) for word in found[1].split("|")]
-        if len(words) not in (3, 4) or words[3:] not in ([], ["plain"]):
+        if len(words) not in (3, 4) or words[3:] not in ([], *([x] for x in ENDINGS)):
             raise ValueError(
                 f"the mark {found[0]} cannot be read; a mark is [[part | row | number]]"
-                " or [[part | row | number | plain]]: change it in experiment.py."
+                f" with or without a fourth word, {' or '.join(ENDINGS)}: change it in "
+                "experiment.py."
             )
         part_name, row_name, wanted = words[:3]
         part = _known(experiment.parts, part_name, "part", found[0])
-        _known(part.rows, row_name, "row", found[0])
+        _known(_rows(part), row_name, "row", found[0])
         columns = {column.number: column for column in part.columns}
         column = _known(columns, wanted, "number", found[0])
         rows = summary.summarise(part_name, part, results)
-        cell = next(row for row in rows if row.name == row_name).cells[wanted]
-        if cell.mean is None:
+        cells = [row.cells[wanted] for row in rows if row.name == row_name]
+        if not cells or cells[0].mean is None:
             return NOT_RUN
-        if len(words) == 4:
+        (cell,) = cells
+        if words[3:] == [DIFFERENCE]:
+            _known(part.compared, row_name, "compared row", found[0])
+            pair = pairs.differences(part, rows)[row_name][wanted]
+            return tables.format_difference(pair, column).strip("*")
+        if words[3:] == [PLAIN]:
             return tables.format_number(cell.mean, column)
         return tables.format_cell(cell, column)
 
-    return re.sub(r"\[\[(.*?)\]\]", number, text, flags=re.DOTALL)
+    filled = re.sub(r"\[\[(.*?)\]\]", number, text, flags=re.DOTALL)
+    return filled if filled == text else _wrapped(filled)
+
+
+def _wrapped(text: str) -> str:
+    """The text with its paragraphs in lines of at most 88 columns, but for tables."""
+    paragraphs = [
+        paragraph
+        if paragraph.startswith(("|", "- "))
+        else textwrap.fill(
+            paragraph, 88, break_long_words=False, break_on_hyphens=False
+        )
+        for paragraph in text.split("\n\n")
+    ]
+    return "\n\n".join(paragraphs)
 
 
 def index_row(
@@ -116,21 +159,49 @@ def index_row(
     return f"| {' | '.join(cells)} |"
 
 
-def update_index(index_text: str, rows: Iterable[str]) -> str:
-    """The index with another table between its two comment lines.
+def update_index(index_text: str, rows: Iterable[str], pages: Mapping[str, str]) -> str:
+    """The index with other tables between its comment lines.
+
+    Args:
+      index_text: of experiments/README.md.
+      rows: of the experiments that run by themselves.
+      pages: by folder, the text of each page that was written by hand. Its question and
+        answer are the index's; one without an answer keeps the row that it has.
 
     Raises:
       ValueError: the comment lines are not there, in their order.
     """
-    start, opening, rest = index_text.partition(f"{INDEX_START}\n")
-    _, closing, end = rest.partition(INDEX_END)
+    lines = "".join(f"{row}\n" for row in rows)
+    text = _between(index_text, INDEX_START, INDEX_END, f"\n{INDEX_HEADER}{lines}\n")
+    found = [_page_row(folder, page, index_text) for folder, page in pages.items()]
+    lines = "".join(f"{row}\n" for row in found if row)
+    return _between(text, PAGES_START, PAGES_END, f"\n{PAGES_HEADER}{lines}\n")
+
+
+def _between(text: str, start: str, end: str, body: str) -> str:
+    """The text with another body between two comment lines."""
+    before, opening, rest = text.partition(f"{start}\n")
+    _, closing, after = rest.partition(end)
     if not opening or not closing:
         raise ValueError(
-            f"the index has no line {INDEX_START} with a line {INDEX_END} below it; "
-            "the table goes between the two: add them to experiments/README.md."
+            f"the index has no line {start} with a line {end} below it; the table goes "
+            "between the two: add them to experiments/README.md."
         )
-    body = "".join(f"{row}\n" for row in rows)
-    return f"{start}{opening}\n{INDEX_HEADER}{body}\n{closing}{end}"
+    return f"{before}{opening}{body}{closing}{after}"
+
+
+def _page_row(folder: str, text: str, index_text: str) -> str:
+    """A page's line in the index; "" for a page with no answer and no line yet."""
+    link = f"[{folder}]({folder}/README.md)"
+    said = [
+        re.search(rf"^\*\*{word}s?\.\*\* (.*?)\n\n", text, re.DOTALL | re.MULTILINE)
+        for word in ("Question", "Answer")
+    ]
+    if all(said):
+        cells = [" ".join(one[1].split()) for one in said if one]
+        return f"| {' | '.join((link, *cells))} |"
+    lines = index_text.splitlines()
+    return next((line for line in lines if line.startswith(f"| {link} |")), "")
 
 
 def _part(
@@ -145,50 +216,106 @@ def _part(
     rows = summary.summarise(part_name, part, results)
     sections = [f"## {part.title}", *([text] if text else [])]
     if part.search:
-        sections.append(
-            f"Each row has the choice with the best mean {part.search.number} on seeds "
-            f"{_listed(part.search.seeds)}, among: {'; '.join(part.search.choices)}."
-        )
+        sections.append(_search(part.search))
     sections.append(tables.to_markdown(part, rows))
-    sections.append(
-        f"Mean ± standard error over seeds {_listed(part.seeds)}, none of them seen by "
-        "a search."
-        if part.search
-        else f"Mean ± standard error over seeds {_listed(part.seeds)}."
-    )
+    sections.append(_below_the_table(part, rows))
+    if part.compared:
+        sections += [
+            _about_differences(part, rows),
+            tables.differences_to_markdown(part, rows),
+        ]
     sections += _notes(part_name, part, results, rows)
     for kind, caption in PICTURES.items():
         if f"{part_name}_{kind}" in pictures:
             sections.append(f"![{part.title}: {caption}]({part_name}_{kind})")
-    listed = "\n\n".join(
-        f"# {row.name}\n{commands.command(name, part, _first(part_name, part, row))}"
-        for row in rows
+    if part.search and any(row.choice for row in rows):
+        sections += [
+            "<details>\n<summary>The search: chosen settings are bold</summary>",
+            tables.search_to_markdown(part_name, part, results, rows),
+            "</details>",
+        ]
+    return [*sections, *_commands(name, part_name, part, rows)]
+
+
+def _search(search: Search) -> str:
+    """How the choices of the rows were made."""
+    named = "; ".join(search.choices)
+    text = (
+        f"Each row has the choice with the best mean {search.number} on "
+        f"{_seeds(search.seeds)}, which the table does not show, among: {named}."
     )
-    summary_line = "<details>\n<summary>Commands of each row's first seed</summary>"
-    return [*sections, summary_line, f"```bash\n{listed}\n```", "</details>"]
+    return f"{text} {search.text}".strip()
+
+
+def _below_the_table(part: Part, rows: Sequence[summary.Row]) -> str:
+    """What the ± is, and what the reference rows are."""
+    names = {row.name for row in rows}.intersection(part.references)
+    texts = [text for name, text in REFERENCES.items() if name in names]
+    if len(part.seeds) == 1:
+        return " ".join([f"One run a row, of {_seeds(part.seeds)}.", *texts])
+    return " ".join([f"Mean ± standard error over {_seeds(part.seeds)}.", *texts])
+
+
+def _about_differences(part: Part, rows: Sequence[summary.Row]) -> str:
+    """How the table of differences is read."""
+    seeds = max(row.seeds for row in rows if row.name in part.rows)
+    reach = f"{pairs.quantile(seeds):.2f} standard errors" if seeds > 1 else "unknown"
+    return (
+        "Differences, seed by seed: mean ± standard error. A seed fixes the order of "
+        "the data, the latents and, where two networks are alike, their initial "
+        "parameters. A difference is bold where Student's 95 % interval "
+        f"({reach} to either side at {seeds} seeds) leaves out zero. Nothing corrects "
+        "for the number of comparisons, so one in twenty differences between equal "
+        "rows would be bold."
+    )
+
+
+def _commands(
+    name: str, part_name: str, part: Part, rows: Sequence[summary.Row]
+) -> list[str]:
+    """What each row sets, and the command of its first seed, folded away."""
+    names = [row for row in rows if row.name in part.rows]
+    listed = "\n\n".join(
+        f"# {row.name}: {commands.settings(part, _first(part_name, part, row))}\n"
+        f"{commands.command(name, _first(part_name, part, row))}"
+        for row in names
+    )
+    base = commands.base(part)
+    return [
+        "<details>\n<summary>Settings, and commands of each row's first seed</summary>",
+        f"All rows: {base}. A command trains the seeds that share a program with the "
+        "first one too, as they did for the table.",
+        f"```bash\n{listed}\n```",
+        "</details>",
+    ]
 
 
 def _notes(
     part_name: str, part: Part, results: Sequence[Result], rows: Sequence[summary.Row]
 ) -> list[str]:
     """Sources of published values with their doubts, and the errors of failed runs."""
-    notes: dict[str, None] = {}
+    notes: dict[str, list[str]] = {}
     for row in rows:
         cells = (row.cells[column.number].published for column in part.columns)
         for value in (*(value for cell in cells for value in cell), *row.elsewhere):
-            spread = "" if value.spread is None else f" Its ±: {value.spread_kind}."
-            doubts = f" Note on {value.row}: {value.doubts}." if value.doubts else ""
-            notes[
+            has_spread = value.spread_kind != published.NOT_SAID
+            spread = f" Its ± is a {value.spread_kind}." if has_spread else ""
+            listed = notes.setdefault(
                 f"- {value.source} ({value.paper.partition(', ')[2]}, arXiv "
-                f"{value.arxiv}): {value.protocol}.{spread}{doubts}"
-            ] = None
+                f"{value.arxiv}): {value.protocol}.{spread}",
+                [],
+            )
+            note = f" Note on {value.row}: {value.doubts}."
+            if value.doubts and note not in listed:
+                listed.append(note)
+    lines = [source + "".join(listed) for source, listed in notes.items()]
     failed = [
         f"- {result.trial.folder}: {result.error}"
         for result in results
         if result.trial.part == part_name and result.status == "failed"
     ]
     sections = [
-        "Published, under other protocols than ours:\n\n" + "\n".join(notes)
+        "Published, under other protocols than ours:\n\n" + "\n".join(lines)
     ] * bool(notes)
     if failed:
         sections += [
@@ -200,11 +327,47 @@ def _notes(
 
 
 def _first(part_name: str, part: Part, row: summary.Row) -> Trial:
-    """The first seed of a row, with the first choice where none is chosen yet."""
-    choice = row.choice
-    if choice is None:
-        choice = next(iter(part.search.choices)) if part.search else ""
-    return Trial(part_name, row.name, choice, part.seeds[0])
+    """The first seed of a row, of the search where that has not chosen yet."""
+    if part.search and row.choice is None:
+        choice = next(iter(part.search.choices))
+        return Trial(part_name, row.name, choice, part.search.seeds[0])
+    return Trial(part_name, row.name, row.choice or "", part.seeds[0])
+
+
+def _rows(part: Part) -> Mapping[str, object]:
+    """All rows of a table by name, those that no training makes too."""
+    return {**part.rows, **dict.fromkeys(part.references)}
+
+
+def _cores(experiment: Experiment) -> str:
+    if not experiment.cores:
+        return "all cores"
+    return "one core" if experiment.cores == 1 else f"{experiment.cores} cores"
+
+
+def _made_on(
+    experiment: Experiment, results: Sequence[Result], made_on: str
+) -> list[str]:
+    """Hardware, versions and programs of all runs, and the time that they took."""
+    rows = {(name, row) for name, part in experiment.parts.items() for row in part.rows}
+    runs = [one for one in results if (one.trial.part, one.trial.row) in rows]
+    finished = [one for one in runs if one.status == "finished"]
+    if not finished:
+        return ["Not run yet."]
+    minutes = sum(one.seconds for one in finished) / 60
+    counted = (
+        f"{len(finished)} of {len(runs)} runs finished, {minutes:.0f} minutes of "
+        "training added up; compilation and evaluation are not counted."
+    )
+    lines = {environment: 0 for one in finished for environment in one.environments}
+    for one in finished:
+        for environment in one.environments:
+            lines[environment] += 1
+    listed = "\n".join(
+        f"- {count} runs: {environment}" for environment, count in lines.items()
+    )
+    before = made_on if any(not one.environments for one in finished) else ""
+    return [text for text in (before, listed, counted) if text]
 
 
 def _known(names: Mapping[str, Known], name: str, what: str, mark: str) -> Known:
@@ -217,11 +380,11 @@ def _known(names: Mapping[str, Known], name: str, what: str, mark: str) -> Known
     return names[name]
 
 
-def _listed(seeds: Sequence[int]) -> str:
-    """Such as "0 to 9", or "0, 1, 5"."""
+def _seeds(seeds: Sequence[int]) -> str:
+    """Such as "seeds 0 to 9", "seeds 0, 1, 5" or "seed 100"."""
     if len(seeds) > 2 and list(seeds) == list(range(seeds[0], seeds[-1] + 1)):
-        return f"{seeds[0]} to {seeds[-1]}"
-    return ", ".join(map(str, seeds))
+        return f"seeds {seeds[0]} to {seeds[-1]}"
+    return ("seed " if len(seeds) == 1 else "seeds ") + ", ".join(map(str, seeds))
 
 
 def _duration(seconds: float) -> str:

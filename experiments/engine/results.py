@@ -1,4 +1,4 @@
-"""results.json: what became of every trial, one on each line."""
+"""results.json: what became of every trial, one on each line, and where it ran."""
 
 from collections.abc import Iterable, Sequence
 import json
@@ -15,7 +15,7 @@ class Saved(NamedTuple):
     """A file of results.
 
     Attributes:
-      made_on: hardware, versions and times, as the page shows them.
+      made_on: hardware and versions of the runs that did not record their own.
       results: in the order of the file.
     """
 
@@ -25,18 +25,20 @@ class Saved(NamedTuple):
 
 def rounded(result: Result) -> Result:
     """The result as it comes back from a file: floats of six significant digits."""
-    return _from_json(_to_json(result))
+    known = result.environments
+    return _from_json(_to_json(result, known), known)
 
 
 def write(path: Path, results: Iterable[Result], *, made_on: str) -> None:
     """Writes a file that changes by whole lines only, whole or not at all."""
-    lines = [_dumps(_to_json(result)) for result in results]
-    text = "".join(
-        [
-            f'{{"made_on": {json.dumps(made_on, ensure_ascii=False)},\n"results": [\n',
-            ",\n".join(lines),
-            "\n]}\n",
-        ]
+    results = list(results)
+    known = list(dict.fromkeys(x for result in results for x in result.environments))
+    lines = ",\n".join(_dumps(_to_json(result, known)) for result in results)
+    environments = json.dumps(known, ensure_ascii=False, indent=0)
+    text = (
+        f'{{"made_on": {json.dumps(made_on, ensure_ascii=False)},\n'
+        f'"environments": {environments},\n'
+        f'"results": [\n{lines}\n]}}\n'
     )
     unfinished = path.with_name(path.name + ".tmp")
     unfinished.write_text(text, encoding="utf-8")
@@ -46,15 +48,17 @@ def write(path: Path, results: Iterable[Result], *, made_on: str) -> None:
 def read(path: Path) -> Saved:
     """The contents of a file that `write` made."""
     saved = json.loads(path.read_text(encoding="utf-8"))
-    return Saved(saved["made_on"], [_from_json(line) for line in saved["results"]])
+    known = saved.get("environments", ())
+    lines = [_from_json(line, known) for line in saved["results"]]
+    return Saved(saved["made_on"], lines)
 
 
 def _dumps(line: dict[str, Any]) -> str:
     return json.dumps(line, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
-def _to_json(result: Result) -> dict[str, Any]:
-    """A line; what has its default is left out."""
+def _to_json(result: Result, known: Sequence[str]) -> dict[str, Any]:
+    """A line with places in the known environments; defaults are left out."""
     line = {
         **result.trial._asdict(),
         "status": result.status,
@@ -67,11 +71,12 @@ def _to_json(result: Result) -> dict[str, Any]:
             name: _curve(pairs) for name, pairs in sorted(result.curves.items())
         },
         "seconds": _number(result.seconds),
+        "environments": [known.index(one) for one in result.environments],
     }
-    return {name: value for name, value in line.items() if value not in ("", {}, 0.0)}
+    return {name: x for name, x in line.items() if x not in ("", {}, [], 0.0)}
 
 
-def _from_json(line: dict[str, Any]) -> Result:
+def _from_json(line: dict[str, Any], known: Sequence[str]) -> Result:
     return Result(
         Trial(line["part"], line["row"], line.get("choice", ""), line.get("seed", 0)),
         line["status"],
@@ -83,6 +88,7 @@ def _from_json(line: dict[str, Any]) -> Result:
             for name, pairs in line.get("curves", {}).items()
         },
         float(line.get("seconds", 0.0)),
+        tuple(known[index] for index in line.get("environments", ())),
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from absl import logging
 import tqdm
 
+from experiments.engine import environment
 from experiments.engine.trials import Program
 from gan_jax import parallel, sweep, train
 
@@ -26,6 +27,9 @@ def run_program(program: Program) -> bool:
     """
     if program.is_done:
         return True
+    here = environment.describe(runs=len(program.trials))
+    for workdir in program.workdirs:
+        environment.record(workdir, here)
     parallel.use_compilation_cache(program.configs[0].compilation_cache_dir)
     if len(program.trials) > 1:
         sweep.train_and_evaluate(program.configs, program.workdirs)
@@ -40,13 +44,44 @@ def run_program(program: Program) -> bool:
     return program.is_done
 
 
-def run_all(todo: Sequence[Program], *, processes: int) -> bool:
+def keep_to(cores: Sequence[int]) -> None:
+    """Keeps this process, and the threads that it will start, to these cores.
+
+    The sums of a step are added in an order that depends on the number of cores, so a
+    program's numbers repeat to the last digit only on as many. Called before JAX
+    computes anything, which starts its threads.
+    """
+    os.sched_setaffinity(0, cores)
+
+
+def shares(processes: int, cores: int) -> list[list[int]]:
+    """The cores of each process: `cores` of them, or all where that is 0.
+
+    Raises:
+      ValueError: this machine has too few.
+    """
+    have = sorted(os.sched_getaffinity(0))
+    if not cores:
+        return [have] * processes
+    if processes * cores > len(have):
+        raise ValueError(
+            f"{processes} processes of {cores} cores each were asked for, but there "
+            f"are {len(have)} cores; a program keeps the number of its cores, on which "
+            f"its last digits depend: set --processes to {len(have) // cores} or less."
+        )
+    return [have[i * cores : (i + 1) * cores] for i in range(processes)]
+
+
+def run_all(todo: Sequence[Program], *, processes: int, cores: int = 0) -> bool:
     """Runs the programs that are not done, with a progress bar; whether all are done.
 
     Args:
       todo: the programs.
-      processes: that run at once, each on its share of the processor's cores; 1 runs
-        them in this one.
+      processes: that run at once; 1 runs them in this one.
+      cores: for each of several processes; 0 leaves all to each.
+
+    Raises:
+      ValueError: more cores than there are.
     """
     done = [program.is_done for program in todo]
     left = [one for one, is_done in zip(todo, done, strict=True) if not is_done]
@@ -56,7 +91,7 @@ def run_all(todo: Sequence[Program], *, processes: int) -> bool:
         unit="run",
         dynamic_ncols=True,
     ) as bar:
-        for program, is_done in _outcomes(left, processes):
+        for program, is_done in _outcomes(left, processes, cores):
             if not is_done:
                 return False
             bar.update(len(program.trials))
@@ -64,19 +99,18 @@ def run_all(todo: Sequence[Program], *, processes: int) -> bool:
 
 
 def _outcomes(
-    left: Sequence[Program], processes: int
+    left: Sequence[Program], processes: int, cores: int
 ) -> Iterator[tuple[Program, bool]]:
     if processes == 1:
         for program in left:
             yield program, run_program(program)
         return
     context = multiprocessing.get_context("spawn")
-    shares: Any = context.Queue()
-    cores = sorted(os.sched_getaffinity(0))
-    for number in range(processes):
-        shares.put(cores[number::processes] or cores)
+    queue: Any = context.Queue()
+    for share in shares(processes, cores):
+        queue.put(share)
     with futures.ProcessPoolExecutor(
-        processes, context, initializer=_keep_to, initargs=(shares,)
+        processes, context, initializer=_start_process, initargs=(queue,)
     ) as pool:
         # No more at once than run: an interrupted pool would go on with the others.
         waiting, running = iter(left), {}
@@ -90,15 +124,25 @@ def _outcomes(
                     running[pool.submit(run_program, program)] = program
 
 
-def _keep_to(shares: Any) -> None:
-    """Keeps this process, and the threads that it will start, to its share of cores."""
-    os.sched_setaffinity(0, shares.get())
+def _start_process(queue: Any) -> None:
+    keep_to(queue.get())
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     logging.set_verbosity(logging.WARNING)
 
 
+def _run_job(program: Program, cores: int) -> bool:
+    """A program in a process of its own, on the first of the job's cores."""
+    keep_to(*shares(1, cores))
+    return run_program(program)
+
+
 def submit(
-    todo: Sequence[Program], folder: Path, *, cluster: str, options: dict[str, Any]
+    todo: Sequence[Program],
+    folder: Path,
+    *,
+    cluster: str,
+    options: dict[str, Any],
+    cores: int = 0,
 ) -> list[Any]:
     """Hands each program that is not done to a cluster as a job of its own.
 
@@ -107,6 +151,7 @@ def submit(
       folder: for the jobs' files and output.
       cluster: "slurm", or "local" for processes of this machine.
       options: of submitit's executor, such as timeout_min or slurm_partition.
+      cores: for each job; 0 leaves it all that it was given.
 
     Returns:
       submitit's jobs.
@@ -118,4 +163,4 @@ def submit(
         return []
     executor = submitit.AutoExecutor(folder=folder, cluster=cluster)
     executor.update_parameters(name=folder.parent.name, **options)
-    return executor.map_array(run_program, left)
+    return executor.map_array(_run_job, left, [cores] * len(left))

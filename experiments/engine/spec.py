@@ -5,13 +5,19 @@ EXPERIMENT. Everything else (trials, tables, plots, the page) follows from it an
 the results.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 import itertools
 import types
 from typing import Any, NamedTuple
 
 Overrides = Mapping[str, Any]  # config fields, such as {"recipe.loss": "hinge"}
 NOTHING: Mapping[str, Any] = types.MappingProxyType({})
+# Of a search on images of TFDS with 60,000 or 50,000 training images: the last 5,000
+# choose, and are not trained on meanwhile; the test images are left for the table.
+HELD_OUT = {"data.split": "train[:-5000]", "evaluation.split": "train[-5000:]"}
+# The names of reference rows: points drawn uniformly, generators at their initial
+# parameters, and data of the training set.
+UNIFORM, UNTRAINED, REAL = "uniform", "untrained", "real"
 
 
 class Column(NamedTuple):
@@ -36,12 +42,28 @@ class Search(NamedTuple):
     Attributes:
       choices: by name, the overrides of each.
       number: whose mean over `seeds` decides, in the direction that is better.
-      seeds: of the search.
+      seeds: of the search, none of them a seed of the table.
+      overrides: of the search's runs alone, such as HELD_OUT.
+      text: what a reader must know of the search.
     """
 
     choices: Mapping[str, Overrides]
     number: str
     seeds: Sequence[int]
+    overrides: Overrides = NOTHING
+    text: str = ""
+
+
+class Threshold(NamedTuple):
+    """What a run passes sooner or later, or never.
+
+    Attributes:
+      number: that is followed over the evaluations.
+      value: that it passes in its better direction.
+    """
+
+    number: str
+    value: float
 
 
 class Part(NamedTuple):
@@ -58,6 +80,10 @@ class Part(NamedTuple):
       runs_per_program: runs that differ only in the seed and in floats of the
         optimisers and that train together under vmap; 1 trains each alone.
       published: for a row the keys of `published.VALUES` that stand beside it.
+      compared: for a row the row from which its differences are taken, seed by seed.
+      references: rows that no training makes, of UNIFORM (mixtures only), UNTRAINED and
+        REAL; see references.py.
+      threshold: the table says by which step each seed has passed it; None without.
       curves: numbers drawn over the steps.
       grids: show sample grids of the rows' first seeds.
       text: paragraphs above the table; see Experiment.learned for the marks in it.
@@ -72,6 +98,9 @@ class Part(NamedTuple):
     search: Search | None = None
     runs_per_program: int = 1
     published: Mapping[str, Sequence[str]] = NOTHING
+    compared: Mapping[str, str] = NOTHING
+    references: Sequence[str] = ()
+    threshold: Threshold | None = None
     curves: Sequence[str] = ()
     grids: bool = False
     text: str = ""
@@ -86,9 +115,12 @@ class Experiment(NamedTuple):
       source: the paper and table that it follows.
       parts: by name, which is a folder's name too.
       deviations: from the published protocol, one sentence each.
+      cores: of the processor for each program, since the last digits depend on them;
+        0 leaves all to each, which suits a GPU or TPU.
       answer: one sentence for the index, "" until there are results. Like `learned`
         and a part's `text` it takes its numbers from the results: a mark such as
-        [[ring | GAN | modes]] (part, row, number) becomes "6.3 ± 0.5".
+        [[ring | GAN | modes]] (part, row, number) becomes "6.3 ± 0.5", and
+        [[ring | GAN | modes | difference]] the difference to the row's baseline.
       learned: paragraphs below the tables.
     """
 
@@ -97,6 +129,7 @@ class Experiment(NamedTuple):
     source: str
     parts: Mapping[str, Part]
     deviations: Sequence[str] = ()
+    cores: int = 1
     answer: str = ""
     learned: str = ""
 
@@ -138,6 +171,8 @@ class Result(NamedTuple):
       numbers: of the last evaluation, of the averaged generator where one is kept.
       curves: for each number its (step, value) pairs over all evaluations.
       seconds: of training, evaluation not counted.
+      environments: for each kind of start of the run, in a line: commit, processor,
+        cores, runs of its program and versions; empty where none was recorded.
     """
 
     trial: Trial
@@ -147,6 +182,12 @@ class Result(NamedTuple):
     numbers: Mapping[str, float] = NOTHING
     curves: Mapping[str, Sequence[tuple[int, float]]] = NOTHING
     seconds: float = 0.0
+    environments: tuple[str, ...] = ()
+
+
+def against(baseline: str, rows: Iterable[str]) -> dict[str, str]:
+    """Part.compared where all other rows are compared with one."""
+    return {row: baseline for row in rows if row != baseline}
 
 
 def product(*axes: Mapping[str, Overrides]) -> dict[str, Overrides]:
@@ -168,6 +209,11 @@ def searches(experiment: Experiment) -> Iterator[Trial]:
             axes = part.rows, part.search.choices, part.search.seeds
             for row, choice, seed in itertools.product(*axes):
                 yield Trial(name, row, choice, seed)
+
+
+def is_searched(part: Part, trial: Trial) -> bool:
+    """Whether a trial belongs to the part's search and not to its table."""
+    return part.search is not None and trial.seed in part.search.seeds
 
 
 def trials(

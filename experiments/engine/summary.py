@@ -1,12 +1,13 @@
 """From results to rows: the search's choice, and means with standard errors."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import collections
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from experiments.engine.published import VALUES, Published
-from experiments.engine.spec import Part, Result
+from experiments.engine.spec import NOTHING, Part, Result
 from gan_jax.evaluation import estimate, suite
 
 
@@ -18,12 +19,14 @@ class Cell(NamedTuple):
       standard_error: of the mean; None below two seeds or if the mean is not finite.
       values: of the finished seeds, in their order.
       published: what papers say of the same number.
+      seeds: of the values.
     """
 
     mean: float | None
     standard_error: float | None
     values: tuple[float, ...]
     published: tuple[Published, ...] = ()
+    seeds: tuple[int, ...] = ()
 
     @property
     def not_finite(self) -> int:
@@ -43,6 +46,8 @@ class Row(NamedTuple):
       missing: how many were not run or not finished.
       failed_as: "diverged" if all errors say so, otherwise "failed".
       elsewhere: published values of numbers that are no column.
+      passed: how many seeds had passed the threshold first at each evaluation's step.
+      never: how many had not passed it at their last evaluation.
     """
 
     name: str
@@ -53,6 +58,8 @@ class Row(NamedTuple):
     missing: int
     failed_as: str = "failed"
     elsewhere: tuple[Published, ...] = ()
+    passed: Mapping[int, int] = NOTHING
+    never: int = 0
 
 
 def choose(
@@ -110,21 +117,54 @@ def summarise(part_name: str, part: Part, results: Iterable[Result]) -> list[Row
                 len(runs) - len(finished) - len(failed),
                 "diverged" if diverged else "failed",
                 tuple(entry for entry in quoted if entry.number not in numbers),
+                *_passing(part, finished),
             )
         )
-    return rows
+    return [*rows, *_references(part, found)]
+
+
+def _references(
+    part: Part, found: Mapping[tuple[str, str, int], Result]
+) -> Iterator[Row]:
+    """The rows that no training makes, if they were computed, over all their seeds."""
+    for name in part.references:
+        runs = [run for (row, _, _), run in found.items() if row == name]
+        cells = {x.number: _cell(runs, x.number, ()) for x in part.columns}
+        if runs:
+            yield Row(name, "", cells, len(runs), 0, 0)
+
+
+def _passing(part: Part, finished: Sequence[Result]) -> tuple[dict[int, int], int]:
+    """By step how many runs passed the threshold there first, and how many never."""
+    if part.threshold is None:
+        return {}, 0
+    number, value = part.threshold
+    sign = suite.direction(number)
+    firsts = [
+        next(
+            (step for step, x in run.curves.get(number, ()) if sign * (x - value) > 0),
+            None,
+        )
+        for run in finished
+    ]
+    passed = collections.Counter(step for step in firsts if step is not None)
+    return dict(sorted(passed.items())), firsts.count(None)
 
 
 def search_cells(
-    part_name: str, part: Part, results: Iterable[Result], row: str
+    part_name: str,
+    part: Part,
+    results: Iterable[Result],
+    row: str,
+    number: str | None = None,
 ) -> dict[str, Cell]:
-    """For each choice of the search its number, over the search's seeds."""
+    """For each choice a number over the search's seeds; None: the search's own."""
     assert part.search is not None
     search, found = part.search, _by_trial(part_name, results)
     return {
         choice: _cell(
             [found.get((row, choice, seed)) for seed in search.seeds],
-            search.number,
+            number or search.number,
             (),
         )
         for choice in search.choices
@@ -136,13 +176,15 @@ def _cell(
     number: str,
     quoted: Iterable[Published],
 ) -> Cell:
-    values = tuple(_values(runs, number))
+    pairs = _values(runs, number)
+    values = tuple(pairs.values())
     mean = _mean(values) if values else None
     return Cell(
         mean and mean.value,
         mean and mean.standard_error,
         values,
         tuple(entry for entry in quoted if entry.number == number),
+        tuple(pairs),
     )
 
 
@@ -169,12 +211,13 @@ def _by_trial(
     }
 
 
-def _values(runs: Iterable[Result | None], number: str) -> list[float]:
-    return [
-        float(run.numbers[number])
+def _values(runs: Iterable[Result | None], number: str) -> dict[int, float]:
+    """By seed, the number of each finished run."""
+    return {
+        run.trial.seed: float(run.numbers[number])
         for run in runs
         if run is not None and run.status == "finished" and number in run.numbers
-    ]
+    }
 
 
 def _mean(values: Sequence[float]) -> estimate.Estimate:

@@ -4,13 +4,16 @@ from collections.abc import Sequence
 import csv
 import io
 
+from experiments.engine import pairs
 from experiments.engine.published import Published
 from experiments.engine.spec import Column, Experiment, Part, Result
-from experiments.engine.summary import Cell, Row, summarise
+from experiments.engine.summary import Cell, Row, search_cells, summarise
+from gan_jax.evaluation import suite
 
 NONE = "-"  # stands where there is no number
 CSV_FIELDS = (
     *("part", "row", "choice", "number", "mean", "standard_error", "seeds", "failed"),
+    *("less", "difference", "difference_error"),
     *("published", "published_spread", "source"),
 )
 
@@ -43,6 +46,22 @@ def format_cell(cell: Cell, column: Column) -> str:
     return f"{shown} ± {format_number(cell.standard_error, column)}"
 
 
+def format_difference(found: pairs.Difference | None, column: Column) -> str:
+    """Such as "-4.6 ± 2.3", bold where it is resolved, or a dash."""
+    if found is None:
+        return NONE
+    mean = f"{found.mean * column.scale:+z.{column.digits}f}"
+    text = f"{mean} ± {format_number(found.standard_error, column)}"
+    return f"**{text}**" if found.is_resolved else text
+
+
+def format_passing(row: Row) -> str:
+    """Such as "1,500 (2 seeds), never (1)", or a dash without a run."""
+    counts = {f"{step:,}": count for step, count in row.passed.items()}
+    counts |= {"never": row.never} if row.never else {}
+    return ", ".join(f"{when} ({count})" for when, count in counts.items()) or NONE
+
+
 def format_published(value: Published, scale: float = 1.0, *, beside: str = "") -> str:
     """Such as "6.3 ± 0.5, Lin et al. 2018, table 1", with the digits of the paper.
 
@@ -68,6 +87,7 @@ def to_markdown(part: Part, rows: Sequence[Row]) -> str:
     for column in part.columns:
         header.append(column.title)
         header += ["published"] if column.number in quoted else []
+    header += [_passing_title(part)] if part.threshold else []
     header.append("seeds")
     elsewhere = any(row.elsewhere for row in rows)
     header += ["published, other numbers"] if elsewhere else []
@@ -75,8 +95,9 @@ def to_markdown(part: Part, rows: Sequence[Row]) -> str:
     for row in rows:
         line = [row.name]
         if part.search:
-            line.append(NONE if row.choice is None else row.choice)
+            line.append(row.choice or NONE)
         line += _columns(part, row, quoted)
+        line += [format_passing(row)] if part.threshold else []
         line.append(seeds_in_words(row))
         if elsewhere:
             line.append(
@@ -86,7 +107,55 @@ def to_markdown(part: Part, rows: Sequence[Row]) -> str:
                 )
             )
         lines.append(line)
+    return _joined(lines)
+
+
+def search_to_markdown(
+    part_name: str, part: Part, results: Sequence[Result], rows: Sequence[Row]
+) -> str:
+    """All numbers of all choices on the search's seeds; the chosen one is bold."""
+    assert part.search is not None
+    lines = [["", "choice", *(column.title for column in part.columns)]]
+    lines.append(["---"] * len(lines[0]))
+    for row in rows:
+        if row.name not in part.rows:
+            continue
+        found = [
+            search_cells(part_name, part, results, row.name, column.number)
+            for column in part.columns
+        ]
+        for choice in part.search.choices:
+            name = f"**{choice}**" if choice == row.choice else choice
+            texts = [
+                format_cell(cells[choice], column)
+                for cells, column in zip(found, part.columns, strict=True)
+            ]
+            lines.append([row.name, name, *texts])
+    return _joined(lines)
+
+
+def differences_to_markdown(part: Part, rows: Sequence[Row]) -> str:
+    """A part's table of differences, one line for each row that has a baseline."""
+    lines = [["", "compared with", *(column.title for column in part.columns)]]
+    lines.append(["---"] * len(lines[0]))
+    for name, found in pairs.differences(part, rows).items():
+        texts = [format_difference(found[x.number], x) for x in part.columns]
+        lines.append([name, part.compared[name], *texts])
+    return _joined(lines)
+
+
+def _joined(lines: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def _passing_title(part: Part) -> str:
+    """Such as "Fréchet distance below 50 by step (seeds)"."""
+    assert part.threshold
+    number, value = part.threshold
+    columns = {column.number: column for column in part.columns}
+    column = columns.get(number, Column(number, number.replace("_", " ")))
+    side = "above" if suite.direction(number) > 0 else "below"
+    return f"{column.title} {side} {value * column.scale:g} by step (seeds)"
 
 
 def to_csv(experiment: Experiment, results: Sequence[Result]) -> str:
@@ -95,15 +164,23 @@ def to_csv(experiment: Experiment, results: Sequence[Result]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV_FIELDS)
     for part_name, part in experiment.parts.items():
-        for row in summarise(part_name, part, results):
+        rows = summarise(part_name, part, results)
+        differences = pairs.differences(part, rows)
+        for row in rows:
             start = (part_name, row.name, row.choice or "")
             for number, cell in row.cells.items():
                 ours = (_plain(cell.mean), _plain(cell.standard_error))
-                counts = (len(cell.values), row.failed)
+                ours += (len(cell.values), row.failed)
+                found = differences.get(row.name, {}).get(number)
+                if found:
+                    less = (_plain(found.mean), _plain(found.standard_error))
+                    ours += (part.compared[row.name], *less)
+                else:
+                    ours += ("", "", "")
                 for value in cell.published or (None,):
-                    writer.writerow((*start, number, *ours, *counts, *_quote(value)))
+                    writer.writerow((*start, number, *ours, *_quote(value)))
             for value in row.elsewhere:
-                blank = ("", "", 0, row.failed)
+                blank = ("", "", 0, row.failed, "", "", "")
                 writer.writerow((*start, value.number, *blank, *_quote(value)))
     return text.getvalue()
 

@@ -1,5 +1,6 @@
 """The trials of an experiment: their configs, which train together, what they left."""
 
+from collections.abc import Mapping, Sequence
 import functools
 import importlib
 import json
@@ -8,10 +9,11 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from experiments.engine import spec, summary
+from experiments.engine import environment, spec, summary
 from gan_jax import checkpoints, scores, sweep, sweep_step
 from gan_jax import workdir as workdir_lib
 
+FOLDER = Path(__file__).parent.parent  # experiments/
 KINDS = ("raw", "averaged")  # the second takes the first one's place
 
 
@@ -46,8 +48,7 @@ def load(name: str) -> spec.Experiment:
     Raises:
       ValueError: there is none of that name.
     """
-    folder = Path(__file__).parent.parent
-    known = sorted(path.parent.name for path in folder.glob("*/experiment.py"))
+    known = sorted(path.parent.name for path in FOLDER.glob("*/experiment.py"))
     if name not in known:
         raise ValueError(
             f"there is no experiment {name!r}, there are: {', '.join(known)}; give one "
@@ -75,7 +76,8 @@ def make_config(part: spec.Part, trial: spec.Trial) -> ConfigDict:
     """
     config = load_config(part.config)
     chosen = part.search.choices[trial.choice] if part.search else {}
-    for overrides in (part.overrides, part.rows[trial.row], chosen):
+    searched = part.search.overrides if spec.is_searched(part, trial) else {}
+    for overrides in (part.overrides, part.rows[trial.row], chosen, searched):
         for path, value in overrides.items():
             _override(config, path, value)
     config.seed = trial.seed
@@ -102,6 +104,7 @@ def programs(
     only: str = "",
     runs_per_program: int | None = None,
     foresee: bool = False,
+    decided: Mapping[tuple[str, str], str] = spec.NOTHING,
 ) -> list[Program]:
     """All trials, those together that can train together.
 
@@ -112,16 +115,17 @@ def programs(
     Args:
       experiment: what to run.
       workdir: its folder.
-      only: the start of the folders' names; the others are left out.
+      only: the start of the folders' names. Programs without such a trial are left
+        out; a program with one keeps all its trials, whose last digits depend on who
+        trains together.
       runs_per_program: at most so many trials together; None leaves it to each part.
       foresee: count with the first choice where a search is not done.
+      decided: by part and row, choices that stand where a search is not done.
     """
-    chosen = _chosen(experiment, workdir, foresee=foresee)
+    chosen = {**decided, **_chosen(experiment, workdir, foresee=foresee)}
     searched = set(spec.searches(experiment))
     joined: dict[str, list[tuple[spec.Trial, ConfigDict, Path]]] = {}
     for trial in spec.trials(experiment, chosen):
-        if not f"{trial.folder}/".startswith(only):
-            continue
         part = experiment.parts[trial.part]
         config = make_config(part, trial)
         key = f"{trial.part} {trial in searched} {shared_fields(config)}"
@@ -134,7 +138,24 @@ def programs(
         for first in range(0, len(members), limit):
             columns = zip(*members[first : first + limit], strict=True)
             found.append(Program(*columns))
-    return found
+    return [
+        program
+        for program in found
+        if any(f"{one.folder}/".startswith(only) for one in program.trials)
+    ]
+
+
+def decided(
+    experiment: spec.Experiment, found: Sequence[spec.Result]
+) -> dict[tuple[str, str], str]:
+    """By part and row, the choices that results give, such as those of a page."""
+    return {
+        (name, row): choice
+        for name, part in experiment.parts.items()
+        if part.search
+        for row, choice in summary.choose(name, part, found).items()
+        if choice
+    }
 
 
 def _chosen(
@@ -200,4 +221,5 @@ def result(trial: spec.Trial, config: ConfigDict, workdir: Path) -> spec.Result:
             for name in records.get(last, {})
         },
         seconds=seconds / sweep.company(workdir),
+        environments=environment.read(workdir),
     )

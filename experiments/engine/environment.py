@@ -1,0 +1,71 @@
+"""Where a run was trained: what its last digits depend on, recorded in its folder."""
+
+from importlib import metadata
+import json
+import os
+from pathlib import Path
+import platform
+import subprocess
+
+from gan_jax import workdir as workdir_lib
+
+RECORD = "environments.jsonl"  # in a run's folder, a line for each other environment
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
+ROOT = Path(__file__).parent.parent.parent
+
+
+def describe(*, runs: int) -> str:
+    """Commit, processor, cores of this process and versions, in a line.
+
+    Args:
+      runs: that train together in the program.
+    """
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES)
+    cores = len(os.sched_getaffinity(0))
+    return (
+        f"commit {_commit()}; {_processor()}, {_counted(cores, 'core')} and "
+        f"{_counted(runs, 'run')} a program; Python {platform.python_version()}, "
+        f"{versions}"
+    )
+
+
+def record(workdir: Path, text: str) -> None:
+    """Adds the environment of a start of the run in `workdir`, unless it is known."""
+    if text not in read(workdir):
+        workdir.mkdir(parents=True, exist_ok=True)
+        workdir_lib.append_line(workdir / RECORD, {"environment": text})
+
+
+def read(workdir: Path) -> tuple[str, ...]:
+    """The environments of a run's starts, each once."""
+    path = workdir / RECORD
+    if not path.exists():
+        return ()
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return tuple(json.loads(line)["environment"] for line in lines)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" + "s" * (count != 1)
+
+
+def _processor() -> str:
+    path = Path("/proc/cpuinfo")
+    if path.exists():
+        lines = path.read_text().splitlines()
+        names = [line.partition(":")[2] for line in lines if "model name" in line]
+        if names:
+            return names[0].strip()
+    return platform.processor() or platform.machine()
+
+
+def _commit() -> str:
+    """The first digits of the commit, "with changes" if files differ from it."""
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=10"]
+    done = subprocess.run(
+        [*command, "--exclude=*", "--dirty= with changes"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout.strip() or "unknown"

@@ -1,0 +1,101 @@
+"""Rows that no training makes: what chance scores, and what real data score.
+
+They take the protocol of the part's own rows, so that a number of a table can be read:
+as far above chance, as far below real data.
+"""
+
+from collections.abc import Iterator
+
+import jax
+from ml_collections import ConfigDict
+import numpy as np
+
+from experiments.engine import spec, trials
+from gan_jax import data as data_lib
+from gan_jax import models, runs, scores, train
+from gan_jax.evaluation import suite
+
+SEEDS = range(30)  # of points; images, which take longer, have the part's seeds
+
+
+def region(means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Two opposite corners of the square in which points are drawn uniformly.
+
+    The square holds all means, with half the distance between neighbours around them:
+    its side is 10 for the grid and 2.77 for the ring.
+    """
+    distances = np.linalg.norm(means[:, None] - means[None], axis=2)
+    margin = distances[distances > 0].min() / 2
+    return means.min(axis=0) - margin, means.max(axis=0) + margin
+
+
+def results(part_name: str, part: spec.Part) -> Iterator[spec.Result]:
+    """The part's reference rows, a result for each row and seed."""
+    if not part.references:
+        return
+    row = next(iter(part.rows))
+    choice = next(iter(part.search.choices)) if part.search else ""
+    seed = part.seeds[0]
+    config = trials.make_config(part, spec.Trial(part_name, row, choice, seed))
+    scorer = scores.Scorer(config.data, _without_discriminator(config.evaluation))
+    is_mixture = config.data.name in data_lib.MIXTURES
+    for reference in part.references:
+        for seed in SEEDS if is_mixture else part.seeds:
+            numbers = _numbers(reference, scorer, config, seed)
+            trial = spec.Trial(part_name, reference, "", seed)
+            yield spec.Result(trial, "finished", numbers=numbers)
+
+
+def _without_discriminator(settings: ConfigDict) -> ConfigDict:
+    """The evaluation's settings with the metrics that images alone can have."""
+    names = settings.metrics.split(",")
+    alone = [x for x in names if "discriminator" not in suite.METRICS[x].needs]
+    settings = settings.copy_and_resolve_references()
+    settings.metrics = ",".join(alone)
+    return settings
+
+
+def _numbers(
+    reference: str, scorer: scores.Scorer, config: ConfigDict, seed: int
+) -> dict[str, float]:
+    """The numbers of one reference and seed."""
+    if reference == spec.UNTRAINED:
+        found = scorer.score_run(_untrained(config, seed))
+    else:
+        draw = _real if reference == spec.REAL else _uniform
+        found = scorer.score_images(*draw(scorer, config, np.random.default_rng(seed)))
+    return {name: one.value for name, one in found.numbers.items()}
+
+
+def _real(
+    scorer: scores.Scorer, config: ConfigDict, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Training data in the place of generated ones."""
+    images, labels, _ = scorer.training
+    chosen = rng.choice(len(images), config.evaluation.num_images, replace=False)
+    return np.asarray(images[chosen]), labels[chosen]
+
+
+def _uniform(
+    scorer: scores.Scorer, config: ConfigDict, rng: np.random.Generator
+) -> tuple[np.ndarray, None]:
+    """Points drawn uniformly from the region of a mixture."""
+    low, high = region(data_lib.MIXTURES[config.data.name].means)
+    points = rng.uniform(low, high, (config.evaluation.num_images, 2))
+    return points.astype(np.float32)[:, None, None], None
+
+
+def _untrained(config: ConfigDict, seed: int) -> runs.Run:
+    """The run of a seed before its first step."""
+    modules = models.build(config, axis_name=None)
+    key, *_ = jax.random.split(jax.random.key(seed), 3)  # as sweep.py and train.py do
+    state = train.create_state(config, *modules, key)
+    return runs.Run(
+        config=config,
+        step=0,
+        generator=modules[0],
+        discriminator=modules[1],
+        variables=state.generator.variables,
+        averaged=state.averaged,
+        discriminator_variables=state.discriminator.variables,
+    )
