@@ -50,13 +50,16 @@ def _counted(count: int, noun: str) -> str:
 
 
 def _processor() -> str:
+    """Its name with the family and model, since one name may stand for several."""
     path = Path("/proc/cpuinfo")
-    if path.exists():
-        lines = path.read_text().splitlines()
-        names = [line.partition(":")[2] for line in lines if "model name" in line]
-        if names:
-            return names[0].strip()
-    return platform.processor() or platform.machine()
+    if not path.exists():
+        return platform.processor() or platform.machine()
+    pairs = (line.partition(":") for line in path.read_text().splitlines())
+    found = {name.strip(): value.strip() for name, _, value in pairs}
+    name = found.get("model name") or platform.machine()
+    if "cpu family" not in found:
+        return name
+    return f"{name} (family {found['cpu family']}, model {found['model']})"
 
 
 def _commit() -> str:

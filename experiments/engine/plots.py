@@ -11,7 +11,7 @@ import textwrap
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, MaxNLocator, ScalarFormatter
+from matplotlib.ticker import EngFormatter, MaxNLocator
 import numpy as np
 from PIL import Image
 
@@ -72,7 +72,7 @@ def dots(name: str, part: Part, results: Sequence[Result], path: Path) -> None:
             panel.xaxis.set_major_locator(MaxNLocator(5))
             if _is_wide(row.cells[column.number].values for row in rows):
                 panel.set_xscale("log")
-                panel.xaxis.set_major_formatter(ScalarFormatter())
+                panel.xaxis.set_major_formatter("{x:g}")
             panel.tick_params(axis="y", length=0)
         panels[0].set_yticks(range(len(rows)), labels)
         panels[0].set_ylim(len(rows) - 0.5, -0.5)
@@ -105,7 +105,7 @@ def lines(name: str, part: Part, results: Sequence[Result], path: Path) -> None:
             runs = [x.curves.get(number, ()) for x in results if x.trial.part == name]
             if _is_wide([value for _, value in run] for run in runs):
                 panel.set_yscale("log")
-                panel.yaxis.set_major_formatter(ScalarFormatter())
+                panel.yaxis.set_major_formatter("{x:g}")
             _steps_axis(panel)
         marks.legend(figure, list(part.rows))
         _save(figure, path)
