@@ -29,9 +29,9 @@ FIRST = {
     "python -m gan_jax.sample --workdir=runs/dcgan --num=10000 --seed=0 "
     "--output=samples.npz": "",
     "python -m gan_jax.sample --workdir=runs/dcgan --num=100 --output=grid.png": "",
-    "python -m gan_jax.main --config=configs/dcgan.py --workdir=runs/small "
-    "--config.model.generator.features=32 "
-    "--config.optimizer.generator.learning_rate=1e-4": SHORT,
+    "python -m gan_jax.main --config=configs/dcgan.py --workdir=runs/wide "
+    "--config.model.generator.features=64 "
+    "--config.optimizer.generator.learning_rate=2e-4": SHORT,
     "python -m gan_jax.evaluate --workdir=runs/dcgan": FEW,
     "python -m gan_jax.evaluate --workdir=runs/dcgan --step=all --draws=3 "
     "--metrics=prdc": FEW,
