@@ -182,7 +182,7 @@ def test_a_trial_that_diverges_is_a_row(tmp_path):
     status = {one.trial.row: one.status for one in all_results(experiment, tmp_path)}
     assert status == {"good": "finished", "bad": "failed", "odd": "failed"}
     errors = {one.trial.row: one.error for one in all_results(experiment, tmp_path)}
-    assert "diverged" in errors["bad"] and "unknown loss ''" in errors["odd"]
+    assert "diverged" in errors["bad"] and "recipe.loss is ''" in errors["odd"]
 
 
 def test_a_search_comes_first_and_its_choice_alone_has_the_seeds(tmp_path):
