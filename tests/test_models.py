@@ -79,27 +79,30 @@ def pair(family, size=SIZE, **options):
 FAMILIES = list(models.MODELS.values())
 
 # By hand: kernels kh * kw * in * out, BatchNorm 2 * width, biases.
-# dcgan 28: G 7*7*100*128 + 256 + 16*128*64 + 128 + 16*64
+# dcgan 28, dense 256: G 100*256 + 512 + 7*7*256*64 + 128 + 16*64*32 + 64 + 16*32
+#     D 16*32 + 16*32*64 + 128 + 7*7*64*256 + 512 + 256
+# dcgan 28, paper: G 7*7*100*128 + 256 + 16*128*64 + 128 + 16*64
 #     D 16*64 + 16*64*128 + 256 + 7*7*128
 # 64 RGB: the numbers of the PyTorch DCGAN example's summary, 3,576,704 and 2,765,568.
-# cgan adds to these, K = 10 classes and E = 50:
-#   onehot: G 7*7*10*128; D (10 + 1)*28*28 + 16*64
-#   embedding: G 10*50 + 7*7*50*128; D 10*50 + (50 + 1)*28*28 + 16*64
-#   projection: G 9 more scales and offsets of 128 + 64 channels; D 10*7*7*128, no
-#     BatchNorm but biases of 64 + 128 + 1
-#   acgan: G 7*7*10*128; D 7*7*128*10
+# cgan adds to the dense ones, K = 10 classes and E = 50:
+#   onehot: G 10*256; D (10 + 1)*28*28 + 16*32
+#   embedding: G 10*50 + 50*256; D 10*50 + (50 + 1)*28*28 + 16*32
+#   projection: G 9 more scales and offsets of 256 + 64 + 32 channels; D 10*256, no
+#     BatchNorm but biases of 32 + 64 + 256 + 1
+#   acgan: G 10*256; D 256*10
 # keras: G 101*6272 + 256 + (25*128 + 1)*128 + 256 + (25*128 + 1)*64 + 128
 #          + (25*64 + 1)*32 + 64 + 25*32 + 1
 #     D 26*32 + (25*32 + 1)*64 + (25*64 + 1)*128 + (25*128 + 1)*256 + 4*4*256 + 1
 # gan: G 101*256 + 257*512 + 513*1024 + 1025*784; D 785*1024 + 1025*512 + 513*256 + 257
 #   paper: G 101*1200 + 1201*1200 + 1201*784; D 785*1200 + 241*1200 + 241
 PARAMETERS = [
-    (dcgan_config, None, 759_680, 138_624),
+    (dcgan_config, None, 862_400, 836_992),
+    (dcgan_config, "paper", 759_680, 138_624),
     (dcgan_config, "celeba", 3_576_704, 2_765_568),
-    (cgan, "onehot", 759_680 + 62_720, 138_624 + 8_624 + 1_024),
-    (cgan, "embedding", 759_680 + 500 + 313_600, 138_624 + 500 + 39_984 + 1_024),
-    (cgan, "projection", 759_680 + 3_456, 138_624 + 62_720 - 256 + 193),
-    (cgan, "acgan", 759_680 + 62_720, 138_624 + 62_720),
+    (cgan, "onehot", 862_400 + 2_560, 836_992 + 8_624 + 512),
+    (cgan, "embedding", 862_400 + 500 + 12_800, 836_992 + 500 + 39_984 + 512),
+    (cgan, "projection", 862_400 + 6_336, 836_992 + 2_560 - 640 + 353),
+    (cgan, "acgan", 862_400 + 2_560, 836_992 + 2_560),
     (keras_config, None, 1_300_801, 1_080_577),
     (gan, None, 1_486_352, 1_460_225),
     (gan, "paper", 2_503_984, 1_231_441),
