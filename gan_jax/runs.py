@@ -115,9 +115,9 @@ def load(workdir: Path, step: int | None = None, *, folder: str = "checkpoints")
         _check(config)
         shape = (config.data.image_size, config.data.image_size, config.data.channels)
         memory.check_images(config.batch_size, shape, "batch_size in its config.json")
+        generator, discriminator = models.build(config, axis_name=None)
     saved = checkpoints_lib.read(workdir / folder, step)
     with workdir_lib.naming_version(workdir):
-        generator, discriminator = models.build(config, axis_name=None)
         variables, discriminator_variables = (
             {name: saved[network][name] for name in ("params", "batch_stats")}
             for network in ("generator", "discriminator")

@@ -157,7 +157,7 @@ def check(workdir: Path, config: ConfigDict) -> None:
             "--override_config to go on with the new ones"
             + (", or use the version that made it." if maker else ".")
         )
-    schedule = config.optimizer.schedule
+    schedule = config.optimizer.get("schedule", "constant")  # 0.1.0 had none
     if "num_train_steps" in differing and schedule != "constant":
         logging.info(
             "The %s schedule of the learning rates now spans %d steps, before %d: the "

@@ -244,7 +244,7 @@ def test_a_run_says_what_it_trains_and_at_the_end_what_lies_where(
     tiny_config, tmp_path, caplog
 ):
     workdir = tmp_path / "a run"
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", logger="absl"):
         train.train_and_evaluate(tiny_config, workdir)
     saved = checkpoints.read(workdir / "checkpoints")
     sizes = {
@@ -262,7 +262,7 @@ def test_a_run_says_what_it_trains_and_at_the_end_what_lies_where(
     ):
         assert sentence in caplog.text
     caplog.clear()
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", logger="absl"):
         train.train_and_evaluate(tiny_config, workdir)
     assert "all 4 steps are done" in caplog.text and "--workdir=" in caplog.text
 

@@ -126,7 +126,7 @@ def test_a_longer_schedule_is_spoken_of(tiny_config, tmp_path, caplog, schedule)
         tiny_config.optimizer.schedule = schedule
     workdir.claim(tmp_path, tiny_config)
     tiny_config.num_train_steps = 6
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", logger="absl"):
         workdir.check(tmp_path, tiny_config)
     spoken = "The cosine schedule of the learning rates now spans 6 steps, before 4"
     assert (spoken in caplog.text) == (schedule == "cosine")
