@@ -28,8 +28,8 @@ def train(tmp_path_factory):
         labels=np.zeros(100, np.int32),
     )
 
-    # Adam divides each gradient by its own size, so that rounding decides the sign of an
-    # update where a gradient is nearly zero; with a large eps it decides nothing.
+    # Adam divides each gradient by its own size, so that rounding decides the sign of
+    # an update where a gradient is nearly zero; a large eps keeps it from deciding.
     (folder / "config.py").write_text(
         "from configs import dcgan\n\n\ndef get_config():\n"
         "    config = dcgan.get_config()\n"
@@ -60,7 +60,12 @@ def train(tmp_path_factory):
             "model.generator.features": 4,
             "model.discriminator.features": 4,
         }
-        command = [sys.executable, "-m", "gan_jax.main", f"--config={folder / 'config.py'}"]
+        command = [
+            sys.executable,
+            "-m",
+            "gan_jax.main",
+            f"--config={folder / 'config.py'}",
+        ]
         command += [f"--workdir={folder / name}", *flags]
         command += [f"--config.{field}={value}" for field, value in overrides.items()]
         options = f"--xla_force_host_platform_device_count={devices}"
