@@ -1,17 +1,53 @@
-"""One training step: the discriminator's update, the generator's, and their order.
+"""One training step, from top to bottom: its parts are below in the order of use.
 
-Functions here are pure and undecorated: tests call them bare, under jit, and through
-parallel.py.
+The two gradients are each in one network's own parameters. The other network enters as
+a constant, so nothing is ever frozen. Functions here are pure and undecorated: tests
+call them bare, under jit, and through parallel.py. Leading axes: B examples of one pass
+on this replica, P images in a pack.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import jax
+from jax import lax
 import jax.numpy as jnp
 import optax
 
-from gan_jax import gradients, recipes, sampling
+from gan_jax import recipes, sampling
 from gan_jax import state as state_lib
+
+Metrics = dict[str, jax.Array]
+
+
+class Images(NamedTuple):
+    """Images (P, B, H, W, C) float32 in [-1, 1] and labels (P, B) int32."""
+
+    images: jax.Array
+    labels: jax.Array
+
+
+class Fakes(NamedTuple):
+    """Generated images and the way back from them.
+
+    Attributes:
+      batch: the images and the labels that they were generated for.
+      pull_back: takes the loss's gradient with respect to the images to that with
+        respect to the generator's parameters, as `jax.vjp` returns it.
+      batch_stats: the generator's running statistics after the pass.
+    """
+
+    batch: Images
+    pull_back: Callable[[jax.Array], tuple[Any]]
+    batch_stats: Any
+
+
+class Gradient(NamedTuple):
+    """The gradient of one network's loss, and what its pass left."""
+
+    grads: Any
+    batch_stats: Any
+    metrics: Metrics
 
 
 def steps_done(state: state_lib.GANState, *, recipe: recipes.Recipe) -> jax.Array:
@@ -22,72 +58,13 @@ def steps_done(state: state_lib.GANState, *, recipe: recipes.Recipe) -> jax.Arra
     return state.generator.step // recipe.generator_steps
 
 
-def average_decay(update: jax.Array, decay: float) -> jax.Array:
-    """The share that the averaged generator keeps in an update, a float32 scalar.
-
-    min(decay, (1 + t) / (10 + t)) for update t, counted from 0: the average forgets
-    the random initial parameters within few updates, where a constant decay of 0.999
-    still gives them 61 % after 500. It is the warm-up of TensorFlow's
-    ExponentialMovingAverage with num_updates.
-    """
-    return jnp.minimum(decay, (1.0 + update) / (10.0 + update))
-
-
-def update_discriminator(
-    state: state_lib.GANState, gradient: gradients.Gradient, *, recipe: recipes.Recipe
-) -> state_lib.GANState:
-    """The state after one update of the discriminator; the generator is untouched."""
-    discriminator = state.discriminator.apply_gradients(
-        grads=gradient.grads, batch_stats=gradient.batch_stats
-    )
-    if recipe.clip_weights:
-        bound = recipe.clip_weights
-        clipped = jax.tree.map(lambda p: p.clip(-bound, bound), discriminator.params)
-        discriminator = discriminator.replace(params=clipped)
-    return state.replace(discriminator=discriminator)
-
-
-def update_generator(
-    state: state_lib.GANState, gradient: gradients.Gradient, *, recipe: recipes.Recipe
-) -> state_lib.GANState:
-    """The state after one update of the generator; the discriminator is untouched."""
-    generator = state.generator.apply_gradients(
-        grads=gradient.grads, batch_stats=gradient.batch_stats
-    )
-    averaged = state.averaged
-    if recipe.ema_decay:
-        kept = average_decay(state.generator.step, recipe.ema_decay)
-        averaged = optax.incremental_update(generator.params, averaged, 1 - kept)
-    return state.replace(generator=generator, averaged=averaged)
-
-
-def prepare_real(
-    batch: Mapping[str, jax.Array], key: jax.Array, *, recipe: recipes.Recipe
-) -> gradients.Images:
-    """The data of a step: (K, P, B, H, W, C) images and (K, P, B) labels.
-
-    K discriminator updates take the K * P examples of each slot in turn.
-    """
-    shape = (recipe.discriminator_steps, recipe.packing)
-    images = sampling.to_float(batch["images"])
-    if recipe.flip:
-        keys = jax.random.split(key, recipe.examples_per_slot)
-        images = jax.vmap(sampling.flip_randomly, in_axes=(0, None, 0))(
-            keys, batch["slots"], images
-        )
-    return gradients.Images(
-        images.reshape(*shape, *images.shape[1:]),
-        batch["labels"].reshape(*shape, -1),
-    )
-
-
 def train_step(
     state: state_lib.GANState,
     batch: Mapping[str, jax.Array],
     key: jax.Array,
     *,
     recipe: recipes.Recipe,
-) -> tuple[state_lib.GANState, gradients.Metrics]:
+) -> tuple[state_lib.GANState, Metrics]:
     """The state after one step of a recipe, and the step's metrics.
 
     Args:
@@ -105,9 +82,9 @@ def train_step(
 
     for number, d_key in enumerate(d_keys):
         latent_key, judge_key = jax.random.split(d_key)
-        fakes = gradients.generate(state.generator, slots, latent_key, recipe=recipe)
+        fakes = generate(state.generator, slots, latent_key, recipe=recipe)
         data = jax.tree.map(lambda leaf, number=number: leaf[number], real)
-        d_gradient = gradients.discriminator_gradient(
+        d_gradient = discriminator_gradient(
             state, data, fakes.batch, slots=slots, key=judge_key, recipe=recipe
         )
         before, state = state, update_discriminator(state, d_gradient, recipe=recipe)
@@ -115,11 +92,9 @@ def train_step(
     for number, g_key in enumerate(g_keys):
         latent_key, judge_key = jax.random.split(g_key)
         if recipe.updates == "fresh" or number > 0:
-            fakes = gradients.generate(
-                state.generator, slots, latent_key, recipe=recipe
-            )
+            fakes = generate(state.generator, slots, latent_key, recipe=recipe)
         judges = before if recipe.updates == "simultaneous" else state
-        g_gradient = gradients.generator_gradient(
+        g_gradient = generator_gradient(
             judges, fakes, data, slots=slots, key=judge_key, recipe=recipe
         )
         state = update_generator(state, g_gradient, recipe=recipe)
@@ -129,3 +104,256 @@ def train_step(
         "g_grad_norm": optax.tree.norm(g_gradient.grads),
     }
     return state, d_gradient.metrics | g_gradient.metrics | norms
+
+
+def prepare_real(
+    batch: Mapping[str, jax.Array], key: jax.Array, *, recipe: recipes.Recipe
+) -> Images:
+    """The data of a step: (K, P, B, H, W, C) images and (K, P, B) labels.
+
+    K discriminator updates take the K * P examples of each slot in turn.
+    """
+    shape = (recipe.discriminator_steps, recipe.packing)
+    images = sampling.to_float(batch["images"])
+    if recipe.flip:
+        keys = jax.random.split(key, recipe.examples_per_slot)
+        images = jax.vmap(sampling.flip_randomly, in_axes=(0, None, 0))(
+            keys, batch["slots"], images
+        )
+    return Images(
+        images.reshape(*shape, *images.shape[1:]),
+        batch["labels"].reshape(*shape, -1),
+    )
+
+
+def generate(
+    generator: state_lib.TrainState,
+    slots: jax.Array,
+    key: jax.Array,
+    *,
+    recipe: recipes.Recipe,
+) -> Fakes:
+    """P generator passes at (B,) slots, each with its own batch statistics."""
+    latent_key, label_key, dropout_key = jax.random.split(key, 3)
+    members = range(recipe.packing)
+
+    def draw(draw_one: Callable[..., jax.Array], key: jax.Array, **kw: Any) -> Any:
+        keys = [jax.random.fold_in(key, member) for member in members]
+        return jnp.stack([draw_one(one, slots, **kw) for one in keys])
+
+    latents = draw(
+        sampling.draw_latents,
+        latent_key,
+        latent_size=recipe.latent_size,
+        distribution=recipe.latent_distribution,
+    )
+    labels = draw(sampling.draw_labels, label_key, num_classes=recipe.num_classes)
+    dropout_key = jax.random.fold_in(dropout_key, slots[0])
+
+    def run(params: Any) -> tuple[jax.Array, Any]:
+        passes = [
+            generator.apply(params, latents[member], labels[member], dropout_key)
+            for member in members
+        ]
+        stats = [one.batch_stats for one in passes]
+        mean = jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *stats)
+        return jnp.stack([one.output for one in passes]), mean
+
+    images, pull_back, batch_stats = jax.vjp(run, generator.params, has_aux=True)
+    return Fakes(Images(images, labels), pull_back, batch_stats)
+
+
+def discriminator_gradient(
+    state: state_lib.GANState,
+    real: Images,
+    fake: Images,
+    *,
+    slots: jax.Array,
+    key: jax.Array,
+    recipe: recipes.Recipe,
+) -> Gradient:
+    """The gradient of the discriminator's loss in the discriminator's parameters.
+
+    Args:
+      state: both networks.
+      real: data.
+      fake: generated images, constants here.
+      slots: (B,) int32, places in the global batch.
+      key: PRNG key of this gradient, the same on all replicas.
+      recipe: the step's static options.
+    """
+    real_key, fake_key, dropout_key, penalty_key = jax.random.split(key, 4)
+    dropout_key = jax.random.fold_in(dropout_key, slots[0])
+    images = (
+        _seen(real, slots, real_key, recipe),
+        _seen(fake, slots, fake_key, recipe),
+    )
+    labels = (real.labels[0], fake.labels[0])
+    joint = recipe.discriminator_batches == "joint"
+
+    def loss_fn(params: Any) -> tuple[jax.Array, tuple[Any, Metrics]]:
+        judged = _judge_both(
+            state.discriminator, params, images, labels, dropout_key, joint=joint
+        )
+        real_logits, fake_logits = judged.output
+        loss = recipe.loss.discriminator(real_logits, fake_logits)
+        metrics = {
+            "d_loss": loss,
+            "d_real": jnp.mean(jax.nn.sigmoid(real_logits)),
+            "d_fake_before": jnp.mean(jax.nn.sigmoid(fake_logits)),
+        }
+        if recipe.penalty:
+            metrics["penalty"] = recipe.penalty(
+                lambda inputs: (
+                    state.discriminator.apply(
+                        params, inputs, labels[0], dropout_key
+                    ).output
+                ),
+                *images,
+                key=penalty_key,
+                slots=slots,
+                axis_name=recipe.axis_name,
+            )
+            loss = loss + recipe.penalty_weight * metrics["penalty"]
+        return loss + judged.loss, (judged.batch_stats, metrics)
+
+    grads, (batch_stats, metrics) = jax.grad(loss_fn, has_aux=True)(
+        state.discriminator.params
+    )
+    gradient = Gradient(grads, batch_stats, metrics)
+    return average_replicas(gradient, recipe.axis_name)
+
+
+def _judge_both(
+    discriminator: state_lib.TrainState,
+    params: Any,
+    images: tuple[jax.Array, jax.Array],
+    labels: tuple[jax.Array, jax.Array],
+    key: jax.Array,
+    *,
+    joint: bool,
+) -> state_lib.Pass:
+    """The pass of real and fake images; its output is the pair of their logits.
+
+    Separately, each with its own batch statistics and the running ones threaded real,
+    then fake; jointly, in one pass over both.
+    """
+    if joint:
+        both = discriminator.apply(
+            params, jnp.concatenate(images), jnp.concatenate(labels), key
+        )
+        # What is sown is a mean over both halves: twice it is the sum of their means.
+        return both._replace(output=jnp.split(both.output, 2), loss=2 * both.loss)
+    real_key, fake_key = jax.random.split(key)
+    real = discriminator.apply(params, images[0], labels[0], real_key)
+    discriminator = discriminator.replace(batch_stats=real.batch_stats)
+    fake = discriminator.apply(params, images[1], labels[1], fake_key)
+    return fake._replace(output=(real.output, fake.output), loss=real.loss + fake.loss)
+
+
+def generator_gradient(
+    state: state_lib.GANState,
+    fakes: Fakes,
+    real: Images,
+    *,
+    slots: jax.Array,
+    key: jax.Array,
+    recipe: recipes.Recipe,
+) -> Gradient:
+    """The gradient of the generator's loss in the generator's parameters.
+
+    Args:
+      state: both networks; the fakes come from its generator.
+      fakes: the generator's pass.
+      real: data, judged only if the loss compares fake logits with real ones.
+      slots: (B,) int32, places in the global batch.
+      key: PRNG key of this gradient, the same on all replicas.
+      recipe: the step's static options.
+    """
+    discriminator = state.discriminator
+    real_key, fake_key, dropout_key = jax.random.split(key, 3)
+    dropout_key = jax.random.fold_in(dropout_key, slots[0])
+    real_logits = None
+    if recipe.loss.uses_real:
+        seen = _seen(real, slots, real_key, recipe)
+        real_logits = discriminator.apply(
+            discriminator.params, seen, real.labels[0], dropout_key
+        ).output
+
+    def loss_fn(images: jax.Array) -> tuple[jax.Array, Metrics]:
+        seen = _seen(fakes.batch._replace(images=images), slots, fake_key, recipe)
+        judged = discriminator.apply(
+            discriminator.params, seen, fakes.batch.labels[0], dropout_key
+        )
+        loss = recipe.loss.generator(judged.output, real_logits)
+        metrics = {
+            "g_loss": loss,
+            "d_fake_after": jnp.mean(jax.nn.sigmoid(judged.output)),
+        }
+        return loss + judged.loss, metrics
+
+    image_grads, metrics = jax.grad(loss_fn, has_aux=True)(fakes.batch.images)
+    (grads,) = fakes.pull_back(image_grads)
+    gradient = Gradient(grads, fakes.batch_stats, metrics)
+    return average_replicas(gradient, recipe.axis_name)
+
+
+def _seen(
+    batch: Images, slots: jax.Array, key: jax.Array, recipe: recipes.Recipe
+) -> jax.Array:
+    """What the discriminator sees of a batch: packed, with instance noise."""
+    images = pack(batch.images)
+    if recipe.instance_noise:
+        noise = sampling.draw_noise(key, slots, images)
+        images = images + recipe.instance_noise * noise
+    return images
+
+
+def pack(images: jax.Array) -> jax.Array:
+    """Packs (P, B, ..., C) as (B, ..., P * C): the P images of a pack as channels."""
+    moved = jnp.moveaxis(images, 0, -2)
+    return moved.reshape(*moved.shape[:-2], -1)
+
+
+def average_replicas(tree: Any, axis_name: str | None) -> Any:
+    """The mean of a tree over the replicas; the tree itself without an axis."""
+    return tree if axis_name is None else lax.pmean(tree, axis_name)
+
+
+def update_discriminator(
+    state: state_lib.GANState, gradient: Gradient, *, recipe: recipes.Recipe
+) -> state_lib.GANState:
+    """The state after one update of the discriminator; the generator is untouched."""
+    discriminator = state.discriminator.apply_gradients(
+        grads=gradient.grads, batch_stats=gradient.batch_stats
+    )
+    if recipe.clip_weights:
+        bound = recipe.clip_weights
+        clipped = jax.tree.map(lambda p: p.clip(-bound, bound), discriminator.params)
+        discriminator = discriminator.replace(params=clipped)
+    return state.replace(discriminator=discriminator)
+
+
+def update_generator(
+    state: state_lib.GANState, gradient: Gradient, *, recipe: recipes.Recipe
+) -> state_lib.GANState:
+    """The state after one update of the generator; the discriminator is untouched."""
+    generator = state.generator.apply_gradients(
+        grads=gradient.grads, batch_stats=gradient.batch_stats
+    )
+    averaged = state.averaged
+    if recipe.ema_decay:
+        kept = average_decay(state.generator.step, recipe.ema_decay)
+        averaged = optax.incremental_update(generator.params, averaged, 1 - kept)
+    return state.replace(generator=generator, averaged=averaged)
+
+
+def average_decay(update: jax.Array, decay: float) -> jax.Array:
+    """The share that the averaged generator keeps in an update, a float32 scalar.
+
+    min(decay, (1 + t) / (10 + t)) for update t, counted from 0: the average forgets
+    the random initial parameters within few updates, where a constant decay of 0.999
+    still gives them 61 % after 500. It is the warm-up of TensorFlow's
+    ExponentialMovingAverage with num_updates.
+    """
+    return jnp.minimum(decay, (1.0 + update) / (10.0 + update))

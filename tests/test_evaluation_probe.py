@@ -9,7 +9,7 @@ import pytest
 from scipy import optimize
 
 from gan_jax.evaluation import compute, probe, suite
-from gan_jax.models import dcgan, keras_dcgan, layers, mlp
+from gan_jax.models import convolution, dcgan, keras_dcgan, mlp
 
 SIZE = 28
 
@@ -45,9 +45,9 @@ def leaky(x):
 
 
 def conv(x, layer, stride):
-    """The layer's own convolution, which test_layers.py holds to a reference."""
+    """The layer's own convolution, which test_convolution.py holds to a reference."""
     strides = (stride, stride)
-    result = layers.convolve(
+    result = convolution.convolve(
         jnp.float32(x), layer["kernel"], strides=strides, implementation="lax"
     )
     return np.asarray(result) + layer.get("bias", np.zeros(1))

@@ -22,7 +22,6 @@ ALLOWED = {
         *("checkpoints", "models", "runs", "scores", "state", "workdir"),
     },
     "events": set(),
-    "gradients": {"recipes", "sampling", "state"},
     "images": set(),
     "losses": {"checks"},
     "main": {"train", "parallel", "command"},
@@ -58,7 +57,7 @@ ALLOWED = {
         *("preflight", "recipes", "state", "train_step", "workdir", "writer"),
     },
     "train_classifier": {"command", "data", "evaluation"},
-    "train_step": {"gradients", "recipes", "sampling", "state"},
+    "train_step": {"recipes", "sampling", "state"},
     "workdir": set(),
     "writer": {
         *("checkpoints", "evaluator", "outputs", "parallel", "runs", "sampling"),

@@ -18,7 +18,7 @@ from test_train_step import (
     run_step,
 )
 
-from gan_jax import gradients, losses, penalties, recipes, sampling, train_step
+from gan_jax import losses, penalties, recipes, sampling, train_step
 
 KEY = jax.random.key(3)
 
@@ -67,16 +67,16 @@ def test_packing_and_labels_exclude_each_other(tiny_config):
 
 def test_pack_puts_the_images_of_a_pack_side_by_side_as_channels():
     images = jnp.arange(2 * 3 * 4 * 4 * 3).reshape(2, 3, 4, 4, 3)
-    packed = gradients.pack(images)
+    packed = train_step.pack(images)
     by_hand = np.concatenate([images[0], images[1]], axis=-1)
     np.testing.assert_array_equal(packed, by_hand)
     points = jnp.arange(2 * 3 * 2).reshape(2, 3, 2)
-    np.testing.assert_array_equal(gradients.pack(points)[0], [0, 1, 6, 7])
+    np.testing.assert_array_equal(train_step.pack(points)[0], [0, 1, 6, 7])
 
 
 def test_a_pack_holds_images_of_its_own_and_one_logit():
     recipe = RECIPE._replace(packing=3)
-    fakes = gradients.generate(
+    fakes = train_step.generate(
         make_state().generator, jnp.arange(BATCH), KEY, recipe=recipe
     )
     assert fakes.batch.images.shape == (3, BATCH, SIZE, SIZE, 1)
@@ -110,12 +110,12 @@ def test_two_discriminator_steps_are_two_updates_on_data_of_their_own():
     expected = state
     for number, key in enumerate(d_keys):
         latent_key, judge_key = jax.random.split(key)
-        fakes = gradients.generate(
+        fakes = train_step.generate(
             state.generator, batch["slots"], latent_key, recipe=recipe
         )
-        gradient = gradients.discriminator_gradient(
+        gradient = train_step.discriminator_gradient(
             expected,
-            gradients.Images(
+            train_step.Images(
                 sampling.to_float(batch["images"][number])[None],
                 batch["labels"][number][None],
             ),
@@ -149,7 +149,7 @@ def make_gradient():
     """A gradient of the generator, the same whenever it is made."""
     generator = make_state().generator
     ones = jax.tree.map(jnp.ones_like, generator.params)
-    return gradients.Gradient(ones, generator.batch_stats, {})
+    return train_step.Gradient(ones, generator.batch_stats, {})
 
 
 def test_the_average_keeps_its_share():
@@ -192,8 +192,8 @@ def test_clipping_bounds_every_parameter_of_the_discriminator():
 
 def test_instance_noise_has_its_standard_deviation_and_reaches_both_gradients():
     recipe = RECIPE._replace(instance_noise=0.3)
-    images = gradients.Images(jnp.zeros((1, 64, 16, 16, 1)), jnp.zeros((1, 64), int))
-    seen = gradients._seen(images, jnp.arange(64), KEY, recipe)
+    images = train_step.Images(jnp.zeros((1, 64, 16, 16, 1)), jnp.zeros((1, 64), int))
+    seen = train_step._seen(images, jnp.arange(64), KEY, recipe)
     # 16,384 draws: the deviation is known to 0.6 percent.
     np.testing.assert_allclose(np.std(seen), 0.3, rtol=0.03, atol=0)
     plain, _ = run_step_jitted()(make_state(), make_batch(), KEY)

@@ -9,7 +9,7 @@ import pytest
 from configs import dcgan, gan, ring
 from experiments.throughput import growth, machines, steps, textbook, traces
 from gan_jax import parallel
-from gan_jax.models import layers
+from gan_jax.models import convolution
 
 # 2 chips of 1 TFLOP/s, 100 GB/s and links of 10 GB/s; a step of 1 + 2 b GFLOP and
 # 3 + 4 b GB with gradients of 50 MB.
@@ -45,11 +45,19 @@ def test_met_pixels_leaves_the_padding_out():
     "layer, images, expected",
     [
         (nn.Dense(7), (5, 3), 5 * 3 * 7),
-        (layers.Conv(6, (4, 4), (2, 2)), (5, 8, 8, 3), 5 * 14 * 14 * 3 * 6),
-        (layers.Conv(6, (4, 4), padding="VALID"), (5, 4, 4, 3), 5 * 16 * 3 * 6),
+        (convolution.Conv(6, (4, 4), (2, 2)), (5, 8, 8, 3), 5 * 14 * 14 * 3 * 6),
+        (convolution.Conv(6, (4, 4), padding="VALID"), (5, 4, 4, 3), 5 * 16 * 3 * 6),
         # The same pairs of pixels as of the convolution from 8x8 to 4x4.
-        (layers.ConvTranspose(6, (4, 4), (2, 2)), (5, 4, 4, 3), 5 * 14 * 14 * 3 * 6),
-        (layers.ConvTranspose(6, (4, 4), padding="VALID"), (5, 1, 1, 3), 5 * 16 * 18),
+        (
+            convolution.ConvTranspose(6, (4, 4), (2, 2)),
+            (5, 4, 4, 3),
+            5 * 14 * 14 * 3 * 6,
+        ),
+        (
+            convolution.ConvTranspose(6, (4, 4), padding="VALID"),
+            (5, 1, 1, 3),
+            5 * 16 * 18,
+        ),
     ],
 )
 def test_multiplications_of_a_layer_are_those_by_hand(layer, images, expected):
@@ -57,7 +65,7 @@ def test_multiplications_of_a_layer_are_those_by_hand(layer, images, expected):
 
 
 def test_xla_counts_a_convolution_and_its_gradients_alike():
-    layer = layers.Conv(6, (4, 4), (2, 2), use_bias=False, implementation="lax")
+    layer = convolution.Conv(6, (4, 4), (2, 2), use_bias=False, implementation="lax")
     images, kernel = np.zeros((5, 8, 8, 3), np.float32), np.zeros((4, 4, 3, 6), "f4")
 
     def loss(images, kernel):

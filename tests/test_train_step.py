@@ -10,7 +10,7 @@ import numpy as np
 import optax
 import pytest
 
-from gan_jax import gradients, recipes, sampling, train_step
+from gan_jax import recipes, sampling, train_step
 from gan_jax import state as state_lib
 from gan_jax.models import dcgan
 
@@ -68,13 +68,13 @@ def make_images(seed):
     """Images (P, B, H, W, C) and labels of one pack."""
     batch = make_batch(seed)
     images = batch["images"] / np.float32(127.5) - 1
-    return gradients.Images(images, batch["labels"])
+    return train_step.Images(images, batch["labels"])
 
 
 def test_update_of_the_discriminator_leaves_the_generator_untouched():
     state, slots, key = make_state(), jnp.arange(BATCH), jax.random.key(1)
     gradient = jax.jit(
-        lambda: gradients.discriminator_gradient(
+        lambda: train_step.discriminator_gradient(
             state, make_images(0), make_images(1), slots=slots, key=key, recipe=RECIPE
         )
     )()
@@ -92,8 +92,8 @@ def test_update_of_the_generator_leaves_the_discriminator_untouched():
 
     @jax.jit
     def run():
-        fakes = gradients.generate(state.generator, slots, key, recipe=RECIPE)
-        return gradients.generator_gradient(
+        fakes = train_step.generate(state.generator, slots, key, recipe=RECIPE)
+        return train_step.generator_gradient(
             state, fakes, make_images(0), slots=slots, key=key, recipe=RECIPE
         )
 

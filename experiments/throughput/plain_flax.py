@@ -1,7 +1,7 @@
 """DCGAN as a Flax tutorial writes it: nn.Conv, nn.ConvTranspose, one jitted step.
 
 The nets, losses, optimiser and order of updates of configs/dcgan.py, but no layers of
-our own and no scan: what gan_jax/models/layers.py is worth on a CPU.
+our own and no scan: what gan_jax/models/convolution.py is worth on a CPU.
 
     python experiments/throughput/plain_flax.py --size=32 --channels=1 --steps=5
     python experiments/throughput/plain_flax.py --size=64 --channels=3

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from gan_jax import models, recipes
-from gan_jax.models import layers
+from gan_jax.models import convolution
 
 
 class Network(NamedTuple):
@@ -58,7 +58,7 @@ def multiplications(layer: nn.Module, images: tuple[int, ...]) -> int:
     pads = lax.padtype_to_pads(sizes, layer.kernel_size, layer.strides, layer.padding)
     axes = zip(sizes, layer.kernel_size, layer.strides, pads, strict=True)
     for size, window, stride, (low, high) in axes:
-        if isinstance(layer, layers.Conv):
+        if isinstance(layer, convolution.Conv):
             outputs = (size + low + high - window) // stride + 1
             pairs.append(met_pixels(size, window, stride, low, outputs))
         elif layer.padding == "VALID":  # each pixel becomes a whole window
@@ -74,7 +74,7 @@ def network(module: nn.Module, inputs: tuple[int, ...]) -> Network:
     counts = []
 
     def record(call: Any, args: Any, kwargs: Any, context: Any) -> Any:
-        counted = nn.Dense | layers.Conv | layers.ConvTranspose
+        counted = nn.Dense | convolution.Conv | convolution.ConvTranspose
         if isinstance(context.module, counted) and context.method_name == "__call__":
             counts.append(multiplications(context.module, args[0].shape))
         return call(*args, **kwargs)

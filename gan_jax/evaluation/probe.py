@@ -13,7 +13,7 @@ import numpy as np
 
 from gan_jax import sampling
 from gan_jax.evaluation import estimate
-from gan_jax.models import layers
+from gan_jax.models import convolution
 
 GRID = 4  # positions a side that a feature map is pooled to
 STRENGTHS = (1e-4, 1e-3, 1e-2)
@@ -206,7 +206,7 @@ def _layer_calls(
         context: nn.module.InterceptorContext,
     ) -> Any:
         outputs = function(*args, **kwargs)
-        is_conv = isinstance(context.module, layers.Conv | nn.Conv)
+        is_conv = isinstance(context.module, convolution.Conv | nn.Conv)
         is_layer = is_conv or isinstance(context.module, nn.Dense)
         if is_layer and context.method_name == "__call__":
             calls[is_conv].append(_Call(args[0], outputs))

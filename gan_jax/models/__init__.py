@@ -9,12 +9,12 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from gan_jax import checks
-from gan_jax.models import dcgan, keras_dcgan, layers, mlp
+from gan_jax.models import convolution, dcgan, keras_dcgan, mlp
 
 MODELS: dict[str, Any] = {"dcgan": dcgan, "keras_dcgan": keras_dcgan, "mlp": mlp}
 RANGES = {  # of the section model, but for what sampling.py reads
     "name": checks.one_of(MODELS),
-    "convolution": checks.one_of(layers.IMPLEMENTATIONS),
+    "convolution": checks.one_of(convolution.IMPLEMENTATIONS),
     "dtype": checks.one_of(("float32", "bfloat16")),
     "sync_batch_norm": checks.FLAG,
 }

@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gan_jax.models import activations, conditional, layers, normalization
+from gan_jax.models import activations, conditional, convolution, normalization
 
 KERNEL_INIT = nn.initializers.normal(0.02)
 
@@ -90,7 +90,7 @@ class Generator(nn.Module):
         pooling layers with [...] fractional-strided convolutions (generator)".
       hidden_dense: width of a dense layer, with norm and activation, between latents
         and projection, against "remove fully connected hidden layers"; 0: none.
-      convolution: "auto", "lax" or "matmul", see layers.py.
+      convolution: "auto", "lax" or "matmul", see convolution.py.
       axis_name: replicas over which BatchNorm averages its statistics.
       dtype: of the computation; parameters are float32.
     """
@@ -133,7 +133,7 @@ class Generator(nn.Module):
         if self.hidden_dense:
             x = nn.Dense(self.hidden_dense, name="hidden", **options)(x)
             x = activation(normalize(x, name="hidden_norm"))
-        project = functools.partial(layers.ConvTranspose, padding="VALID", **conv)
+        project = functools.partial(convolution.ConvTranspose, padding="VALID", **conv)
         width = self.features * 2 ** (doublings - 1)
         x = project(width, (base, base), name="project")(x)
         x = activation(normalize(x, name="project_norm"))
@@ -146,8 +146,8 @@ class Generator(nn.Module):
 
     def _upsample(self, x: jax.Array, features: int, **options: Any) -> jax.Array:
         if self.upsampling == "nearest":
-            return layers.Conv(features, (4, 4), **options)(double(x))
-        return layers.ConvTranspose(features, (4, 4), (2, 2), **options)(x)
+            return convolution.Conv(features, (4, 4), **options)(double(x))
+        return convolution.ConvTranspose(features, (4, 4), (2, 2), **options)(x)
 
     def _normalize(
         self, x: jax.Array, labels: jax.Array | None, *, train: bool, name: str
@@ -197,7 +197,7 @@ class Discriminator(nn.Module):
       hidden_dense: width of a dense layer, with norm and activation, between the last
         map and the logit, against "remove fully connected hidden layers for deeper
         architectures"; 0: none.
-      convolution: "auto", "lax" or "matmul", see layers.py.
+      convolution: "auto", "lax" or "matmul", see convolution.py.
       axis_name: replicas over which BatchNorm averages its statistics.
       dtype: of the computation; parameters and logits are float32.
     """
@@ -226,7 +226,7 @@ class Discriminator(nn.Module):
         """Logits (B,) float32 from images (B, H, W, C) and labels (B,) int32."""
         base, halvings = pyramid(self.image_size)
         conv: Callable[..., nn.Module] = functools.partial(
-            layers.Conv,
+            convolution.Conv,
             use_bias=self.norm in ("none", "spectral"),
             kernel_init=KERNEL_INIT,
             implementation=self.convolution,

@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gan_jax.models import activations, conditional, layers
+from gan_jax.models import activations, conditional, convolution
 
 KERNEL_INIT = nn.initializers.glorot_uniform()  # Keras's default
 SHRINKING = 4  # image pixels a side per pixel of the generator's first map
@@ -47,7 +47,7 @@ class Generator(nn.Module):
       embedding_size: length of a label's learned vector.
       norm_momentum: share of BatchNorm's running statistics that a step keeps.
       output: "tanh" or "sigmoid", both scaled to [-1, 1].
-      convolution: "auto", "lax" or "matmul", see layers.py.
+      convolution: "auto", "lax" or "matmul", see convolution.py.
       axis_name: replicas over which BatchNorm averages its statistics.
       dtype: of the computation; parameters are float32.
     """
@@ -91,7 +91,7 @@ class Generator(nn.Module):
         x = x.reshape(-1, base, base, width)
         for level, features in enumerate((*self.features, self.channels)):
             x = nn.relu(norm(name=f"norm{level}")(x))
-            x = layers.ConvTranspose(
+            x = convolution.ConvTranspose(
                 features,
                 (5, 5),
                 (2, 2) if level < 2 else (1, 1),
@@ -116,7 +116,7 @@ class Discriminator(nn.Module):
         "embedding".
       num_classes: K, labels are in [0, K).
       embedding_size: length of a label's learned vector.
-      convolution: "auto", "lax" or "matmul", see layers.py.
+      convolution: "auto", "lax" or "matmul", see convolution.py.
       dtype: of the computation; parameters and logits are float32.
     """
 
@@ -138,7 +138,7 @@ class Discriminator(nn.Module):
             code = self.condition, self.num_classes, self.embedding_size, self.dtype
             x = conditional.LabelChannel(*code, name="label")(x, labels)
         for level, width in enumerate(self.features):
-            x = layers.Conv(
+            x = convolution.Conv(
                 width,
                 (5, 5),
                 (1, 1) if level == len(self.features) - 1 else (2, 2),

@@ -1,4 +1,4 @@
-"""Tests of gan_jax.models.layers: equality with Flax and lax, to second order."""
+"""Tests of gan_jax.models.convolution: equality with Flax and lax, to second order."""
 
 from functools import partial
 
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_jax.models import layers
+from gan_jax.models import convolution
 
 # (size, kernel, stride, padding, C, features); the layers of the models and odd ones.
 CONVOLUTIONS = [
@@ -64,8 +64,8 @@ TRANSPOSED = [
     (5, 1, 2, "VALID", 4, 8),
     (1, 4, 2, "SAME", 8, 16),
 ]
-CASES = [(layers.convolve, *case) for case in CONVOLUTIONS] + [
-    (layers.transpose_convolve, *case) for case in TRANSPOSED
+CASES = [(convolution.convolve, *case) for case in CONVOLUTIONS] + [
+    (convolution.transpose_convolve, *case) for case in TRANSPOSED
 ]
 
 
@@ -123,15 +123,15 @@ def test_values_and_gradients_equal_those_of_lax(case):
 
 
 SMALL = [
-    (layers.convolve, 8, 4, 2, "SAME", 5, 3),
-    (layers.convolve, 7, 5, 2, "SAME", 3, 4),
-    (layers.convolve, 4, 4, 1, "VALID", 6, 1),
-    (layers.convolve, 7, 4, 2, "SAME", 32, 33),
-    (layers.convolve, 5, 3, 1, "SAME", 32, 33),
-    (layers.transpose_convolve, 4, 4, 2, "SAME", 5, 3),
-    (layers.transpose_convolve, 3, 4, 2, "SAME", 33, 32),
-    (layers.transpose_convolve, 4, 5, 2, "SAME", 3, 4),
-    (layers.transpose_convolve, 1, 4, 1, "VALID", 6, 5),
+    (convolution.convolve, 8, 4, 2, "SAME", 5, 3),
+    (convolution.convolve, 7, 5, 2, "SAME", 3, 4),
+    (convolution.convolve, 4, 4, 1, "VALID", 6, 1),
+    (convolution.convolve, 7, 4, 2, "SAME", 32, 33),
+    (convolution.convolve, 5, 3, 1, "SAME", 32, 33),
+    (convolution.transpose_convolve, 4, 4, 2, "SAME", 5, 3),
+    (convolution.transpose_convolve, 3, 4, 2, "SAME", 33, 32),
+    (convolution.transpose_convolve, 4, 5, 2, "SAME", 3, 4),
+    (convolution.transpose_convolve, 1, 4, 1, "VALID", 6, 5),
 ]
 
 
@@ -186,7 +186,7 @@ def test_vmap_over_images_and_kernels_equals_a_loop(case):
 
 def test_pmap_with_averaged_gradients_equals_one_device():
     images, kernel = make_inputs(8, 4, 32, 32, batch=4)
-    bound = bind(layers.convolve, 2, "SAME", "matmul")
+    bound = bind(convolution.convolve, 2, "SAME", "matmul")
     slope = jax.grad(lambda k, x: jnp.mean(bound(x, k) ** 2))
     averaged = jax.pmap(
         lambda x: jax.lax.pmean(slope(kernel, x), "batch"), axis_name="batch"
@@ -242,7 +242,7 @@ def test_parameters_and_outputs_are_those_of_flax(
     settings |= {"bias_init": nn.initializers.ones}
     images, _ = make_inputs(6, 4, 3, 6)
     theirs = getattr(nn, name)(**settings)
-    ours = getattr(layers, name)(**settings, implementation=implementation)
+    ours = getattr(convolution, name)(**settings, implementation=implementation)
     variables = theirs.init(jax.random.key(1), images)
     found = ours.init(jax.random.key(1), images)
     jax.tree.map(np.testing.assert_array_equal, found, variables)
@@ -254,7 +254,7 @@ def test_parameters_and_outputs_are_those_of_flax(
 
 def test_unneeded_kernel_gradients_leave_the_program():
     images, kernel = make_inputs(8, 4, 5, 3)
-    bound = bind(layers.convolve, 2, "SAME", "matmul")
+    bound = bind(convolution.convolve, 2, "SAME", "matmul")
 
     def count_products(gradient):
         text = jax.jit(gradient).lower(images, kernel).compile().as_text()
@@ -267,11 +267,11 @@ def test_unneeded_kernel_gradients_leave_the_program():
 
 def test_auto_picks_matmul_on_a_cpu():
     images, kernel = make_inputs(8, 4, 5, 3)
-    text = jax.jit(layers.convolve).lower(images, kernel).as_text()
+    text = jax.jit(convolution.convolve).lower(images, kernel).as_text()
     assert "stablehlo.convolution" not in text
 
 
-FUNCTIONS = [layers.convolve, layers.transpose_convolve]
+FUNCTIONS = [convolution.convolve, convolution.transpose_convolve]
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -297,4 +297,4 @@ def test_unfit_inputs_are_refused(function):
 def test_a_window_larger_than_the_image_is_refused():
     images, kernel = make_inputs(3, 4, 5, 3)
     with pytest.raises(ValueError, match="window must fit"):
-        layers.convolve(images, kernel, padding="VALID")
+        convolution.convolve(images, kernel, padding="VALID")
