@@ -22,23 +22,8 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config = default.get_config()
     config.num_train_steps = 6_000  # within an hour on two cores; the book: 40,000
     config.batch_size = 64
-    config.model.name = "keras_dcgan"
+    default.use_networks(config, "keras_dcgan")
     config.model.latent_distribution = "uniform"
-    config.model.generator = ConfigDict(
-        {
-            "features": (128, 64, 32),
-            "condition": "none",  # none, onehot or embedding
-            "embedding_size": 50,
-            "output": "sigmoid",
-        }
-    )
-    config.model.discriminator = ConfigDict(
-        {
-            "features": (32, 64, 128, 256),
-            "condition": "none",  # none, onehot or embedding
-            "embedding_size": 50,
-        }
-    )
     config.recipe.updates = "fresh"
     config.recipe.discriminator_batches = "joint"
     config.optimizer.generator = ConfigDict(

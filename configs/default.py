@@ -4,15 +4,17 @@ A comment ends in what a number may be; a count of steps or images without a bou
 up to 2^31 - 1, a width or a length up to 2^17. Names that are allowed are listed where
 they are few. What is outside is refused before anything is prepared.
 
-The sections of the two networks and of the two optimisers hold the arguments of what
-`model.name` and the optimiser's `name` say: a config that names others gives them
-whole.
+The sections of the two networks have every option of the model that `model.name` says:
+those of the DCGAN here, those of another model where a config calls `use_networks`. The
+sections of the two optimisers have arguments of the optimiser that their `name` says.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
+
+from gan_jax import models
 
 
 def get_config() -> ConfigDict:
@@ -137,6 +139,20 @@ def get_config() -> ConfigDict:
     # It chooses on the images of evaluation.split: choose on other images than those
     # that are reported, such as data.split train[:55000] and this split train[55000:]
     return config
+
+
+def use_networks(config: ConfigDict, name: str) -> None:
+    """Chooses a model; its networks' sections get all of its options, as they default.
+
+    The docstrings of gan_jax/models/ say what each option means.
+
+    Args:
+      config: changed in place.
+      name: one of gan_jax.models.MODELS.
+    """
+    config.model.name = name
+    for network, options in models.default_options(name).items():
+        config.model[network] = ConfigDict(options)
 
 
 def with_preset(

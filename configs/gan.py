@@ -36,26 +36,18 @@ PRESETS = {
         "batch_size": 100,
         "data.split": "train[:50000]",
         "model.latent_distribution": "uniform",
-        "model.generator": {
-            "features": (1200, 1200),
-            "condition": "none",  # none, onehot or embedding
-            "embedding_size": 50,
-            "activation": "relu",
-            "output": "sigmoid",
-            "init_range": 0.05,
-            "latent_scale": 3**0.5,
-        },
-        "model.discriminator": {
-            "features": (240, 240),
-            "condition": "none",  # none, onehot or embedding
-            "embedding_size": 50,
-            "activation": "maxout",
-            "pieces": 5,
-            "input_dropout": 0.2,
-            "hidden_dropout": 0.5,
-            "unit_range": True,
-            "init_range": 0.005,
-        },
+        "model.generator.features": (1200, 1200),
+        "model.generator.activation": "relu",
+        "model.generator.output": "sigmoid",
+        "model.generator.init_range": 0.05,
+        "model.generator.latent_scale": 3**0.5,
+        "model.discriminator.features": (240, 240),
+        "model.discriminator.activation": "maxout",
+        "model.discriminator.pieces": 5,
+        "model.discriminator.input_dropout": 0.2,
+        "model.discriminator.hidden_dropout": 0.5,
+        "model.discriminator.unit_range": True,
+        "model.discriminator.init_range": 0.005,
         "optimizer.generator": MOMENTUM_SGD,
         "optimizer.discriminator": {
             **MOMENTUM_SGD,
@@ -70,25 +62,6 @@ def get_config(preset: str | None = None) -> ConfigDict:
     """The common nets, or the preset `paper`."""
     config = default.get_config()
     config.num_train_steps = 30_000
-    config.model.name = "mlp"
-    config.model.generator = ConfigDict(
-        {
-            "features": (256, 512, 1024),
-            "condition": "none",  # none, onehot or embedding
-            "embedding_size": 50,
-            "activation": "leaky_relu",  # leaky_relu or relu
-            "output": "tanh",  # tanh or sigmoid
-        }
-    )
-    config.model.discriminator = ConfigDict(
-        {
-            "features": (1024, 512, 256),
-            "condition": "none",  # none, onehot or embedding
-            "embedding_size": 50,
-            "activation": "leaky_relu",  # leaky_relu, relu or maxout
-            "input_dropout": 0.0,  # share of pixels
-            "hidden_dropout": 0.0,  # share of hidden units
-        }
-    )
+    default.use_networks(config, "mlp")
     config.recipe.updates = "fresh"
     return default.with_preset(config, PRESETS, preset)

@@ -34,31 +34,17 @@ def get_config(preset: str | None = None) -> ConfigDict:
     config.data.image_size = 1
     config.data.channels = 2
     config.data.num_classes = 8
-    config.model.name = "mlp"
+    default.use_networks(config, "mlp")
     config.model.latent_size = 2
-    config.model.generator = ConfigDict(
-        {
-            "features": (400, 400, 400, 400),
-            "condition": "none",  # none, onehot or embedding
-            "embedding_size": 50,
-            "activation": "relu",
-            "norm": "batch",
-            "norm_momentum": 0.95,
-            "output": "linear",
-            "init_std": 0.02,
-        }
-    )
-    config.model.discriminator = ConfigDict(
-        {
-            "features": (200, 200, 200),
-            "condition": "none",  # none, onehot or embedding
-            "embedding_size": 50,
-            "activation": "maxout",
-            "pieces": 5,
-            "norm": "none",  # none or spectral
-            "init_std": 0.02,
-        }
-    )
+    config.model.generator.features = (400, 400, 400, 400)
+    config.model.generator.activation = "relu"
+    config.model.generator.norm = "batch"
+    config.model.generator.norm_momentum = 0.95
+    config.model.generator.output = "linear"
+    config.model.generator.init_std = 0.02
+    config.model.discriminator.features = (200, 200, 200)
+    config.model.discriminator.activation = "maxout"
+    config.model.discriminator.init_std = 0.02
     config.recipe.updates = "simultaneous"
     config.optimizer.generator.learning_rate = 1e-4
     config.optimizer.generator.b1 = 0.8

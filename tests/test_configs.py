@@ -65,6 +65,26 @@ def test_every_config_builds_networks_and_optimisers(name, preset):
 
 
 @pytest.mark.parametrize("name, preset", CASES)
+def test_a_networks_section_has_every_option_of_its_module(name, preset):
+    model = get_config(name, preset).model
+    for network, options in models.default_options(model.name).items():
+        assert set(model[network]) == set(options)
+
+
+def test_the_default_config_states_the_defaults_of_the_dcgan():
+    model = default.get_config().model.to_dict()
+    for network, options in models.default_options("dcgan").items():
+        assert model[network] == options
+
+
+def test_an_option_that_no_preset_sets_can_be_set():
+    config = gan.get_config().lock()
+    config.update_from_flattened_dict({"model.generator.norm": "batch"})
+    generator, _ = models.build(config, axis_name=None)
+    assert generator.norm == "batch"
+
+
+@pytest.mark.parametrize("name, preset", CASES)
 def test_every_config_can_be_written_as_json(name, preset):
     json.dumps(get_config(name, preset).to_dict())
 

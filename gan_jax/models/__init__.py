@@ -90,6 +90,26 @@ def attribute_ranges(module: Any) -> dict[str, checks.Range]:
     return ranges
 
 
+def default_options(name: str) -> dict[str, dict[str, Any]]:
+    """For both networks of a model, every option of its section and its default.
+
+    Args:
+      name: one of MODELS.
+    """
+    family = MODELS[name]
+    return {
+        network: {
+            field.name: field.default
+            for field in dataclasses.fields(module)
+            if field.name in attribute_ranges(module)
+        }
+        for network, module in (
+            ("generator", family.Generator),
+            ("discriminator", family.Discriminator),
+        )
+    }
+
+
 def _create(
     module: Any, section: str, shared: Mapping[str, Any], options: ConfigDict
 ) -> nn.Module:
@@ -100,8 +120,8 @@ def _create(
         raise ValueError(
             f"{path} has the field {unknown[0]!r}, but the model's {section} takes "
             f"{', '.join(sorted(ranges))}{checks.nearest(unknown[0], ranges)}: give "
-            f"{path} these fields in a config file, or choose another "
-            "--config.model.name."
+            f"{path} these fields in a config file, as default.use_networks does, or "
+            "choose another --config.model.name."
         )
     checks.check_fields(options, {name: ranges[name] for name in options}, path=path)
     attributes = {field.name for field in dataclasses.fields(module)}
