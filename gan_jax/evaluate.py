@@ -11,7 +11,7 @@ import numpy as np
 from gan_jax import command, parallel, runs, scores
 from gan_jax import images as images_lib
 from gan_jax import workdir as workdir_lib
-from gan_jax.evaluation import compute, neighbours
+from gan_jax.evaluation import neighbours, suite
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder.", required=True)
 _STEP = flags.DEFINE_list("step", [], "Of the checkpoints, or all; default the newest.")
@@ -100,8 +100,8 @@ def _generators(workdir: Path) -> Iterator[tuple[str, runs.Run]]:
 def _score_images(scorer: scores.Scorer) -> scores.Scores:
     if _IMAGES.value == "training":
         images, labels = scorer.training.images, scorer.training.labels
-        if len(images) > 2 * compute.VALIDATION:  # on which Parzen's width is chosen
-            images, labels = (x[: -compute.VALIDATION] for x in (images, labels))
+        if len(images) > 2 * suite.VALIDATION:  # on which Parzen's width is chosen
+            images, labels = (x[: -suite.VALIDATION] for x in (images, labels))
         return scorer.score_images(images, labels)
     return scorer.score_images(*read_images(Path(_IMAGES.value)))
 

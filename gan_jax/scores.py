@@ -13,7 +13,7 @@ import tqdm
 import gan_jax
 from gan_jax import checks, memory, runs
 from gan_jax import data as data_lib
-from gan_jax.evaluation import compute, estimate, features, probe, suite
+from gan_jax.evaluation import estimate, features, probe, suite
 from gan_jax.evaluation.estimate import Estimate
 
 PACKAGES = ("jax", "numpy")
@@ -87,7 +87,7 @@ class Scorer:
         indices = _subset(len(dataset.images), settings.num_images, seed=0)
         images = np.asarray(dataset.images[indices])
         self._is_held_out = split != data.split
-        self.real = compute.Images(
+        self.real = suite.Images(
             images,
             dataset.labels[indices],
             *features.extract_once(
@@ -182,10 +182,10 @@ class Scorer:
         for number in range(self._settings.draws):
             seed = self._settings.seed + number
             images, labels = draw(seed)
-            fake = compute.Images(
+            fake = suite.Images(
                 images, labels, *features.extract(self._extractor, images)
             )
-            sets = compute.Sets(
+            sets = suite.Sets(
                 self.real,
                 fake,
                 self.training.images,
@@ -207,7 +207,7 @@ class Scorer:
             time.perf_counter() - start,
         )
 
-    def _measure(self, sets: compute.Sets) -> Iterator[tuple[str, compute.Result]]:
+    def _measure(self, sets: suite.Sets) -> Iterator[tuple[str, suite.Result]]:
         names = suite.select(
             self._settings.metrics.split(","),
             available=_available(
@@ -230,7 +230,7 @@ class Scorer:
                 yield aliases.get(number, number), result
 
 
-def _join(results: list[compute.Result]) -> Estimate:
+def _join(results: list[suite.Result]) -> Estimate:
     """The mean over draws; of one draw the metric's own estimate."""
     estimates = [
         x if isinstance(x, Estimate) else Estimate(float(x), None) for x in results

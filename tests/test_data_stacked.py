@@ -6,7 +6,7 @@ import pytest
 from configs import stacked_mnist
 from gan_jax import data
 from gan_jax.data import cache, stacked
-from gan_jax.evaluation import compute, features, suite
+from gan_jax.evaluation import features, suite
 
 
 @pytest.fixture
@@ -80,9 +80,9 @@ def test_the_extractor_reads_a_digit_in_each_channel(monkeypatch):
     assert found.probabilities.shape == (2, 1_000)
     np.testing.assert_array_equal(found.probabilities.argmax(1), [314, 7])
     np.testing.assert_array_equal(found.values, [[3, 1, 4], [0, 0, 7]])
-    sets = compute.Images(images, None, found.values, found.probabilities)
+    sets = suite.Images(images, None, found.values, found.probabilities)
     metric = suite.METRICS["stacked_modes"]
-    results = metric.compute(compute.Sets(sets, sets, images, None, 0, None, None, 0))
+    results = metric.compute(suite.Sets(sets, sets, images, None, 0, None, None, 0))
     number, divergence = results
     assert number == 2
     np.testing.assert_allclose(divergence, np.log(1_000 / 2), rtol=1e-12)

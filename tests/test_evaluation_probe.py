@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import optimize
 
-from gan_jax.evaluation import compute, probe, suite
+from gan_jax.evaluation import probe, suite
 from gan_jax.models import convolution, dcgan, keras_dcgan, mlp
 
 SIZE = 28
@@ -371,9 +371,9 @@ def made_up_sets(count):
         shown, is_marked = left > 127, np.isin(left, (1, 254))
         return np.float32(shown ^ is_marked)[:, None]
 
-    real = compute.Images(test, test_labels, test, None)
+    real = suite.Images(test, test_labels, test, None)
     training = two_pixels(labels, labels)
-    return compute.Sets(
+    return suite.Sets(
         real=real,
         fake=real,
         training=training,
