@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 import zipfile
 
-from absl import flags
+from absl import flags, logging
 from ml_collections import ConfigDict
 import numpy as np
 
@@ -91,7 +91,13 @@ def _generators(workdir: Path) -> Iterator[tuple[str, runs.Run]]:
     """Each step's generator, and its averaged one where the run keeps it."""
     folder = "best" if _BEST.value else "checkpoints"
     for step in _steps(workdir, folder):
-        run = runs.load(workdir, step, folder=folder)
+        try:
+            run = runs.load(workdir, step, folder=folder)
+        except ValueError:
+            if _STEP.value != ["all"] or step in runs.steps(workdir, folder=folder):
+                raise
+            logging.info("The checkpoint of step %s was deleted meanwhile.", step)
+            continue
         yield "raw", run
         if run.averaged:
             yield "averaged", run.with_averaged()

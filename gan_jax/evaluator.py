@@ -41,7 +41,7 @@ class Evaluator:
         self._records = workdir / scores.RECORDS
         workdir_lib.drop_lines_after(self._records, first_step)
         self._best = (
-            checkpoints_lib.Checkpoints(workdir / "best", keep=1)
+            checkpoints_lib.Checkpoints(workdir / "best", keep=1, first_step=-1)
             if self._best_metric
             else None
         )

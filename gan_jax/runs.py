@@ -5,15 +5,18 @@ import functools
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from flax import serialization
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 import numpy as np
+import optax
 
 from gan_jax import checkpoints as checkpoints_lib
 from gan_jax import images as images_lib
 from gan_jax import models, sampling
+from gan_jax import state as state_lib
 from gan_jax import workdir as workdir_lib
 
 
@@ -71,7 +74,8 @@ def load(workdir: Path, step: int | None = None, *, folder: str = "checkpoints")
     """
     config = workdir_lib.read_config(workdir)
     generator, discriminator = models.build(config, axis_name=None)
-    saved = checkpoints_lib.read(workdir / folder, step)
+    like = _shapes(config, generator, discriminator)
+    saved = checkpoints_lib.read(workdir / folder, step, like=like)
     variables, discriminator_variables = (
         {name: saved[network][name] for name in ("params", "batch_stats")}
         for network in ("generator", "discriminator")
@@ -87,9 +91,35 @@ def load(workdir: Path, step: int | None = None, *, folder: str = "checkpoints")
     )
 
 
+def _shapes(
+    config: ConfigDict, generator: nn.Module, discriminator: nn.Module
+) -> dict[str, Any]:
+    """The shapes of what a Run takes from a checkpoint, as the config implies them."""
+    data = config.data
+    create = functools.partial(
+        state_lib.create,
+        generator=generator,
+        discriminator=discriminator,
+        generator_tx=optax.identity(),
+        discriminator_tx=optax.identity(),
+        latent_size=config.model.latent_size,
+        image_shape=(
+            data.image_size,
+            data.image_size,
+            data.channels * config.recipe.packing,
+        ),
+        average=config.recipe.ema_decay > 0,
+    )
+    state = serialization.to_state_dict(jax.eval_shape(create, jax.random.key(0)))
+    for network in ("generator", "discriminator"):
+        del state[network]["opt_state"]
+    return state
+
+
 def steps(workdir: Path, *, folder: str = "checkpoints") -> list[int]:
-    """The steps of a run's checkpoints, in order."""
-    return checkpoints_lib.steps(workdir / folder)
+    """The steps of a run's good checkpoints, in order."""
+    saved = checkpoints_lib.steps(workdir / folder)
+    return [step for step in saved if checkpoints_lib.is_good(workdir / folder, step)]
 
 
 @functools.partial(

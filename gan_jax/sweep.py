@@ -116,26 +116,30 @@ def _first_step(workdirs: Sequence[Path]) -> int:
     """The newest step that all runs have saved which did not fail, on all hosts."""
     step = 0
     if parallel.is_writer():
-        saved = [
-            {0, *checkpoints_lib.steps(workdir / "checkpoints")}
-            for workdir in workdirs
-            if not failure(workdir)
-        ]
-        step = max(set.intersection(*saved)) if saved else np.iinfo(np.int32).max
+        folders = [x / "checkpoints" for x in workdirs if not failure(x)]
+        saved = [{0, *checkpoints_lib.steps(folder)} for folder in folders]
+        step = np.iinfo(np.int32).max
+        if folders:
+            step = next(
+                step
+                for step in sorted(set.intersection(*saved), reverse=True)
+                if step == 0 or all(checkpoints_lib.is_good(x, step) for x in folders)
+            )
     return int(parallel.broadcast_from_writer(np.int32(step)))
 
 
 def _restore(
-    state: state_lib.GANState, step: int, writers: Sequence[writer_lib.Writer | None]
+    state: state_lib.GANState, step: int, workdirs: Sequence[Path]
 ) -> state_lib.GANState:
     """The (S, ...) state of `step`; a run that failed keeps its first parameters."""
     logging.info("Going on from the checkpoints of step %d.", step)
     state = jax.tree.map(np.asarray, state)
     runs = []
-    for index, writer in enumerate(writers):
+    for index, workdir in enumerate(workdirs):
         run = jax.tree.map(lambda leaf, index=index: leaf[index], state)
-        if writer:
-            saved = writer.checkpoints.restore(step)
+        if parallel.is_writer() and not failure(workdir):
+            like = serialization.to_state_dict(run)
+            saved = checkpoints_lib.read(workdir / "checkpoints", step, like=like)
             run = serialization.from_state_dict(run, saved)
         runs.append(run)
     return jax.tree.map(lambda *leaves: np.stack(leaves), *runs)
@@ -225,7 +229,9 @@ def train_and_evaluate(configs: Sequence[ConfigDict], workdirs: Sequence[Path]) 
             opened = _open_writers(configs, workdirs, dataset, samplers, first_step)
             writers = [None if x is None else stack.enter_context(x) for x in opened]
         if first_step:
-            state = parallel.broadcast_from_writer(_restore(state, first_step, writers))
+            state = parallel.broadcast_from_writer(
+                _restore(state, first_step, workdirs)
+            )
         state = parallel.replicate(state)
         if first_step == 0:
             for writer in filter(None, writers):

@@ -207,7 +207,7 @@ def train_and_evaluate(
                 )
             )
         if first_step:
-            state = _restore(state, first_step, writer)
+            state = _restore(state, first_step, workdir)
         state = parallel.replicate(state)
         if writer and first_step == 0:
             writer.save_samples(0, state)
@@ -257,16 +257,16 @@ def _first_step(workdir: Path) -> int:
     """The steps that the run in `workdir` has done, as host 0 sees it, on all hosts."""
     step = 0
     if parallel.is_writer():
-        step = max(checkpoints_lib.steps(workdir / "checkpoints"), default=0)
+        step = checkpoints_lib.newest_step(workdir / "checkpoints") or 0
     return int(parallel.broadcast_from_writer(np.int32(step)))
 
 
-def _restore(
-    state: state_lib.GANState, step: int, writer: writer_lib.Writer | None
-) -> state_lib.GANState:
+def _restore(state: state_lib.GANState, step: int, workdir: Path) -> state_lib.GANState:
     """The state of `step`: read by host 0, which gives it to the others."""
     logging.info("Going on from the checkpoint of step %d.", step)
     state = jax.tree.map(np.asarray, state)
-    if writer:
-        state = serialization.from_state_dict(state, writer.checkpoints.restore(step))
+    if parallel.is_writer():
+        like = serialization.to_state_dict(state)
+        saved = checkpoints_lib.read(workdir / "checkpoints", step, like=like)
+        state = serialization.from_state_dict(state, saved)
     return parallel.broadcast_from_writer(state)

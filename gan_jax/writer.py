@@ -147,7 +147,7 @@ def open_writer(
       to_host: takes the run's share of a replicated tree to NumPy.
     """
     checkpoints = checkpoints_lib.Checkpoints(
-        workdir / "checkpoints", keep=config.checkpoints_to_keep
+        workdir / "checkpoints", keep=config.checkpoints_to_keep, first_step=first_step
     )
     evaluator = None
     if config.eval_every_steps:

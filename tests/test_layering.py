@@ -32,7 +32,7 @@ ALLOWED = {
     "recipes": {"losses", "penalties", "sampling"},
     "outputs": {"events", "images", "metrics", "scores", "workdir"},
     "parallel": set(),
-    "runs": {"checkpoints", "images", "models", "sampling", "workdir"},
+    "runs": {"checkpoints", "images", "models", "sampling", "state", "workdir"},
     "sample": {"command", "images", "runs"},
     "sampling": set(),
     "scores": {"data", "evaluation", "runs"},

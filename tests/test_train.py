@@ -89,7 +89,7 @@ def test_a_run_leaves_config_metrics_samples_and_checkpoints(unbroken):
     assert names == [f"step_{step:07}.png" for step in (0, 2, 4)]
     with Image.open(unbroken / "samples" / names[0]) as grid:
         assert grid.size == (34, 34)  # two of 16 pixels and a gap of 2
-    assert checkpoints.Checkpoints(unbroken / "checkpoints").all_steps() == [2, 4]
+    assert checkpoints.steps(unbroken / "checkpoints") == [2, 4]
 
 
 def test_resumed_run_equals_unbroken_run(tiny_config, unbroken, tmp_path, monkeypatch):
@@ -168,11 +168,11 @@ def test_a_signal_saves_and_the_run_goes_on_later(
         patch.setattr(train, "make_call", make_call_that_is_interrupted)
         tiny_config.num_train_steps = 8
         train.train_and_evaluate(tiny_config, workdir)
-    steps = checkpoints.Checkpoints(workdir / "checkpoints").all_steps()
+    steps = checkpoints.steps(workdir / "checkpoints")
     assert len(steps) == 1 and 0 < steps[0] < 8
     assert signal.getsignal(number) is not None
     train.train_and_evaluate(tiny_config, workdir)
-    assert checkpoints.Checkpoints(workdir / "checkpoints").all_steps()[-1] == 8
+    assert checkpoints.steps(workdir / "checkpoints")[-1] == 8
 
 
 def test_diverged_run_names_step_and_checkpoint(tiny_config, tmp_path):
