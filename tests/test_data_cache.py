@@ -1,6 +1,7 @@
 """The array cache: complete or absent, whatever happens while it is written."""
 
 import errno
+import json
 import os
 import pathlib
 import shutil
@@ -119,6 +120,60 @@ def test_damaged_cache_is_named(config, name):
     os.truncate(path, path.stat().st_size // 2)
     with pytest.raises(ValueError, match=r"damaged.*Delete that folder"):
         cache.load_or_write(config, KEY, make_source)
+
+
+def rewrite(path, **changes):
+    facts = json.loads(path.read_text())
+    path.write_text(json.dumps(facts | changes))
+
+
+@pytest.mark.parametrize(
+    "damage, message",
+    [
+        (
+            lambda folder: np.save(
+                folder / "images.npy", np.zeros((2, 2, 2, 1), np.uint8)
+            ),
+            r"images.npy holds \(\(2, 2, 2, 1\).* not \(3, 2, 2, 1\) uint8",
+        ),
+        (
+            lambda folder: np.save(folder / "labels.npy", np.zeros(2, np.int32)),
+            r"labels.npy holds \(\(2,\).* not \(3,\) int32",
+        ),
+        (
+            lambda folder: np.save(
+                folder / "labels.npy", np.array([0, 99, 0], np.int32)
+            ),
+            "labels.npy has labels outside 0 to 1",
+        ),
+        (
+            lambda folder: np.save(folder / "labels.npy", np.zeros(3, np.int32)),
+            "labels.npy does not hold the bytes that were written",
+        ),
+        (
+            lambda folder: np.save(
+                folder / "images.npy", np.zeros((3, 2, 2, 1), np.uint8)
+            ),
+            "images.npy does not hold the bytes that were written",
+        ),
+        (lambda folder: rewrite(folder / "facts.json", num_examples=4), "images.npy"),
+        (lambda folder: rewrite(folder / "facts.json", num_classes=None), "damaged"),
+        (lambda folder: (folder / "facts.json").write_text("[]"), "damaged"),
+    ],
+)
+def test_arrays_other_than_those_written_are_named(config, damage, message):
+    cache.load_or_write(config, KEY, make_source)
+    (facts,) = pathlib.Path(config.cache_dir).glob("*/facts.json")
+    damage(facts.parent)
+    with pytest.raises(ValueError, match=rf"damaged.*{message}|{message}"):
+        cache.load_or_write(config, KEY, make_source)
+
+
+def test_a_cache_of_an_earlier_version_is_read(config):
+    cache.load_or_write(config, KEY, make_source)
+    (path,) = pathlib.Path(config.cache_dir).glob("*/facts.json")
+    path.write_text('{"num_examples": 3, "num_classes": 2}')
+    assert len(cache.load_or_write(config, KEY, make_source).images) == 3
 
 
 def test_two_writers_at_once_both_get_the_arrays_of_one(config):

@@ -10,7 +10,7 @@ import os
 import pathlib
 import re
 import shutil
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 import uuid
 
 from absl import logging
@@ -19,6 +19,7 @@ import numpy as np
 import tqdm
 
 FORMAT = 1  # Part of every key: raise it when the same key would give other bytes.
+_LARGEST_DIGESTED = 2**28  # bytes: a fifth of a second
 
 _USER_ERRORS = (
     errno.ENOSPC,
@@ -102,23 +103,66 @@ def load_or_write(
                 " with space. Set --config.data.cache_dir to one, or free some space."
                 " Nothing half written was left."
             ) from error
-    return _open(folder)
+    return _open(folder, shape)
 
 
-def _open(folder: pathlib.Path) -> Dataset:
+def _open(folder: pathlib.Path, shape: tuple[int, ...]) -> Dataset:
     try:
         facts = json.loads((folder / "facts.json").read_text())
-        return Dataset(
+        dataset = Dataset(
             images=np.load(folder / "images.npy", mmap_mode="r"),
             labels=np.load(folder / "labels.npy"),
             num_classes=facts["num_classes"],
         )
-    except (OSError, ValueError, EOFError, KeyError) as error:
+        _check(folder, dataset, facts, shape)
+        return dataset
+    except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
         raise ValueError(
             f"The image cache {folder} is damaged or not readable ({error}). It holds"
             " images.npy, labels.npy and facts.json, as they were written. Delete that"
             " folder, and the next run writes it again."
         ) from error
+
+
+def _check(
+    folder: pathlib.Path,
+    dataset: Dataset,
+    facts: Mapping[str, Any],
+    shape: tuple[int, ...],
+) -> None:
+    """Compares the arrays with what was written.
+
+    The digests of a cache of an earlier version are not known, and those of files above
+    _LARGEST_DIGESTED are not taken again, since that would take seconds at each start.
+
+    Raises:
+      ValueError: they are not what was written.
+    """
+    count = facts["num_examples"]
+    found = {
+        "images.npy": (dataset.images.shape, dataset.images.dtype),
+        "labels.npy": (dataset.labels.shape, dataset.labels.dtype),
+    }
+    expected = {
+        "images.npy": ((count, *shape), np.uint8),
+        "labels.npy": ((count,), np.int32),
+    }
+    for name, (size, dtype) in expected.items():
+        if found[name] != (size, dtype):
+            raise ValueError(f"{name} holds {found[name]}, not {size} {dtype.__name__}")
+    if not np.all((dataset.labels >= 0) & (dataset.labels < dataset.num_classes)):
+        raise ValueError(
+            f"labels.npy has labels outside 0 to {dataset.num_classes - 1}"
+        )
+    for name, digest in facts.get("sha256", {}).items():
+        path = folder / pathlib.Path(name).name
+        if path.stat().st_size <= _LARGEST_DIGESTED and _digest(path) != digest:
+            raise ValueError(f"{name} does not hold the bytes that were written")
+
+
+def _digest(path: pathlib.Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _write_once(
@@ -168,7 +212,11 @@ def _write(folder: pathlib.Path, source: Source, shape: tuple[int, ...]) -> None
         os.fsync(file.fileno())
     np.save(folder / "labels.npy", np.asarray(labels, np.int32))
     num_classes = source.num_classes or max(labels, default=0) + 1
-    facts = {"num_examples": len(labels), "num_classes": num_classes}
+    facts = {
+        "num_examples": len(labels),
+        "num_classes": num_classes,
+        "sha256": {x: _digest(folder / x) for x in ("images.npy", "labels.npy")},
+    }
     (folder / "facts.json").write_text(json.dumps(facts, indent=2))
 
 
