@@ -63,6 +63,7 @@ class Checkpoints:
         for step in steps(directory):
             if step > first_step and not is_good(directory, step):
                 _set_aside(directory / str(step))
+        self._steps = steps(directory)  # asked for at every call of the run
         self._thread = futures.ThreadPoolExecutor(1, thread_name_prefix="checkpoints")
         self._saving: futures.Future[None] | None = None
 
@@ -72,7 +73,7 @@ class Checkpoints:
 
     def all_steps(self) -> list[int]:
         """The steps of the complete checkpoints, in order."""
-        return steps(self._directory)
+        return self._steps
 
     def save(
         self,
@@ -124,6 +125,7 @@ class Checkpoints:
             if final.exists():  # a folder of that name which is no checkpoint
                 _set_aside(final)
             unfinished.rename(final)
+            self._steps = sorted([*self._steps, step])
         except BaseException:
             shutil.rmtree(unfinished, ignore_errors=True)
             raise
@@ -132,10 +134,12 @@ class Checkpoints:
     def _delete_old(self, newest: int) -> None:
         if self._keep is None:
             return
-        for step in self.all_steps()[: -self._keep]:
+        for step in self._steps[: -self._keep]:
             if step != newest:
+                self._steps = [one for one in self._steps if one != step]
                 folder = self._directory / str(step)
-                _remove(folder.rename(folder.with_name(folder.name + _DELETED)))
+                if folder.exists():
+                    _remove(folder.rename(folder.with_name(folder.name + _DELETED)))
 
     def _check_room(self, tree: Any) -> None:
         # Asked beforehand: on a full disk the writing threads fail one by one, loudly.

@@ -1,7 +1,9 @@
 """Scores a run's generator: python -m gan_jax.evaluate --workdir=RUN."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+import shlex
+from typing import Any
 import zipfile
 
 from absl import flags, logging
@@ -40,15 +42,68 @@ _SETTINGS = (
     flags.DEFINE_integer("batch_size", None, "Images generated at once."),
     flags.DEFINE_integer("seed", None, "Of the first draw."),
 )
+# Those of config.json are not followed: the folder of a run may be a stranger's.
+_PATHS = (
+    flags.DEFINE_string("data_dir", "", "Prepared TFDS data; default TFDS's own."),
+    flags.DEFINE_string("manual_dir", "", "Original files or the folder of images."),
+    flags.DEFINE_string("cache_dir", "", "Decoded arrays; default beside the data."),
+)
 PAIRS = 50
 
 
-def _settings(config: ConfigDict) -> ConfigDict:
-    settings = config.evaluation.copy_and_resolve_references()
+def _sections(config: ConfigDict) -> tuple[ConfigDict, ConfigDict]:
+    """The data and the evaluation section of a run's config, with the flags' values."""
+    data, settings = (
+        config[name].copy_and_resolve_references() for name in ("data", "evaluation")
+    )
+    settings.weights = ""
     for flag in _SETTINGS:
         if flag.value is not None:
             settings[flag.name] = flag.value
-    return settings
+    for flag in _PATHS:
+        data[flag.name] = flag.value
+    return data, settings
+
+
+def _paths_not_followed(config: ConfigDict) -> str:
+    """Says which flags would take the paths that config.json has; "" if it has none."""
+    paths = {flag.name: config.data[flag.name] for flag in _PATHS}
+    paths["weights"] = config.evaluation.weights
+    unused = [
+        f"--{name}={path}"
+        for name, path in paths.items()
+        if path and not flags.FLAGS[name].present
+    ]
+    if not unused:
+        return ""
+    return (
+        "Paths in a run's config.json are not followed, since it may be a stranger's: "
+        f"if they are yours, add {shlex.join(unused)}."
+    )
+
+
+def _create_scorer(config: ConfigDict) -> scores.Scorer:
+    """The scorer that the config and the flags describe.
+
+    Raises:
+      ValueError: what scores.Scorer refuses.
+    """
+    hint = _paths_not_followed(config)
+    try:
+        scorer = scores.Scorer(*_sections(config))
+    except ValueError as error:
+        raise ValueError(f"{error} {hint}".strip()) from error
+    if hint:
+        logging.info("%s", hint)
+    return scorer
+
+
+def _record(workdir: Path, record: Mapping[str, Any]) -> None:
+    """Adds a record to the run's scores.jsonl; scores are worth more than the file."""
+    try:
+        workdir_lib.append_line(workdir / scores.LATER_RECORDS, record)
+    except OSError as error:
+        logging.warning("The scores are not recorded: %s", error)
 
 
 def read_images(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
@@ -123,11 +178,18 @@ def _save_pairs(path: Path, run: runs.Run, training: np.ndarray) -> None:
 
 
 def main() -> None:
-    """Reads the flags, scores, prints a table and adds lines to evaluations.jsonl."""
+    """Reads the flags, scores, prints a table and adds lines to scores.jsonl.
+
+    Raises:
+      ValueError: a run, data or settings that cannot be scored.
+      OSError: the picture of neighbours cannot be written.
+    """
     workdir = Path(_WORKDIR.value)
     config = workdir_lib.read_config(workdir)
-    parallel.use_compilation_cache(config.compilation_cache_dir)
-    scorer = scores.Scorer(config.data, _settings(config))
+    if _PAIRS.value:
+        images_lib.check_output(Path(_PAIRS.value), "--neighbours")
+    parallel.use_compilation_cache("")
+    scorer = _create_scorer(config)
     columns = {}
     if _IMAGES.value:
         columns[Path(_IMAGES.value).stem] = _score_images(scorer)
@@ -135,13 +197,13 @@ def main() -> None:
         for kind, run in _generators(workdir):
             columns[f"{run.step} {kind}"] = found = scorer.score_run(run)
             record = {"step": run.step, "generator": kind, **found.as_record()}
-            workdir_lib.append_line(workdir / scores.RECORDS, record)
-        if _PAIRS.value:
-            _save_pairs(Path(_PAIRS.value), run, scorer.training.images)
+            _record(workdir, record)
     print(scores.format_table(columns))
     protocol = next(iter(columns.values())).protocol
     known = {k: v for k, v in protocol.items() if v not in ("", None)}
-    print("protocol:", ", ".join(f"{k} {v}" for k, v in known.items()))
+    print("protocol:", ", ".join(f"{k} {v}" for k, v in known.items()), flush=True)
+    if _PAIRS.value and not _IMAGES.value:
+        _save_pairs(Path(_PAIRS.value), run, scorer.training.images)
 
 
 if __name__ == "__main__":

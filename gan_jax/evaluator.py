@@ -94,7 +94,7 @@ class Evaluator:
             )
         before = [
             record["numbers"][name]["value"]
-            for record in workdir_lib.read_lines(self._records)
+            for record in scores.read_records(self._records)
             if record["generator"] == kind
             and record["protocol"] == found.as_record()["protocol"]
             and name in record["numbers"]

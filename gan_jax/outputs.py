@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 import sys
 import time
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +26,7 @@ class Outputs:
         batch_size: int,
         tensorboard: bool,
         real_images: np.ndarray,
+        progress: Mapping[str, Any],
     ) -> None:
         """Opens the outputs of a run that goes on from `first_step`.
 
@@ -35,6 +37,7 @@ class Outputs:
           batch_size: images a step.
           tensorboard: write event files too.
           real_images: as many real images (N, H, W, C) as a sample grid has.
+          progress: what `progress` gave at `first_step`, empty for a new run.
         """
         self._workdir = workdir
         self._num_steps = num_steps
@@ -42,9 +45,14 @@ class Outputs:
         self._events = events.EventWriter(workdir) if tensorboard else None
         self._real_distance = images_lib.mean_distance(real_images)
         self._extent = 1.25 * float(np.abs(real_images).max())
-        self._sample_distance: float | None = None
-        self._calls: list[dict[str, np.ndarray]] = []
-        self._first_step = self._logged_step = first_step
+        self._first_step = first_step
+        self._sample_distance: float | None = progress.get("sample_distance")
+        # Since the last log, which may lie before the step that the run goes on from.
+        self._totals: dict[str, float] = dict(progress.get("totals", {}))
+        self._num_summed = progress.get("num_summed", 0)
+        self._logged_step = progress.get("logged_step", first_step)
+        self._seconds_before = progress.get("seconds", 0.0)
+        self._logged_seconds = progress.get("logged_seconds", self._seconds_before)
         self._line_width = 0
         self._metrics = workdir / "metrics.jsonl"
         workdir_lib.drop_lines_after(self._metrics, first_step)
@@ -52,30 +60,46 @@ class Outputs:
 
     def start_clock(self) -> None:
         """Starts to count the seconds that steps take."""
-        self._first_time = self._logged_time = time.perf_counter()
+        self._first_time = time.perf_counter()
+
+    def progress(self) -> dict[str, Any]:
+        """A JSON object from which the logs go on as if the run had not been cut."""
+        return {
+            "seconds": self._seconds(),
+            "logged_step": self._logged_step,
+            "logged_seconds": self._logged_seconds,
+            "num_summed": self._num_summed,
+            "totals": self._totals,
+            "sample_distance": self._sample_distance,
+        }
+
+    def _seconds(self) -> float:
+        """The seconds that the run's steps have taken, before it was cut too."""
+        return self._seconds_before + time.perf_counter() - self._first_time
 
     def add(self, step: int, metrics: Mapping[str, np.ndarray]) -> None:
         """Takes the (T,) metrics of the call that ended at `step`."""
-        self._calls.append(dict(metrics))
+        self._totals = metrics_lib.add(self._totals, metrics)
+        self._num_summed += len(next(iter(metrics.values())))
         if sys.stdout.isatty():
-            self._show(step, metrics_lib.average(self._calls[-1:]), end="")
+            self._show(step, metrics_lib.average([metrics]), end="")
 
     def log(self, step: int) -> None:
         """Writes the means since the last log, and the seconds on the clock."""
-        scalars = metrics_lib.average(self._calls)
+        scalars = {name: x / self._num_summed for name, x in self._totals.items()}
         if self._sample_distance is not None:
             scalars["sample_distance"] = self._sample_distance
-        now = time.perf_counter()
+        now = self._seconds()
         scalars["steps_per_second"] = (step - self._logged_step) / (
-            now - self._logged_time
+            now - self._logged_seconds
         )
-        scalars["seconds"] = now - self._first_time
+        scalars["seconds"] = now
         self._show(step, scalars, end="\n")
         workdir_lib.append_line(self._metrics, {"step": step, **scalars})
         if self._events:
             self._events.write_scalars(step, scalars)
-        self._calls, self._logged_step, self._logged_time = [], step, now
-        self._sample_distance = None
+        self._totals, self._num_summed, self._sample_distance = {}, 0, None
+        self._logged_step, self._logged_seconds = step, now
 
     def save_samples(self, step: int, images: np.ndarray, columns: int) -> None:
         """Writes a picture of (N, H, W, C) generated images as samples/step_*.
@@ -102,9 +126,7 @@ class Outputs:
                 for name, number in one.numbers.items()
             }
             self._events.write_scalars(step, scalars)
-        seconds = sum(one.seconds for one in found.values())
-        self._first_time += seconds
-        self._logged_time += seconds
+        self._first_time += sum(one.seconds for one in found.values())
 
     def close(self) -> None:
         """Ends the progress line and the event files."""

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 import functools
+import math
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -73,8 +75,15 @@ def load(workdir: Path, step: int | None = None, *, folder: str = "checkpoints")
       ValueError: no run or no such checkpoint in `workdir`.
     """
     config = workdir_lib.read_config(workdir)
-    generator, discriminator = models.build(config, axis_name=None)
-    like = _shapes(config, generator, discriminator)
+    try:
+        generator, discriminator = models.build(config, axis_name=None)
+        like = _shapes(config, generator, discriminator)
+    except Exception as error:  # whatever a damaged file describes
+        raise ValueError(
+            f"{workdir / 'config.json'} describes networks that cannot be built "
+            f"({str(error)[:300]}): restore it from a copy."
+        ) from error
+    _check_size(workdir, like)
     saved = checkpoints_lib.read(workdir / folder, step, like=like)
     variables, discriminator_variables = (
         {name: saved[network][name] for name in ("params", "batch_stats")}
@@ -110,10 +119,22 @@ def _shapes(
         ),
         average=config.recipe.ema_decay > 0,
     )
-    state = serialization.to_state_dict(jax.eval_shape(create, jax.random.key(0)))
+    shapes = jax.eval_shape(create, jax.random.key(0))
+    state: dict[str, Any] = serialization.to_state_dict(shapes)
     for network in ("generator", "discriminator"):
         del state[network]["opt_state"]
     return state
+
+
+def _check_size(workdir: Path, shapes: Any) -> None:
+    needed = sum(math.prod(x.shape) * x.dtype.itemsize for x in jax.tree.leaves(shapes))
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > memory:
+        raise ValueError(
+            f"{workdir / 'config.json'} describes networks of {needed:,} bytes, but "
+            f"this machine has {memory:,} bytes of memory: restore it from a copy, or "
+            "take a larger machine."
+        )
 
 
 def steps(workdir: Path, *, folder: str = "checkpoints") -> list[int]:

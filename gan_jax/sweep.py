@@ -34,14 +34,30 @@ LOG = "log.txt"  # there: what the run would print if it trained alone
 
 def failure(workdir: Path) -> Mapping[str, Any] | None:
     """The `step` and `error` with which the run in `workdir` failed, if it did."""
-    path = workdir / FAILURE
-    return json.loads(path.read_text()) if path.exists() else None
+    return _read_mark(workdir / FAILURE, "step", "error")
 
 
 def company(workdir: Path) -> int:
     """How many runs trained together with the one in `workdir`, itself counted."""
-    path = workdir / COMPANY
-    return int(json.loads(path.read_text())["runs"]) if path.exists() else 1
+    mark = _read_mark(workdir / COMPANY, "runs")
+    return int(mark["runs"]) if mark else 1
+
+
+def _read_mark(path: Path, *names: str) -> Mapping[str, Any] | None:
+    """The JSON object of a file, None without it.
+
+    Raises:
+      ValueError: the file does not hold an object with these names.
+    """
+    try:
+        mark: Mapping[str, Any] = json.loads(path.read_text())
+        return {name: mark[name] for name in names}
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} is damaged ({error}): remove it to train that run again."
+        ) from None
 
 
 def record_failure(workdir: Path, step: int, error: Exception) -> None:
@@ -199,7 +215,7 @@ def train_and_evaluate(configs: Sequence[ConfigDict], workdirs: Sequence[Path]) 
 
     Raises:
       ValueError: runs that cannot join, or a config that cannot be run.
-      OSError: a checkpoint could not be written.
+      OSError: a checkpoint could not be written, or another process trains a run.
     """
     config, floats = configs[0], sweep_step.differing_floats(configs)
     train.check_counts(config)
@@ -211,15 +227,20 @@ def train_and_evaluate(configs: Sequence[ConfigDict], workdirs: Sequence[Path]) 
     if parallel.is_writer():
         for one, workdir in zip(configs, workdirs, strict=True):
             workdir_lib.check(workdir, one)
+    seen = [checkpoints_lib.steps(workdir / "checkpoints") for workdir in workdirs]
     first_step = _first_step(workdirs)
     if first_step >= config.num_train_steps:
         return
-    state = jax.vmap(functools.partial(train.create_state, config, *modules))(init)
-    dataset = data_lib.create(config.data)
-    feeds = [
-        train.create_feed(one, dataset, slots, recipe, first_step) for one in configs
-    ]
     with contextlib.ExitStack() as stack:
+        if parallel.is_writer():
+            for workdir, saved in zip(workdirs, seen, strict=True):
+                stack.enter_context(train.own(workdir, saved))
+        state = jax.vmap(functools.partial(train.create_state, config, *modules))(init)
+        dataset = data_lib.create(config.data)
+        feeds = [
+            train.create_feed(one, dataset, slots, recipe, first_step)
+            for one in configs
+        ]
         writers: list[writer_lib.Writer | None] = [None] * len(configs)
         if parallel.is_writer():
             samplers = [

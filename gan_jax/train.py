@@ -178,7 +178,7 @@ def train_and_evaluate(
 
     Raises:
       ValueError: a config that cannot be run, or a run that diverged.
-      OSError: a checkpoint could not be written.
+      OSError: a checkpoint could not be written, or another process trains the run.
     """
     check_counts(config)
     last, slots = config.num_train_steps, parallel.local_slots(config.batch_size)
@@ -187,15 +187,21 @@ def train_and_evaluate(
     init_key, train_key, sample_key = jax.random.split(jax.random.key(config.seed), 3)
     if parallel.is_writer() and not override_config:
         workdir_lib.check(workdir, config)
+    seen = checkpoints_lib.steps(workdir / "checkpoints")
     first_step = _first_step(workdir)
     if first_step >= last:
         logging.info("%s is finished: all %d steps are done.", workdir, last)
         return
-    state = create_state(config, generator, discriminator, init_key)
-    dataset = data_lib.create(config.data)
     with contextlib.ExitStack() as stack:
+        exists = workdir.exists()
+        if parallel.is_writer() and exists:
+            stack.enter_context(own(workdir, seen))
+        state = create_state(config, generator, discriminator, init_key)
+        dataset = data_lib.create(config.data)
         writer = None
         if parallel.is_writer():
+            if not exists:  # a mistake found before now leaves no folder
+                stack.enter_context(own(workdir, seen))
             workdir_lib.claim(workdir, config)
             writer = stack.enter_context(
                 writer_lib.open_writer(
@@ -221,6 +227,26 @@ def train_and_evaluate(
             first_step=first_step,
             writer=writer,
         )
+
+
+@contextlib.contextmanager
+def own(workdir: Path, seen: list[int]) -> Iterator[None]:
+    """Keeps other processes from writing a run's folder, see workdir.own.
+
+    Args:
+      workdir: the run's folder.
+      seen: the steps of its checkpoints as they were when the run was looked at.
+
+    Raises:
+      OSError: another process trains the run, or has trained it since.
+    """
+    with workdir_lib.own(workdir):
+        if checkpoints_lib.steps(workdir / "checkpoints") != seen:
+            raise OSError(
+                f"another process has trained {workdir} meanwhile: run the same "
+                "command again to go on from there."
+            )
+        yield
 
 
 def create_feed(

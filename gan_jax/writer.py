@@ -123,7 +123,8 @@ class Writer:
 
     def save(self, step: int, state: Any) -> None:
         """Starts to save the replicated state."""
-        self.checkpoints.save(step, self.to_host(state))
+        progress = self.outputs.progress()
+        self.checkpoints.save(step, self.to_host(state), progress)
 
 
 @contextlib.contextmanager
@@ -159,6 +160,7 @@ def open_writer(
         batch_size=config.batch_size,
         tensorboard=config.tensorboard,
         real_images=real_images,
+        progress=checkpoints_lib.read_progress(workdir / "checkpoints", first_step),
     )
     try:
         yield Writer(config, checkpoints, outputs, draw, evaluator, to_host)

@@ -1,6 +1,7 @@
 """The loop: intervals, resuming, signals, what lies in the folder, what is refused."""
 
 import json
+import logging
 import os
 import shutil
 import signal
@@ -94,15 +95,8 @@ def test_a_run_leaves_config_metrics_samples_and_checkpoints(unbroken):
 
 def test_resumed_run_equals_unbroken_run(tiny_config, unbroken, tmp_path, monkeypatch):
     workdir = tmp_path / "broken"
-    save = checkpoints.Checkpoints.save
-
-    def save_and_die(self, step, state):
-        save(self, step, state)
-        self.wait()
-        raise KeyboardInterrupt  # nothing after the checkpoint of step 2 is run
-
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoints.Checkpoints, "save", save_and_die)
+        stop_after(2, patch)
         with pytest.raises(KeyboardInterrupt):
             train.train_and_evaluate(tiny_config, workdir)
     with (workdir / "metrics.jsonl").open("a") as file:
@@ -121,6 +115,94 @@ def test_resumed_run_equals_unbroken_run(tiny_config, unbroken, tmp_path, monkey
         assert got == expected
     name = "samples/step_0000004.png"
     assert (workdir / name).read_bytes() == (unbroken / name).read_bytes()
+
+
+def stop_after(step, monkeypatch):
+    """Lets a run die once the checkpoint of `step` is on disk."""
+    save = checkpoints.Checkpoints.save
+
+    def save_and_die(self, saved, *args):
+        save(self, saved, *args)
+        self.wait()
+        if saved == step:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoints.Checkpoints, "save", save_and_die)
+
+
+def test_logs_of_a_resumed_run_are_those_of_an_unbroken_one(
+    shared_folder, tmp_path, monkeypatch
+):
+    """Cut at a checkpoint between two logs: the second is over the same four steps."""
+    config = conftest.make_dense_config(shared_folder)
+    config.num_train_steps, config.log_every_steps = 8, 4
+    train.train_and_evaluate(config, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        stop_after(6, patch)
+        with pytest.raises(KeyboardInterrupt):
+            train.train_and_evaluate(config, tmp_path / "cut")
+    train.train_and_evaluate(config, tmp_path / "cut")
+    whole, cut = (read_metrics(tmp_path / name) for name in ("whole", "cut"))
+    for lines in (whole, cut):  # the clock goes on where it stopped
+        seconds = lines[1]["seconds"] - lines[0]["seconds"]
+        assert seconds > 0
+        np.testing.assert_allclose(4 / lines[1]["steps_per_second"], seconds, rtol=1e-6)
+    for line in (*whole, *cut):
+        del line["steps_per_second"], line["seconds"]
+    assert whole == cut and [line["step"] for line in cut] == [4, 8]
+
+
+def test_training_goes_on_from_the_newest_good_checkpoint(
+    shared_folder, tmp_path, monkeypatch, caplog
+):
+    config = conftest.make_dense_config(shared_folder)
+    config.num_train_steps = 6
+    train.train_and_evaluate(config, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        stop_after(4, patch)
+        with pytest.raises(KeyboardInterrupt):
+            train.train_and_evaluate(config, tmp_path / "cut")
+    folder = tmp_path / "cut" / "checkpoints"
+    metadata = folder / "4" / "default" / "_METADATA"
+    metadata.write_bytes(metadata.read_bytes().replace(b"0", b"1", 1))
+    (folder / "99999").mkdir()
+    caplog.set_level(logging.INFO)
+    train.train_and_evaluate(config, tmp_path / "cut")
+    assert "Going on from the checkpoint of step 2." in caplog.text
+    assert "checkpoints/4 is damaged: default/_METADATA does not hold" in caplog.text
+    assert "checkpoints/99999 is no complete checkpoint" in caplog.text
+    assert checkpoints.steps(folder) == [4, 6]
+    whole = checkpoints.read(tmp_path / "whole" / "checkpoints")
+    assert_trees_equal(checkpoints.read(folder), whole)
+
+
+def test_a_second_training_of_the_same_folder_is_refused(
+    shared_folder, tmp_path, monkeypatch
+):
+    config = conftest.make_dense_config(shared_folder)
+    make_call, refused = train.make_call, []
+
+    def make_call_and_try_again(recipe):
+        with pytest.raises(OSError, match="run is being trained by process"):
+            train.train_and_evaluate(config, tmp_path / "run")
+        refused.append(True)
+        return make_call(recipe)
+
+    monkeypatch.setattr(train, "make_call", make_call_and_try_again)
+    train.train_and_evaluate(config, tmp_path / "run")
+    assert refused == [True]
+    assert [line["step"] for line in read_metrics(tmp_path / "run")] == [2, 4]
+
+
+def test_a_checkpoint_of_other_networks_is_refused(shared_folder, tmp_path):
+    config = conftest.make_dense_config(shared_folder)
+    train.train_and_evaluate(config, tmp_path)
+    config.num_train_steps = 6
+    config.model.generator.features = (9,)
+    with pytest.raises(
+        ValueError, match=r"4 does not fit the config: generator\..* is"
+    ):
+        train.train_and_evaluate(config, tmp_path, override_config=True)
 
 
 def test_another_seed_is_another_run(tiny_config, unbroken, tmp_path):
