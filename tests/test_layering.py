@@ -15,7 +15,8 @@ ALLOWED = {
     "command": set(),
     "data": {"checks", "data"},
     "evaluate": {
-        *("command", "evaluation", "images", "parallel", "runs", "scores", "workdir"),
+        *("checks", "command", "data", "evaluation", "images", "parallel", "runs"),
+        *("scores", "workdir"),
     },
     "evaluation": {"checks", "evaluation", "models", "sampling"},
     "evaluator": {
@@ -23,6 +24,7 @@ ALLOWED = {
     },
     "events": set(),
     "gradients": {"recipes", "sampling", "state"},
+    "hosts": set(),
     "images": set(),
     "losses": {"checks"},
     "main": {"train", "parallel", "command"},
@@ -37,14 +39,14 @@ ALLOWED = {
     },
     "recipes": {"checks", "losses", "penalties", "sampling"},
     "outputs": {"events", "images", "metrics", "scores", "workdir"},
-    "parallel": set(),
+    "parallel": {"hosts"},
     "runs": {
         *("checkpoints", "checks", "data", "images", "memory", "models", "recipes"),
-        *("sampling", "workdir"),
+        *("sampling", "state", "workdir"),
     },
     "sample": {"checks", "command", "images", "memory", "runs"},
     "sampling": {"checks"},
-    "scores": {"checks", "data", "evaluation", "memory", "runs"},
+    "scores": {"checks", "data", "evaluation", "memory", "runs", "workdir"},
     "state": set(),
     "sweep": {
         *("checkpoints", "data", "models", "parallel", "preflight", "recipes"),
