@@ -1,14 +1,16 @@
 """Scores a run's generator: python -m gan_jax.evaluate --workdir=RUN."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+import shlex
+from typing import Any
 import zipfile
 
 from absl import flags, logging
 from ml_collections import ConfigDict
 import numpy as np
 
-from gan_jax import command, parallel, runs, scores
+from gan_jax import checks, command, data, parallel, runs, scores
 from gan_jax import images as images_lib
 from gan_jax import workdir as workdir_lib
 from gan_jax.evaluation import neighbours, suite
@@ -40,15 +42,85 @@ _SETTINGS = (
     flags.DEFINE_integer("batch_size", None, "Images generated at once."),
     flags.DEFINE_integer("seed", None, "Of the first draw."),
 )
+# Those of config.json are not followed: the folder of a run may be a stranger's.
+_PATHS = (
+    flags.DEFINE_string("data_dir", "", "Prepared TFDS data; default TFDS's own."),
+    flags.DEFINE_string("manual_dir", "", "Original files or the folder of images."),
+    flags.DEFINE_string("cache_dir", "", "Decoded arrays; default beside the data."),
+)
 PAIRS = 50
 
 
-def _settings(config: ConfigDict) -> ConfigDict:
-    settings = config.evaluation.copy_and_resolve_references()
+def _read_config(workdir: Path) -> ConfigDict:
+    """The run's config, whose data and evaluation sections are whole.
+
+    Raises:
+      ValueError: there is no run, or its config.json lacks a field or has one out of
+        its range.
+    """
+    config = workdir_lib.read_config(workdir)
+    with workdir_lib.naming_version(workdir):
+        for name, ranges in (("data", data.RANGES), ("evaluation", scores.RANGES)):
+            section = checks.section(config, name)
+            checks.check_fields(section, ranges, path=name, advice=runs.ADVICE)
+    return config
+
+
+def _sections(config: ConfigDict) -> tuple[ConfigDict, ConfigDict]:
+    """The data and the evaluation section of a run's config, with the flags' values."""
+    real, settings = (
+        config[name].copy_and_resolve_references() for name in ("data", "evaluation")
+    )
+    settings.weights = ""
     for flag in _SETTINGS:
         if flag.value is not None:
             settings[flag.name] = flag.value
-    return settings
+    for flag in _PATHS:
+        real[flag.name] = flag.value
+    return real, settings
+
+
+def _paths_not_followed(config: ConfigDict) -> str:
+    """Says which flags would take the paths that config.json has; "" if it has none."""
+    paths = {flag.name: config.data[flag.name] for flag in _PATHS}
+    paths["weights"] = config.evaluation.weights
+    unused = [
+        f"--{name}={path}"
+        for name, path in paths.items()
+        if path and not flags.FLAGS[name].present
+    ]
+    if not unused:
+        return ""
+    return (
+        "Paths in a run's config.json are not followed, since it may be a stranger's: "
+        f"if they are yours, add {shlex.join(unused)}."
+    )
+
+
+def _create_scorer(config: ConfigDict) -> scores.Scorer:
+    """The scorer that the config and the flags describe.
+
+    Raises:
+      ValueError: what scores.Scorer refuses.
+    """
+    hint = _paths_not_followed(config)
+    try:
+        scorer = scores.Scorer(*_sections(config))
+    except ValueError as error:
+        raise ValueError(f"{error} {hint}".strip()) from error
+    if hint:
+        logging.info("%s", hint)
+    return scorer
+
+
+def _record(path: Path, record: Mapping[str, Any]) -> None:
+    """Adds a record to the run's scores.jsonl; scores are worth more than the file."""
+    try:
+        workdir_lib.append_line(path, record)
+    except OSError as error:
+        logging.warning("The scores are not recorded: %s", error)
+    else:
+        logging.info("The scores of step %d were added to %s.", record["step"], path)
 
 
 def read_images(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
@@ -91,7 +163,13 @@ def _generators(workdir: Path) -> Iterator[tuple[str, runs.Run]]:
     """Each step's generator, and its averaged one where the run keeps it."""
     folder = "best" if _BEST.value else "checkpoints"
     for step in _steps(workdir, folder):
-        run = runs.load(workdir, step, folder=folder)
+        try:
+            run = runs.load(workdir, step, folder=folder)
+        except ValueError:
+            if _STEP.value != ["all"] or step in runs.steps(workdir, folder=folder):
+                raise
+            logging.info("The checkpoint of step %s was deleted meanwhile.", step)
+            continue
         yield "raw", run
         if run.averaged:
             yield "averaged", run.with_averaged()
@@ -117,11 +195,18 @@ def _save_pairs(path: Path, run: runs.Run, training: np.ndarray) -> None:
 
 
 def main() -> None:
-    """Reads the flags, scores, prints a table and adds lines to evaluations.jsonl."""
+    """Reads the flags, scores, prints a table and adds lines to scores.jsonl.
+
+    Raises:
+      ValueError: a run, data or settings that cannot be scored.
+      OSError: the picture of neighbours cannot be written.
+    """
     workdir = Path(_WORKDIR.value)
-    config = workdir_lib.read_config(workdir)
-    parallel.use_compilation_cache(config.compilation_cache_dir)
-    scorer = scores.Scorer(config.data, _settings(config))
+    config = _read_config(workdir)
+    if _PAIRS.value:
+        images_lib.check_output(Path(_PAIRS.value), "--neighbours")
+    parallel.use_compilation_cache("")
+    scorer = _create_scorer(config)
     columns = {}
     if _IMAGES.value:
         columns[Path(_IMAGES.value).stem] = _score_images(scorer)
@@ -129,15 +214,13 @@ def main() -> None:
         for kind, run in _generators(workdir):
             columns[f"{run.step} {kind}"] = found = scorer.score_run(run)
             record = {"step": run.step, "generator": kind, **found.as_record()}
-            workdir_lib.append_line(workdir / scores.RECORDS, record)
-        if _PAIRS.value:
-            _save_pairs(Path(_PAIRS.value), run, scorer.training.images)
+            _record(workdir / scores.LATER_RECORDS, record)
     print(scores.format_table(columns))
     protocol = next(iter(columns.values())).protocol
     known = {k: v for k, v in protocol.items() if v not in ("", None)}
-    print("protocol:", ", ".join(f"{k} {v}" for k, v in known.items()))
-    if not _IMAGES.value:
-        logging.info("The scores were added to %s.", workdir / scores.RECORDS)
+    print("protocol:", ", ".join(f"{k} {v}" for k, v in known.items()), flush=True)
+    if _PAIRS.value and not _IMAGES.value:
+        _save_pairs(Path(_PAIRS.value), run, scorer.training.images)
 
 
 if __name__ == "__main__":

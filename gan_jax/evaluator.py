@@ -34,7 +34,7 @@ class Evaluator:
         self._records = workdir / scores.RECORDS
         workdir_lib.drop_lines_after(self._records, first_step)
         self._best = (
-            checkpoints_lib.Checkpoints(workdir / "best", keep=1)
+            checkpoints_lib.Checkpoints(workdir / "best", keep=1, first_step=-1)
             if self._best_metric
             else None
         )
@@ -87,7 +87,7 @@ class Evaluator:
             )
         before = [
             record["numbers"][name]["value"]
-            for record in workdir_lib.read_lines(self._records)
+            for record in scores.read_records(self._records)
             if record["generator"] == kind
             and record["protocol"] == found.as_record()["protocol"]
             and name in record["numbers"]

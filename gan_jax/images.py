@@ -1,6 +1,10 @@
 """Images on the host: floats to bytes, grids, PNG files."""
 
+from collections.abc import Iterator
+import contextlib
+import os
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
@@ -90,8 +94,63 @@ def mean_distance(images: np.ndarray) -> float:
 
 
 def save_png(path: Path, image: np.ndarray) -> None:
-    """Writes an (H, W, C) uint8 image, C 1 or 3, whole or not at all."""
+    """Writes an (H, W, C) uint8 image, C 1 or 3, whole or not at all.
+
+    Raises:
+      OSError: the file cannot be written.
+    """
     mode_image = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+    with writing_whole(path) as file:
+        mode_image.save(file, format="PNG")
+
+
+def save_arrays(path: Path, **arrays: np.ndarray) -> None:
+    """Writes an .npz file, whole or not at all.
+
+    Raises:
+      OSError: the file cannot be written.
+    """
+    with writing_whole(path) as file:
+        np.savez(file, allow_pickle=False, **arrays)
+
+
+@contextlib.contextmanager
+def writing_whole(path: Path) -> Iterator[BinaryIO]:
+    """A file under a temporary name, which takes the place of `path` at the end.
+
+    Raises:
+      OSError: the file cannot be written; what was there before stays.
+    """
     unfinished = path.with_name(path.name + ".tmp")
-    mode_image.save(unfinished, format="PNG")
-    unfinished.replace(path)
+    try:
+        with unfinished.open("wb") as file:
+            yield file
+        unfinished.replace(path)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise OSError(
+            f"{path} cannot be written: {error.strerror or error}; make room, or "
+            "choose another file."
+        ) from None
+
+
+def check_output(path: Path, flag: str) -> None:
+    """Refuses a file that cannot be written, before anything is computed for it.
+
+    Raises:
+      ValueError: a folder is in its place, or there is none for it.
+    """
+    if path.is_dir():
+        raise ValueError(
+            f"{flag} is {path}, which is a folder: add the name of a file in it."
+        )
+    if not path.parent.is_dir():
+        raise ValueError(
+            f"the folder of the output {path} does not exist: make it, or change "
+            f"{flag}."
+        )
+    if not os.access(path.parent, os.W_OK):
+        raise ValueError(
+            f"the folder of the output {path} cannot be written: change its "
+            f"permissions, or {flag}."
+        )

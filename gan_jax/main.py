@@ -39,16 +39,17 @@ def main() -> None:
     """Reads the flags and trains.
 
     Raises:
-      ValueError: no config was given.
+      ValueError: no config, one that does not exist, or a job that cannot be joined.
     """
     filename = command.config_filename()
-    parallel.initialize(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
-    parallel.use_compilation_cache(_CONFIG.value.compilation_cache_dir)
-    train.train_and_evaluate(
-        _CONFIG.value,
-        Path(_WORKDIR.value or Path("runs") / _config_name(filename)),
-        override_config=_OVERRIDE.value,
-    )
+    job = (_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
+    with parallel.joined(*job):
+        parallel.use_compilation_cache(_CONFIG.value.compilation_cache_dir)
+        train.train_and_evaluate(
+            _CONFIG.value,
+            Path(_WORKDIR.value or Path("runs") / _config_name(filename)),
+            override_config=_OVERRIDE.value,
+        )
 
 
 if __name__ == "__main__":

@@ -187,6 +187,21 @@ def check(
         refuse_beyond(limits.of_host, "this machine", [need])
 
 
+def check_arrays(arrays: Any, purpose: str, advice: str) -> None:
+    """Refuses to read more than the machine's memory holds.
+
+    Args:
+      arrays: a tree of their shapes.
+      purpose: what they are, in words.
+      advice: how to need less.
+
+    Raises:
+      ValueError: says how much is needed, and how to need less.
+    """
+    need = Need(_nbytes(arrays), purpose, advice)
+    refuse_beyond(parallel.memory().of_host, "this machine", [need])
+
+
 def check_images(num: int, shape: tuple[int, ...], flag: str) -> None:
     """Refuses to draw more images than the machine's memory holds.
 

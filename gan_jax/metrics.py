@@ -19,6 +19,20 @@ def average(calls: Sequence[Mapping[str, np.ndarray]]) -> dict[str, float]:
     return {name: float(value) for name, value in means.items()}
 
 
+def add(
+    totals: Mapping[str, float], call: Mapping[str, np.ndarray]
+) -> dict[str, float]:
+    """The sums over steps, with those of one more call's (T,) arrays.
+
+    They are added in double precision and in the order of the calls, so that a run that
+    is cut and goes on from the sums so far gets the same.
+    """
+    return {
+        name: totals.get(name, 0.0) + float(np.sum(values, dtype=np.float64))
+        for name, values in call.items()
+    }
+
+
 def format_seconds(seconds: float) -> str:
     """Seconds as m:ss, or h:mm:ss from an hour on."""
     minutes, rest = divmod(round(seconds), 60)

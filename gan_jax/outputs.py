@@ -5,6 +5,7 @@ import contextlib
 from pathlib import Path
 import sys
 import time
+from typing import Any
 
 import numpy as np
 
@@ -22,8 +23,17 @@ class Clock:
     after its compilation stands in.
     """
 
-    def __init__(self, step: int) -> None:
-        """Starts at `step`, the steps done before."""
+    def __init__(self, step: int, before: Mapping[str, float] | None = None) -> None:
+        """Starts at `step`, the steps done before.
+
+        Args:
+          step: at which the run goes on.
+          before: what `reading` gave at that step; None or empty for a new run.
+        """
+        before = before or {}
+        self._seconds_before = before.get("seconds", 0.0)
+        self._lap_steps_before = before.get("lap_steps", 0)
+        self._lap_seconds_before = before.get("lap_seconds", 0.0)
         self._start_step = self._lap_step = step
         self._first_rate: float | None = None
         self.restart()
@@ -35,28 +45,45 @@ class Clock:
     def tick(self, step: int) -> None:
         """Takes note that a call has ended at `step`."""
         if self._first_rate is None:
-            self._first_rate = self._rate(step, self._start_step, self._start)
+            self._first_rate = self.rate(step)
             self._start_step = self._lap_step = step
             self._start = self._lap = time.perf_counter()
 
-    def _rate(self, step: int, since_step: int, since: float) -> float:
-        if step == since_step and self._first_rate is not None:
+    def _rate(self, steps: float, seconds: float) -> float:
+        if steps == 0 and self._first_rate is not None:
             return self._first_rate
-        return (step - since_step) / (time.perf_counter() - since)
+        return steps / seconds
 
     def rate(self, step: int) -> float:
-        """Steps a second of the run so far, which is at `step`."""
-        return self._rate(step, self._start_step, self._start)
+        """Steps a second since the run was started, which is at `step`."""
+        seconds = time.perf_counter() - self._start
+        return self._rate(step - self._start_step, seconds)
 
     def lap(self, step: int) -> float:
         """Steps a second since the last lap; starts a new one."""
-        rate = self._rate(step, self._lap_step, self._lap)
+        rate = self._rate(*self._since_lap(step))
         self._lap_step, self._lap = step, time.perf_counter()
+        self._lap_steps_before, self._lap_seconds_before = 0, 0.0
         return rate
 
+    def _since_lap(self, step: int) -> tuple[float, float]:
+        """Steps and seconds of this lap, with those before the run was cut."""
+        return (
+            self._lap_steps_before + step - self._lap_step,
+            self._lap_seconds_before + time.perf_counter() - self._lap,
+        )
+
     def seconds(self) -> float:
-        """Seconds since the first call was compiled, without evaluations."""
-        return time.perf_counter() - self._zero
+        """Seconds since the first call was compiled, without evaluations.
+
+        Those before the run was cut count too.
+        """
+        return self._seconds_before + time.perf_counter() - self._zero
+
+    def reading(self, step: int) -> dict[str, float]:
+        """A JSON object from which a clock goes on at `step`."""
+        steps, seconds = self._since_lap(step)
+        return {"seconds": self.seconds(), "lap_steps": steps, "lap_seconds": seconds}
 
     @contextlib.contextmanager
     def stopped(self) -> Iterator[None]:
@@ -83,6 +110,7 @@ class Outputs:
         batch_size: int,
         tensorboard: bool,
         real_images: np.ndarray,
+        progress: Mapping[str, Any],
     ) -> None:
         """Opens the outputs of a run that goes on from `first_step`.
 
@@ -93,6 +121,7 @@ class Outputs:
           batch_size: images a step.
           tensorboard: write event files too.
           real_images: as many real images (N, H, W, C) as a sample grid has.
+          progress: what `progress` gave at `first_step`, empty for a new run.
         """
         self._workdir = workdir
         self._num_steps = num_steps
@@ -100,23 +129,35 @@ class Outputs:
         self._events = events.EventWriter(workdir) if tensorboard else None
         self._real_distance = images_lib.mean_distance(real_images)
         self._extent = 1.25 * float(np.abs(real_images).max())
-        self._sample_distance: float | None = None
-        self._calls: list[dict[str, np.ndarray]] = []
+        self._sample_distance: float | None = progress.get("sample_distance")
+        # Since the last log, which may lie before the step that the run goes on from.
+        self._totals: dict[str, float] = dict(progress.get("totals", {}))
+        self._num_summed = progress.get("num_summed", 0)
         self._line_width = 0
         self._metrics = workdir / "metrics.jsonl"
         workdir_lib.drop_lines_after(self._metrics, first_step)
-        self.clock = Clock(first_step)
+        self.clock = Clock(first_step, progress.get("clock"))
+
+    def progress(self, step: int) -> dict[str, Any]:
+        """A JSON object from which the logs go on at `step` as if nothing was cut."""
+        return {
+            "clock": self.clock.reading(step),
+            "num_summed": self._num_summed,
+            "totals": self._totals,
+            "sample_distance": self._sample_distance,
+        }
 
     def add(self, step: int, metrics: Mapping[str, np.ndarray]) -> None:
         """Takes the (T,) metrics of the call that ended at `step`."""
-        self._calls.append(dict(metrics))
+        self._totals = metrics_lib.add(self._totals, metrics)
+        self._num_summed += len(next(iter(metrics.values())))
         self.clock.tick(step)
         if sys.stdout.isatty():
-            self._show(step, metrics_lib.average(self._calls[-1:]), end="")
+            self._show(step, metrics_lib.average([metrics]), end="")
 
     def log(self, step: int) -> None:
         """Writes the means since the last log, and the seconds on the clock."""
-        scalars = metrics_lib.average(self._calls)
+        scalars = {name: x / self._num_summed for name, x in self._totals.items()}
         if self._sample_distance is not None:
             scalars["sample_distance"] = self._sample_distance
         scalars["steps_per_second"] = self.clock.lap(step)
@@ -125,7 +166,7 @@ class Outputs:
         workdir_lib.append_line(self._metrics, {"step": step, **scalars})
         if self._events:
             self._events.write_scalars(step, scalars)
-        self._calls, self._sample_distance = [], None
+        self._totals, self._num_summed, self._sample_distance = {}, 0, None
 
     def save_samples(self, step: int, images: np.ndarray, columns: int) -> None:
         """Writes a picture of (N, H, W, C) generated images as samples/step_*.

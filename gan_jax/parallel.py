@@ -1,37 +1,138 @@
 """Devices and hosts: the only file that knows how many there are."""
 
-from collections.abc import Callable
+import atexit
+from collections.abc import Callable, Iterator
+import contextlib
+import json
 import os
 from pathlib import Path
+import re
+import socket
+import time
 from typing import Any, NamedTuple
 
+from absl import logging
 import jax
 from jax import lax
 import jax.numpy as jnp
 import numpy as np
 
+from gan_jax import hosts
+
 AXIS = "batch"
+HEARTBEAT_TIMEOUT_SECONDS = 50  # of JAX, where the connections of hosts.py do not help
+SECONDS_TO_NOTICE = 5  # by which a death that JAX shows as an error is seen in hosts.py
 
 
-def initialize(
+@contextlib.contextmanager
+def joined(
     coordinator_address: str | None = None,
     num_processes: int | None = None,
     process_id: int | None = None,
-) -> None:
-    """Joins this process to the others of a job, if there are others.
+) -> Iterator[None]:
+    """Joins this process to the others of a job meanwhile, if there are others.
 
     Arguments given by hand are passed on to `jax.distributed.initialize`; without
     them it is called where the environment shows several processes: a TPU pod slice,
-    SLURM or JAX_COORDINATOR_ADDRESS. Call before anything else touches a device.
+    SLURM or JAX_COORDINATOR_ADDRESS. Enter before anything else touches a device. When
+    a process of the job dies, all end.
+
+    Raises:
+      ValueError: an argument is missing or out of range, or the job cannot be joined.
     """
-    if coordinator_address is not None:
-        jax.distributed.initialize(coordinator_address, num_processes, process_id)
-    elif (
+    environment = (
         "," in os.environ.get("TPU_WORKER_HOSTNAMES", "")
         or int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1
         or "JAX_COORDINATOR_ADDRESS" in os.environ
+    )
+    given = (coordinator_address, num_processes, process_id)
+    _check_job(*given, environment=environment)
+    if not environment and given == (None, None, None):
+        yield
+        return
+    try:
+        jax.distributed.initialize(
+            *given, heartbeat_timeout_seconds=HEARTBEAT_TIMEOUT_SECONDS
+        )
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"this process could not join its job: {error}. Start num_processes "
+            "processes with the same --coordinator_address=HOST:PORT, of which HOST "
+            "runs --process_id=0."
+        ) from error
+    job = _watch_the_others(coordinator_address)
+    try:
+        yield
+    except jax.errors.JaxRuntimeError:
+        time.sleep(SECONDS_TO_NOTICE)  # the job's end is the reason, if it comes
+        raise
+    job.leave()
+
+
+def _check_job(
+    coordinator_address: str | None,
+    num_processes: int | None,
+    process_id: int | None,
+    *,
+    environment: bool,
+) -> None:
+    given = {
+        "coordinator_address": coordinator_address,
+        "num_processes": num_processes,
+        "process_id": process_id,
+    }
+    missing = [name for name, value in given.items() if value is None]
+    if 0 < len(missing) < 3 and not environment:
+        there = ", ".join(f"--{name}" for name in given if name not in missing)
+        raise ValueError(
+            f"{there} was given, but not --{' or --'.join(missing)}: a job of several "
+            "processes takes all three, a single process takes none."
+        )
+    if coordinator_address is not None and not re.fullmatch(
+        r".+:[0-9]{1,5}", coordinator_address
     ):
-        jax.distributed.initialize()
+        raise ValueError(
+            f"coordinator_address is {coordinator_address!r}, but must be HOST:PORT: "
+            "change --coordinator_address."
+        )
+    if num_processes is not None and num_processes < 1:
+        raise ValueError(
+            f"num_processes is {num_processes}, but must be at least 1: change "
+            "--num_processes."
+        )
+    if process_id is not None and not 0 <= process_id < (num_processes or np.inf):
+        raise ValueError(
+            f"process_id is {process_id}, but the job's processes are numbered from 0 "
+            f"to {(num_processes or 1) - 1}: change --process_id."
+        )
+
+
+def _watch_the_others(coordinator_address: str | None) -> hosts.Job:
+    """Connects this process to the first one, whose end it will notice, or all to it.
+
+    Host 0 tells the others, through JAX, where it listens.
+    """
+    job = hosts.Job()
+    atexit.register(job.close)  # before JAX waits for the others
+    word = np.zeros(512, np.int32)
+    if is_writer():
+        host = (coordinator_address or socket.gethostname()).rpartition(":")
+        port, token = job.listen()
+        text = json.dumps([host[0] or host[2], port, token.hex()]).encode()
+        word[: len(text)] = list(text)
+    host, port, token = json.loads(
+        bytes(broadcast_from_writer(word).astype(np.uint8)).rstrip(b"\0")
+    )
+    if not is_writer():
+        try:
+            job.connect((host, port), bytes.fromhex(token), jax.process_index())
+        except OSError as error:
+            logging.warning(
+                "Host 0 cannot be reached at %s:%d (%s): the end of a process is "
+                "noticed after %d s only.",
+                *(host, port, error, HEARTBEAT_TIMEOUT_SECONDS),
+            )
+    return job
 
 
 def use_compilation_cache(directory: str) -> None:
@@ -49,10 +150,10 @@ def use_compilation_cache(directory: str) -> None:
 
 def describe_devices() -> str:
     """The devices of all hosts in words, such as `8 devices (TPU v4) of 2 hosts`."""
-    count, hosts = jax.device_count(), jax.process_count()
+    count, processes = jax.device_count(), jax.process_count()
     devices = f"{count} device{'s' if count > 1 else ''}"
     return f"{devices} ({jax.devices()[0].device_kind})" + (
-        f" of {hosts} hosts" if hosts > 1 else ""
+        f" of {processes} hosts" if processes > 1 else ""
     )
 
 

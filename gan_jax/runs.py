@@ -5,22 +5,26 @@ import functools
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from flax import serialization
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 import numpy as np
+import optax
 
 from gan_jax import checkpoints as checkpoints_lib
 from gan_jax import checks, memory, models, recipes, sampling
 from gan_jax import data as data_lib
 from gan_jax import images as images_lib
+from gan_jax import state as state_lib
 from gan_jax import workdir as workdir_lib
 
 RANGES = {  # of the fields in no section that images are drawn with
     "seed": checks.integer(0, checks.SEEDS),
     "batch_size": checks.integer(1, checks.MOST),
 }
+ADVICE = "mend {field} in the run's config.json, or restore the file from a copy"
 STATISTICS_STREAM = 1  # folded into the run's key for the averaged generator's latents
 
 
@@ -108,7 +112,8 @@ def load(workdir: Path, step: int | None = None, *, folder: str = "checkpoints")
       folder: which of the run's folders of checkpoints: "checkpoints" or "best".
 
     Raises:
-      ValueError: no run or no such checkpoint in `workdir`.
+      ValueError: no run or no such checkpoint in `workdir`, or a config.json that does
+        not describe its networks.
     """
     config = workdir_lib.read_config(workdir)
     with workdir_lib.naming_version(workdir):
@@ -116,51 +121,75 @@ def load(workdir: Path, step: int | None = None, *, folder: str = "checkpoints")
         shape = (config.data.image_size, config.data.image_size, config.data.channels)
         memory.check_images(config.batch_size, shape, "batch_size in its config.json")
         generator, discriminator = models.build(config, axis_name=None)
-    saved = checkpoints_lib.read(workdir / folder, step)
-    with workdir_lib.naming_version(workdir):
-        variables, discriminator_variables = (
-            {name: saved[network][name] for name in ("params", "batch_stats")}
-            for network in ("generator", "discriminator")
-        )
-        run = Run(
-            config,
-            int(saved["generator"]["step"]) // config.recipe.generator_steps,
-            generator,
-            discriminator,
-            variables,
-            saved["averaged"],
-            discriminator_variables,
-        )
-        if workdir_lib.other_version(workdir):
-            _check_parameters(run)
-    return run
-
-
-def _check_parameters(run: Run) -> None:
-    """Raises flax's error if the generator has other parameters than were saved."""
-    jax.eval_shape(
-        functools.partial(sampling.generate_images, run.generator),
-        run.variables,
-        jnp.zeros((1, run.config.model.latent_size)),
-        jnp.zeros(1, jnp.int32),
+        like = _shapes(config, generator, discriminator)
+        advice = "lower the widths in its config.json, if they are wrong"
+        memory.check_arrays(like, "the networks", advice)
+    with workdir_lib.naming_version(workdir, checkpoints_lib.MisfitError):
+        saved = checkpoints_lib.read(workdir / folder, step, like=like)
+    variables, discriminator_variables = (
+        {name: saved[network][name] for name in ("params", "batch_stats")}
+        for network in ("generator", "discriminator")
     )
+    return Run(
+        config,
+        int(saved["generator"]["step"]) // config.recipe.generator_steps,
+        generator,
+        discriminator,
+        variables,
+        saved["averaged"],
+        discriminator_variables,
+    )
+
+
+def _shapes(
+    config: ConfigDict, generator: nn.Module, discriminator: nn.Module
+) -> dict[str, Any]:
+    """The shapes of what a Run takes from a checkpoint, as the config implies them."""
+    data = config.data
+    create = functools.partial(
+        state_lib.create,
+        generator=generator,
+        discriminator=discriminator,
+        generator_tx=optax.identity(),
+        discriminator_tx=optax.identity(),
+        latent_size=config.model.latent_size,
+        image_shape=(
+            data.image_size,
+            data.image_size,
+            data.channels * config.recipe.packing,
+        ),
+        average=config.recipe.ema_decay > 0,
+    )
+    shapes = jax.eval_shape(create, jax.random.key(0))
+    state: dict[str, Any] = serialization.to_state_dict(shapes)
+    for network in ("generator", "discriminator"):
+        del state[network]["opt_state"]
+    return state
 
 
 def _check(config: ConfigDict) -> None:
     """Refuses values of a run's config.json that nothing can be drawn with."""
     shape = ("image_size", "channels", "num_classes")
+    state = ("generator_steps", "packing", "ema_decay")
     for path, ranges in {
         "data": {name: data_lib.RANGES[name] for name in shape},
         "model": sampling.RANGES,
-        "recipe": {"generator_steps": recipes.RANGES["generator_steps"]},
+        "recipe": {name: recipes.RANGES[name] for name in state},
     }.items():
-        checks.check_fields(checks.section(config, path), ranges, path=path)
-    checks.check_fields(config, RANGES)
+        section = checks.section(config, path)
+        checks.check_fields(section, ranges, path=path, advice=ADVICE)
+    checks.check_fields(config, RANGES, advice=ADVICE)
+    for name in ("generator", "discriminator"):
+        network = checks.section(config.model, name)
+        path = f"model.{name}"
+        condition = {"condition": checks.TEXT}  # its values are checked by the model
+        checks.check_fields(network, condition, path=path, advice=ADVICE)
 
 
 def steps(workdir: Path, *, folder: str = "checkpoints") -> list[int]:
-    """The steps of a run's checkpoints, in order."""
-    return checkpoints_lib.steps(workdir / folder)
+    """The steps of a run's good checkpoints, in order."""
+    saved = checkpoints_lib.steps(workdir / folder)
+    return [step for step in saved if checkpoints_lib.is_good(workdir / folder, step)]
 
 
 @functools.partial(

@@ -45,7 +45,9 @@ def main() -> None:
     """Reads the flags, generates and writes.
 
     Raises:
-      ValueError: an output that is neither .npz nor .png or cannot be written.
+      ValueError: an output that is neither .npz nor .png or cannot be written, or no
+        such run.
+      OSError: the disk is full.
     """
     output = Path(_OUTPUT.value)
     if output.suffix not in (".npz", ".png"):
@@ -53,11 +55,7 @@ def main() -> None:
             f"output is {output}, but must end in .npz (arrays) or .png (a grid): "
             "change --output."
         )
-    if not output.parent.is_dir():
-        raise ValueError(
-            f"the folder of the output {output} does not exist: make it, or change "
-            "--output."
-        )
+    images_lib.check_output(output, "--output")
     folder = "best" if _BEST.value else "checkpoints"
     run = runs.load(Path(_WORKDIR.value), _STEP.value, folder=folder)
     averaged = _AVERAGED.value and bool(run.averaged)
@@ -81,7 +79,7 @@ def main() -> None:
         arrays = {"images": images}
         if run.is_conditional:
             arrays["labels"] = labels
-        np.savez(output, allow_pickle=False, **arrays)
+        images_lib.save_arrays(output, **arrays)
     else:
         columns = math.isqrt(_NUM.value - 1) + 1
         extent = 1.25 * float(np.abs(images).max())

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
 import math
+from pathlib import Path
 import time
 from typing import Any, NamedTuple
 
@@ -13,11 +14,14 @@ import tqdm
 import gan_jax
 from gan_jax import checks, memory, runs
 from gan_jax import data as data_lib
+from gan_jax import workdir as workdir_lib
 from gan_jax.evaluation import estimate, features, probe, suite
 from gan_jax.evaluation.estimate import Estimate
 
 PACKAGES = ("jax", "numpy")
-RECORDS = "evaluations.jsonl"  # in a run's folder, one line a generator
+# In a run's folder, one line a generator: what it scored while it trained, and what
+# gan_jax.evaluate found afterwards, so that each file has one writer.
+RECORDS, LATER_RECORDS = "evaluations.jsonl", "scores.jsonl"
 RANGES = {  # of the section evaluation
     "extractor": checks.one_of(features.EXTRACTORS),
     "weights": checks.TEXT,
@@ -31,6 +35,23 @@ RANGES = {  # of the section evaluation
     "best_metric": checks.TEXT,
 }
 Draw = Callable[[int], tuple[np.ndarray, np.ndarray | None]]
+
+
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """The records of a file of scores; a damaged one is named and left out.
+
+    Raises:
+      ValueError: the file cannot be read.
+    """
+    return workdir_lib.read_lines(path, _is_record)
+
+
+def _is_record(record: Mapping[str, Any]) -> bool:
+    kinds = {"generator": str, "numbers": dict, "protocol": dict}
+    return all(isinstance(record.get(x), kind) for x, kind in kinds.items()) and all(
+        isinstance(one, dict) and isinstance(one.get("value"), int | float)
+        for one in record["numbers"].values()
+    )
 
 
 class Scores(NamedTuple):

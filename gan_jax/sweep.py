@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from absl import logging
-from flax import serialization
 import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
@@ -33,14 +32,30 @@ LOG = "log.txt"  # there: what the run would print if it trained alone
 
 def failure(workdir: Path) -> Mapping[str, Any] | None:
     """The `step` and `error` with which the run in `workdir` failed, if it did."""
-    path = workdir / FAILURE
-    return json.loads(path.read_text()) if path.exists() else None
+    return _read_mark(workdir / FAILURE, "step", "error")
 
 
 def company(workdir: Path) -> int:
     """How many runs trained together with the one in `workdir`, itself counted."""
-    path = workdir / COMPANY
-    return int(json.loads(path.read_text())["runs"]) if path.exists() else 1
+    mark = _read_mark(workdir / COMPANY, "runs")
+    return int(mark["runs"]) if mark else 1
+
+
+def _read_mark(path: Path, *names: str) -> Mapping[str, Any] | None:
+    """The JSON object of a file, None without it.
+
+    Raises:
+      ValueError: the file does not hold an object with these names.
+    """
+    try:
+        mark: Mapping[str, Any] = json.loads(path.read_text())
+        return {name: mark[name] for name in names}
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{path} is damaged ({error}): remove it to train that run again."
+        ) from None
 
 
 def record_failure(workdir: Path, step: int, error: Exception) -> None:
@@ -115,27 +130,30 @@ def _first_step(workdirs: Sequence[Path]) -> int:
     """The newest step that all runs have saved which did not fail, on all hosts."""
     step = 0
     if parallel.is_writer():
-        saved = [
-            {0, *checkpoints_lib.steps(workdir / "checkpoints")}
-            for workdir in workdirs
-            if not failure(workdir)
-        ]
-        step = max(set.intersection(*saved)) if saved else np.iinfo(np.int32).max
+        folders = [x / "checkpoints" for x in workdirs if not failure(x)]
+        saved = [{0, *checkpoints_lib.steps(folder)} for folder in folders]
+        step = np.iinfo(np.int32).max
+        if folders:
+            step = next(
+                step
+                for step in sorted(set.intersection(*saved), reverse=True)
+                if step == 0 or all(checkpoints_lib.is_good(x, step) for x in folders)
+            )
     return int(parallel.broadcast_from_writer(np.int32(step)))
 
 
 def _restore(
-    state: state_lib.GANState, step: int, writers: Sequence[writer_lib.Writer | None]
+    state: state_lib.GANState, step: int, workdirs: Sequence[Path]
 ) -> state_lib.GANState:
     """The (S, ...) state of `step`; a run that failed keeps its first parameters."""
     logging.info("Going on from the checkpoints of step %d.", step)
     state = jax.tree.map(np.asarray, state)
     runs = []
-    for index, writer in enumerate(writers):
+    for index, workdir in enumerate(workdirs):
         run = jax.tree.map(lambda leaf, index=index: leaf[index], state)
-        if writer:
-            saved = writer.checkpoints.restore(step)
-            run = serialization.from_state_dict(run, saved)
+        if parallel.is_writer() and not failure(workdir):
+            with workdir_lib.naming_version(workdir, checkpoints_lib.MisfitError):
+                run = checkpoints_lib.restore(workdir / "checkpoints", step, run)
         runs.append(run)
     return jax.tree.map(lambda *leaves: np.stack(leaves), *runs)
 
@@ -194,7 +212,7 @@ def train_and_evaluate(configs: Sequence[ConfigDict], workdirs: Sequence[Path]) 
 
     Raises:
       ValueError: runs that cannot join, or a config that cannot be run.
-      OSError: a checkpoint could not be written.
+      OSError: a checkpoint could not be written, or another process trains a run.
     """
     config, floats = configs[0], sweep_step.differing_floats(configs)
     for one in configs:
@@ -208,15 +226,20 @@ def train_and_evaluate(configs: Sequence[ConfigDict], workdirs: Sequence[Path]) 
     if parallel.is_writer():
         for one, workdir in zip(configs, workdirs, strict=True):
             workdir_lib.check(workdir, one)
+    seen = [checkpoints_lib.steps(workdir / "checkpoints") for workdir in workdirs]
     first_step = _first_step(workdirs)
     if first_step >= config.num_train_steps:
         return
-    state = jax.vmap(functools.partial(train.create_state, config, *modules))(init)
-    dataset = data_lib.create(config.data)
-    feeds = [
-        train.create_feed(one, dataset, slots, recipe, first_step) for one in configs
-    ]
     with contextlib.ExitStack() as stack:
+        if parallel.is_writer():
+            for workdir, saved in zip(workdirs, seen, strict=True):
+                stack.enter_context(train.own(workdir, saved))
+        state = jax.vmap(functools.partial(train.create_state, config, *modules))(init)
+        dataset = data_lib.create(config.data)
+        feeds = [
+            train.create_feed(one, dataset, slots, recipe, first_step)
+            for one in configs
+        ]
         writers: list[writer_lib.Writer | None] = [None] * len(configs)
         if parallel.is_writer():
             samplers = [
@@ -226,7 +249,9 @@ def train_and_evaluate(configs: Sequence[ConfigDict], workdirs: Sequence[Path]) 
             opened = _open_writers(configs, workdirs, dataset, samplers, first_step)
             writers = [None if x is None else stack.enter_context(x) for x in opened]
         if first_step:
-            state = parallel.broadcast_from_writer(_restore(state, first_step, writers))
+            state = parallel.broadcast_from_writer(
+                _restore(state, first_step, workdirs)
+            )
         state = parallel.replicate(state)
         if first_step == 0:
             for writer in filter(None, writers):

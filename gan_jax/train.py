@@ -1,7 +1,7 @@
 """The training loop: builds the parts of a run and drives them."""
 
 import collections
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 import contextlib
 import functools
 import math
@@ -12,7 +12,6 @@ import time
 from typing import Any
 
 from absl import logging
-from flax import serialization, traverse_util
 import flax.linen as nn
 import jax
 from ml_collections import ConfigDict
@@ -200,7 +199,7 @@ def train_and_evaluate(
 
     Raises:
       ValueError: a config that cannot be run, or a run that diverged.
-      OSError: a checkpoint could not be written.
+      OSError: a checkpoint could not be written, or another process trains the run.
     """
     check(config)
     last, slots = config.num_train_steps, parallel.local_slots(config.batch_size)
@@ -209,19 +208,25 @@ def train_and_evaluate(
     init_key, train_key, sample_key = jax.random.split(jax.random.key(config.seed), 3)
     if parallel.is_writer() and not override_config:
         workdir_lib.check(workdir, config)
+    seen = checkpoints_lib.steps(workdir / "checkpoints")
     first_step = _first_step(workdir)
     if first_step >= last:
         _say_what_lies_where(config, workdir)
         return
-    state = create_state(config, generator, discriminator, init_key)
-    _say_what_is_trained(workdir, state, steps=last - first_step)
-    if first_step:
-        state = _restore(state, first_step, workdir)
-    dataset = data_lib.create(config.data)
-    _say_what_data(config.data, dataset)
     with contextlib.ExitStack() as stack:
+        exists = workdir.exists()
+        if parallel.is_writer() and exists:
+            stack.enter_context(own(workdir, seen))
+        state = create_state(config, generator, discriminator, init_key)
+        _say_what_is_trained(workdir, state, steps=last - first_step)
+        if first_step:
+            state = _restore(state, first_step, workdir)
+        dataset = data_lib.create(config.data)
+        _say_what_data(config.data, dataset)
         writer = None
         if parallel.is_writer():
+            if not exists:  # a mistake found before now leaves no folder
+                stack.enter_context(own(workdir, seen))
             workdir_lib.claim(workdir, config)
             writer = stack.enter_context(
                 writer_lib.open_writer(
@@ -293,6 +298,26 @@ def _say_what_lies_where(config: ConfigDict, workdir: Path) -> None:
     logging.info("To score: python -m gan_jax.evaluate %s", flag)
 
 
+@contextlib.contextmanager
+def own(workdir: Path, seen: list[int]) -> Iterator[None]:
+    """Keeps other processes from writing a run's folder, see workdir.own.
+
+    Args:
+      workdir: the run's folder.
+      seen: the steps of its checkpoints as they were when the run was looked at.
+
+    Raises:
+      OSError: another process trains the run, or has trained it since.
+    """
+    with workdir_lib.own(workdir):
+        if checkpoints_lib.steps(workdir / "checkpoints") != seen:
+            raise OSError(
+                f"another process has trained {workdir} meanwhile: run the same "
+                "command again to go on from there."
+            )
+        yield
+
+
 def create_feed(
     config: ConfigDict,
     dataset: data_lib.Dataset,
@@ -327,7 +352,7 @@ def _first_step(workdir: Path) -> int:
     """The steps that the run in `workdir` has done, as host 0 sees it, on all hosts."""
     step = 0
     if parallel.is_writer():
-        step = max(checkpoints_lib.steps(workdir / "checkpoints"), default=0)
+        step = checkpoints_lib.newest_step(workdir / "checkpoints") or 0
     return int(parallel.broadcast_from_writer(np.int32(step)))
 
 
@@ -340,32 +365,6 @@ def _restore(state: state_lib.GANState, step: int, workdir: Path) -> state_lib.G
     logging.info("Going on from the checkpoint of step %d.", step)
     state = jax.tree.map(np.asarray, state)
     if parallel.is_writer():
-        with workdir_lib.naming_version(workdir):
-            saved = checkpoints_lib.read(workdir / "checkpoints", step)
-            state = _put(saved, state, step)
+        with workdir_lib.naming_version(workdir, checkpoints_lib.MisfitError):
+            state = checkpoints_lib.restore(workdir / "checkpoints", step, state)
     return parallel.broadcast_from_writer(state)
-
-
-def _put(
-    saved: Mapping[str, Any], state: state_lib.GANState, step: int
-) -> state_lib.GANState:
-    """A state like the given one with the saved arrays."""
-
-    def shapes(tree: Any) -> dict[str, tuple[int, ...]]:
-        leaves = traverse_util.flatten_dict(serialization.to_state_dict(tree), sep="/")
-        return {k: np.shape(leaf) for k, leaf in leaves.items() if leaf is not None}
-
-    before, after = shapes(saved), shapes(state)
-    odd = [
-        f"{name} is {before.get(name, 'missing')} there and "
-        f"{after.get(name, 'missing')} in this run"
-        for name in sorted(before.keys() | after.keys())
-        if before.get(name) != after.get(name)
-    ]
-    if odd:
-        raise ValueError(
-            f"the checkpoint of step {step} does not fit this config: {odd[0]}; give "
-            "the old values of the networks' and optimisers' fields, or another "
-            "--workdir."
-        )
-    return serialization.from_state_dict(state, saved)

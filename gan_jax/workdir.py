@@ -3,10 +3,16 @@
 A run is understood, resumed and sampled from its folder alone.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 import contextlib
+import errno
+import fcntl
 import json
+import os
 from pathlib import Path
+import socket
+import stat
+import time
 from typing import Any
 
 from absl import logging
@@ -16,6 +22,7 @@ import gan_jax
 
 MISSING = "(no such field)"
 VERSION = "gan_jax_version"  # in config.json, beside the fields of the config
+_LARGEST_CONFIG = 2**20  # bytes of config.json; those of default.py are three thousand
 
 # Fields and sections that may change when a run goes on, since its parameters after a
 # step do not depend on them. Places of the data are not among them: the data might be
@@ -47,11 +54,19 @@ def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Writes a text file under a temporary name first, so that it is never half."""
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Writes a file under a temporary name first, so that it is never half.
+
+    Raises:
+      OSError: it cannot be written.
+    """
     unfinished = path.with_name(path.name + ".tmp")
-    unfinished.write_text(text)
-    unfinished.replace(path)
+    whole = content.encode() if isinstance(content, str) else content
+    try:
+        unfinished.write_bytes(whole)
+        unfinished.replace(path)
+    except OSError as error:
+        raise OSError(f"{path} cannot be written: {_cause(error)}.") from None
 
 
 def _as_json(config: ConfigDict) -> ConfigDict:
@@ -70,50 +85,120 @@ def differences(old: ConfigDict, new: ConfigDict) -> dict[str, tuple[Any, Any]]:
     }
 
 
-def read_config(workdir: Path) -> ConfigDict:
-    """The resolved config of the run in `workdir`.
+def _open_own_file(path: Path, flags: int) -> int:
+    """Opens a file of a run's folder, but not what a link or a pipe leads to.
+
+    The folder may be a stranger's.
 
     Raises:
-      ValueError: the folder holds no run, or its config.json cannot be read.
+      OSError: the file cannot be opened.
     """
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no ordinary file")
+    return descriptor
+
+
+def _cause(error: OSError) -> str:
+    if error.errno == errno.ELOOP:
+        return "it is a link, which is not followed"
+    return str(error.strerror or error).rstrip(".")
+
+
+def read_config(workdir: Path) -> ConfigDict:
+    """The resolved config of the run in `workdir`; its values are not checked.
+
+    Raises:
+      ValueError: the folder holds no run, or its config.json cannot be read or is no
+        config.
+    """
+    fields = _read_fields(workdir)
+    fields.pop(VERSION, None)
+    return ConfigDict(fields)
+
+
+def _read_fields(workdir: Path) -> dict[str, Any]:
     path = workdir / "config.json"
     try:
-        fields = json.loads(path.read_text())
-        fields.pop(VERSION, None)
-        return ConfigDict(fields)
-    except FileNotFoundError:
+        with open(_open_own_file(path, os.O_RDONLY), "rb") as file:
+            content = file.read(_LARGEST_CONFIG + 1)
+    except OSError as error:
+        if isinstance(error, FileNotFoundError | NotADirectoryError):
+            what = "is a file" if workdir.is_file() else "holds no run"
+            raise ValueError(
+                f"{workdir} {what}: {path} does not exist; give the folder of a run as "
+                "--workdir, or start one with python -m gan_jax.main."
+            ) from None
         raise ValueError(
-            f"{workdir} holds no run: {path} does not exist; give the folder of a "
-            "run as --workdir, or start one with python -m gan_jax.main."
+            f"{path} cannot be read: {_cause(error)}; make it readable, or restore it "
+            "from a copy."
         ) from None
+    mend = "restore it from a copy, or start the run anew in another --workdir."
+    if len(content) > _LARGEST_CONFIG:
+        raise ValueError(
+            f"{path} has more than {_LARGEST_CONFIG:,} bytes and is no config: {mend}"
+        )
+    try:
+        fields = json.loads(content)
+        fault = _fault(fields)
     except ValueError as error:
-        raise ValueError(
-            f"{path} is not JSON ({error}); restore it from a copy, or start the run "
-            "anew in another --workdir."
-        ) from None
+        raise ValueError(f"{path} is not JSON ({error}): {mend}") from None
+    except RecursionError:
+        fault = "it is nested too deeply"
+    if fault:
+        raise ValueError(f"{path} is damaged: {fault}; {mend}")
+    return dict(fields)
+
+
+def _fault(fields: Any) -> str:
+    """Why what was read from JSON cannot be a config; "" if it can."""
+    if not isinstance(fields, dict):
+        return "it holds no object with the fields of a config"
+    for name in _names(fields):
+        if not name.isidentifier() or hasattr(ConfigDict, name):
+            return f"{name[:40]!r} is no name of a field"
+    version = fields.get(VERSION, "")
+    if not isinstance(version, str) or len(version) > 40:
+        return f"{VERSION} is no version"
+    return ""
+
+
+def _names(tree: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in tree.items():
+        yield name
+        if isinstance(value, Mapping):
+            yield from _names(value)
 
 
 def other_version(workdir: Path) -> str | None:
     """The gan_jax that wrote config.json; None for this version, or without a run.
 
     Versions up to 0.1.0 left no name.
+
+    Raises:
+      ValueError: config.json cannot be read.
     """
-    path = workdir / "config.json"
-    fields = json.loads(path.read_text()) if path.exists() else {VERSION: None}
-    version = fields.get(VERSION, "0.1.0 or earlier")
-    return None if version in (None, gan_jax.__version__) else f"gan_jax {version}"
+    if not (workdir / "config.json").exists():
+        return None
+    version = _read_fields(workdir).get(VERSION, "0.1.0 or earlier")
+    return None if version == gan_jax.__version__ else f"gan_jax {version}"
 
 
 @contextlib.contextmanager
-def naming_version(workdir: Path) -> Iterator[None]:
+def naming_version(workdir: Path, kind: type[Exception] = Exception) -> Iterator[None]:
     """Turns an error over the run of another version into a sentence that names it.
+
+    Args:
+      workdir: the run's folder.
+      kind: of the errors; others pass.
 
     Raises:
       ValueError: names both versions.
     """
     try:
         yield
-    except Exception as error:
+    except kind as error:
         maker = other_version(workdir)
         if not maker:
             raise
@@ -126,8 +211,8 @@ def naming_version(workdir: Path) -> Iterator[None]:
 
 
 def _may_change(name: str, old: Any, new: Any) -> bool:
-    if name == "num_train_steps":
-        return bool(new > old)  # a longer run begins with the steps of a shorter one
+    if name == "num_train_steps":  # a longer run begins with the steps of a shorter one
+        return isinstance(old, int) and new > old
     return name in CHANGEABLE or name.split(".")[0] in CHANGEABLE
 
 
@@ -181,35 +266,137 @@ def claim(workdir: Path, config: ConfigDict) -> None:
         write_whole(workdir / "config.json", text)
     except OSError as error:
         raise ValueError(
-            f"cannot write the run's folder {workdir}: {error.strerror}; give another "
+            f"cannot write the run's folder {workdir}: {_cause(error)}; give another "
             "one as --workdir."
         ) from None
 
 
+@contextlib.contextmanager
+def own(workdir: Path) -> Iterator[None]:
+    """Makes this process the only one that writes the run in `workdir`, meanwhile.
+
+    The kernel keeps the lock on the file `lock` and ends it with the process, however
+    that dies, so that nothing needs to be cleaned. Readers do not ask for it. Where a
+    file system has no locks, nothing keeps two processes apart, and a warning says so.
+
+    Raises:
+      OSError: another process has it, or the folder cannot be written.
+    """
+    path = workdir / "lock"
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        descriptor = _open_own_file(path, os.O_RDWR | os.O_CREAT)
+    except OSError as error:
+        raise OSError(
+            f"cannot write the run's folder {workdir}: {_cause(error)}; give another "
+            "one as --workdir."
+        ) from None
+    with open(descriptor, "r+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OSError(
+                f"{workdir} is being trained by {file.read(200) or 'another process'}: "
+                "wait for its end, stop it, or give another --workdir."
+            ) from None
+        except OSError as error:
+            logging.warning("%s has no lock (%s).", workdir, error.strerror)
+        file.truncate(0)
+        since = time.strftime("%Y-%m-%d %H:%M:%S")
+        file.write(f"process {os.getpid()} on {socket.gethostname()} since {since}")
+        file.flush()
+        yield
+
+
 def append_line(path: Path, record: Mapping[str, Any]) -> None:
-    """Adds one record to a file of JSON lines."""
-    with path.open("a") as file:
-        file.write(json.dumps(record) + "\n")
+    """Adds one record to a file of JSON lines.
+
+    Raises:
+      OSError: the file cannot be written.
+    """
+    line = (json.dumps(record) + "\n").encode()
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+    try:
+        # One unbuffered write: lines of two processes do not mix.
+        with open(_open_own_file(path, flags), "ab", buffering=0) as file:
+            if file.write(line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except OSError as error:
+        raise OSError(f"{path} cannot be written: {_cause(error)}.") from None
 
 
-def read_lines(path: Path) -> list[dict[str, Any]]:
+def _read_raw_lines(path: Path) -> list[bytes]:
+    try:
+        with open(_open_own_file(path, os.O_RDONLY), "rb") as file:
+            return file.read().splitlines(keepends=True)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise ValueError(
+            f"{path} cannot be read: {_cause(error)}; restore it from a copy, or "
+            "remove it."
+        ) from None
+
+
+def _parse_line(line: bytes) -> dict[str, Any] | None:
+    """The record of a line, None if it holds none."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    is_record = isinstance(record, dict) and type(record.get("step")) is int
+    return record if is_record else None
+
+
+def read_lines(
+    path: Path, is_whole: Callable[[dict[str, Any]], bool] = bool
+) -> list[dict[str, Any]]:
     """The records of a file of JSON lines; none without the file.
 
-    A last line that is broken, of a run that was killed while writing it, is left out.
+    A warning names each line that is damaged, which is left out. The last line may be
+    torn, if its writer was killed.
+
+    Args:
+      path: of the file.
+      is_whole: whether a record, which has a "step", has all that it should.
+
+    Raises:
+      ValueError: the file cannot be read.
     """
-    if not path.exists():
-        return []
     records = []
-    for line in path.read_text().splitlines():
-        try:
-            records.append(json.loads(line))
-        except ValueError:
-            continue
+    for number, line in enumerate(_read_raw_lines(path), 1):
+        record = _parse_line(line)
+        if record is not None and is_whole(record):
+            records.append(record)
+        else:
+            logging.warning("%s: line %d is damaged. It is left out.", path, number)
     return records
 
 
 def drop_lines_after(path: Path, step: int) -> None:
-    """Removes the records whose "step" is above `step`: they will be written again."""
-    if path.exists():
-        kept = [record for record in read_lines(path) if record["step"] <= step]
-        write_whole(path, "".join(json.dumps(record) + "\n" for record in kept))
+    """Removes the records whose "step" is above `step`: they will be written again.
+
+    Damaged lines are removed too; if there are more than the torn one of a killed
+    writer, the file as it was is kept beside the new one.
+
+    Raises:
+      ValueError: the file cannot be read.
+    """
+    lines = _read_raw_lines(path)
+    records = [_parse_line(line) for line in lines]
+    kept = [
+        line
+        for line, record in zip(lines, records, strict=True)
+        if record is not None and record["step"] <= step
+    ]
+    if None in records[:-1]:
+        aside = path.with_name(path.name + ".damaged")
+        write_whole(aside, b"".join(lines))
+        number = records.index(None) + 1
+        logging.warning(
+            "%s: line %d is damaged. It is removed, %s has it.", path, number, aside
+        )
+    if kept != lines:
+        if kept:
+            kept[-1] = kept[-1].removesuffix(b"\n") + b"\n"
+        write_whole(path, b"".join(kept))

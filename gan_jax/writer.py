@@ -138,7 +138,8 @@ class Writer:
 
     def save(self, step: int, state: Any) -> None:
         """Starts to save the replicated state."""
-        self.checkpoints.save(step, self.to_host(state))
+        progress = self.outputs.progress(step)
+        self.checkpoints.save(step, self.to_host(state), progress)
 
 
 @contextlib.contextmanager
@@ -162,7 +163,7 @@ def open_writer(
       to_host: takes the run's share of a replicated tree to NumPy.
     """
     checkpoints = checkpoints_lib.Checkpoints(
-        workdir / "checkpoints", keep=config.checkpoints_to_keep
+        workdir / "checkpoints", keep=config.checkpoints_to_keep, first_step=first_step
     )
     evaluator = None
     if config.eval_every_steps:
@@ -174,6 +175,7 @@ def open_writer(
         batch_size=config.batch_size,
         tensorboard=config.tensorboard,
         real_images=real_images,
+        progress=checkpoints_lib.read_progress(workdir / "checkpoints", first_step),
     )
     try:
         yield Writer(config, checkpoints, outputs, draw, evaluator, to_host)

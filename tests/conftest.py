@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 import numpy as np
 import pytest
 
-from configs import default
+from configs import default, gan
 
 IMAGE_SIZE = 16
 
@@ -34,6 +34,18 @@ def shared_folder(tmp_path_factory):
 def tiny_config(shared_folder) -> ConfigDict:
     """A run of four steps that takes seconds."""
     return make_tiny_config(shared_folder)
+
+
+def make_dense_config(folder) -> ConfigDict:
+    """The same with dense networks, which are compiled in a moment."""
+    config = make_tiny_config(folder)
+    dense = gan.get_config()
+    with config.unlocked():
+        config.model.name = "mlp"
+        for network in ("generator", "discriminator"):
+            config.model[network] = dense.model[network]
+            config.model[network].features = (8,)
+    return config
 
 
 def make_tiny_config(folder) -> ConfigDict:

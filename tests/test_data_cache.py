@@ -149,6 +149,44 @@ def test_cache_dir_that_cannot_be_made_is_refused_before_data_are_read(
         cache.load_or_write(config, KEY, lambda: pytest.fail("data read"))
 
 
+@pytest.mark.parametrize(
+    "name, array",
+    [("images", np.zeros((3, 2, 2, 1), np.uint8)), ("labels", np.zeros(3, np.int32))],
+)
+def test_arrays_other_than_those_written_are_named(config, name, array):
+    cache.load_or_write(config, KEY, make_source)
+    (path,) = pathlib.Path(config.cache_dir).glob(f"*/{name}.npy")
+    np.save(path, array)
+    with pytest.raises(
+        ValueError, match=f"damaged.*{name}.npy does not hold the bytes that were"
+    ):
+        cache.load_or_write(config, KEY, make_source)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        "[]",
+        '{"num_examples": 4, "num_classes": 2}',
+        '{"num_examples": 3, "num_classes": null}',
+        '{"num_examples": 3, "num_classes": 2, "sha256": []}',
+    ],
+)
+def test_damaged_facts_are_named(config, facts):
+    cache.load_or_write(config, KEY, make_source)
+    (path,) = pathlib.Path(config.cache_dir).glob("*/facts.json")
+    path.write_text(facts)
+    with pytest.raises(ValueError, match="damaged or not readable"):
+        cache.load_or_write(config, KEY, make_source)
+
+
+def test_a_cache_of_an_earlier_version_is_read(config):
+    cache.load_or_write(config, KEY, make_source)
+    (path,) = pathlib.Path(config.cache_dir).glob("*/facts.json")
+    path.write_text('{"num_examples": 3, "num_classes": 2}')
+    assert len(cache.load_or_write(config, KEY, make_source).images) == 3
+
+
 def test_two_writers_at_once_both_get_the_arrays_of_one(config):
     read = []
     datasets = []

@@ -1,7 +1,9 @@
 """The command that scores a run: its table, its records, a user's mistakes."""
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -9,28 +11,38 @@ import conftest
 import numpy as np
 import pytest
 
-from gan_jax import train
+from gan_jax import checkpoints, train
 
 
 @pytest.fixture(scope="module")
 def run(shared_folder, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run")
-    config = conftest.make_tiny_config(shared_folder)
+    config = conftest.make_dense_config(shared_folder)
     config.recipe.ema_decay = 0.5
-    config.model.convolution = "lax"
     train.train_and_evaluate(config, workdir)
     return workdir
 
 
-def command(run, *flags):
-    return subprocess.run(
-        [sys.executable, "-m", "gan_jax.evaluate", f"--workdir={run}", *flags],
-        capture_output=True,
-        text=True,
+@pytest.fixture(scope="module")
+def command(shared_folder):
+    """Runs the command on a run, and with the data that it was trained on."""
+    paths = (
+        f"--manual_dir={shared_folder / 'images.npz'}",
+        f"--cache_dir={shared_folder / 'cache'}",
     )
 
+    def run_command(run, *flags, paths=paths):
+        module = ["-m", "gan_jax.evaluate", f"--workdir={run}"]
+        return subprocess.run(
+            [sys.executable, *module, *paths, *flags], capture_output=True, text=True
+        )
 
-def test_every_checkpoint_and_generator_has_a_column_and_a_record(run, tmp_path):
+    return run_command
+
+
+def test_every_checkpoint_and_generator_has_a_column_and_a_record(
+    run, command, tmp_path
+):
     pairs = tmp_path / "pairs.png"
     done = command(
         run,
@@ -48,9 +60,9 @@ def test_every_checkpoint_and_generator_has_a_column_and_a_record(run, tmp_path)
     assert protocol.startswith("protocol: extractor pixels, num_images 20, draws 2")
     assert pairs.stat().st_size
     records = [
-        json.loads(line)
-        for line in (run / "evaluations.jsonl").read_text().splitlines()
+        json.loads(line) for line in (run / "scores.jsonl").read_text().splitlines()
     ]
+    assert not (run / "evaluations.jsonl").exists()  # has training as its one writer
     assert [(one["step"], one["generator"]) for one in records[-4:]] == [
         (2, "raw"),
         (2, "averaged"),
@@ -59,7 +71,7 @@ def test_every_checkpoint_and_generator_has_a_column_and_a_record(run, tmp_path)
     ]
 
 
-def test_the_training_images_give_the_floor(run):
+def test_the_training_images_give_the_floor(run, command):
     done = command(run, "--images=training", "--metrics=frechet_distance")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[0].split() == ["training"]
@@ -74,9 +86,10 @@ def test_the_training_images_give_the_floor(run):
         (["--metrics=fid"], "there is no metric 'fid', there are: frechet"),
         (["--num_images=1"], "num_images is 1, but must be at least 2"),
         (["--best"], "no checkpoint in .*best: there is none"),
+        (["--neighbours=/"], "--neighbours is /, which is a folder: add the name"),
     ],
 )
-def test_a_users_mistake_is_one_sentence(run, flags, message):
+def test_a_users_mistake_is_one_sentence(run, command, flags, message):
     done = command(run, *flags)
     assert done.returncode == 1 and done.stdout == ""
     lines = [line for line in done.stderr.splitlines() if "error" in line]
@@ -84,7 +97,7 @@ def test_a_users_mistake_is_one_sentence(run, flags, message):
     assert re.search(message, lines[0])
 
 
-def test_images_that_are_no_images_are_refused(run, tmp_path):
+def test_images_that_are_no_images_are_refused(run, command, tmp_path):
     path = tmp_path / "images.npz"
     np.savez(path, images=np.full((30, 16, 16, 1), np.nan, np.float32))
     done = command(run, f"--images={path}")
@@ -92,6 +105,73 @@ def test_images_that_are_no_images_are_refused(run, tmp_path):
     assert "float32, but the real ones are (16, 16, 1) uint8" in done.stderr
 
 
-def test_a_folder_without_a_run_is_named(tmp_path):
+def test_a_folder_without_a_run_is_named(tmp_path, command):
     done = command(tmp_path)
     assert done.returncode == 1 and f"{tmp_path} holds no run" in done.stderr
+
+
+def test_the_paths_of_a_strangers_run_are_not_followed(
+    run, command, tmp_path, shared_folder
+):
+    stranger = shutil.copytree(run, tmp_path / "stranger")
+    config = json.loads((stranger / "config.json").read_text())
+    bait = tmp_path / "bait"
+    config["data"]["cache_dir"] = config["data"]["data_dir"] = str(bait)
+    config["compilation_cache_dir"] = str(bait)
+    config["evaluation"]["weights"] = str(shared_folder / "images.npz")
+    (stranger / "config.json").write_text(json.dumps(config))
+    refused = command(stranger, paths=())
+    assert refused.returncode == 1 and refused.stdout == ""
+    assert "manual_dir is '', which is not a file" in refused.stderr
+    assert f"add --data_dir={bait} --manual_dir={shared_folder}" in refused.stderr
+    done = command(stranger, "--metrics=frechet_distance")
+    assert done.returncode == 0, done.stderr
+    assert f"add --data_dir={bait} --weights={shared_folder}" in done.stderr
+    assert not bait.exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_scores_of_a_run_that_cannot_be_written_are_printed(run, command, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "copy")
+    copy.chmod(0o555)
+    done = command(copy, "--metrics=frechet_distance")
+    assert done.returncode == 0 and "frechet_distance" in done.stdout
+    assert "The scores are not recorded: " in done.stderr
+    copy.chmod(0o755)
+
+
+def test_scores_that_cannot_be_recorded_are_printed(run, command, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "copy")
+    (copy / "scores.jsonl").unlink(missing_ok=True)
+    (copy / "scores.jsonl").symlink_to(tmp_path / "elsewhere")
+    done = command(copy, "--metrics=frechet_distance")
+    assert done.returncode == 0 and "frechet_distance" in done.stdout
+    assert "scores.jsonl cannot be written: it is a link" in done.stderr
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(run, command, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "copy")
+    (copy / "checkpoints" / "4" / checkpoints.SUMS).write_text("")
+    done = command(copy, "--metrics=frechet_distance")
+    assert done.stdout.splitlines()[0].split() == ["2", "raw", "2", "averaged"]
+    assert "checkpoints/4 is damaged: its files are not those of" in done.stderr
+    done = command(copy, "--step=4")
+    assert done.returncode == 1
+    assert "Take another step, or leave it out to take the newest" in done.stderr
+
+
+def test_a_config_of_other_networks_is_named(run, command, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "copy")
+    text = (copy / "config.json").read_text()
+    config = json.loads(text)
+    for value, message in (
+        ([9], "hidden0.bias is (8,), but the config asks for (9,)"),
+        (["x"], "model.generator.features is ['x'], but must be 1 to 32 numbers"),
+        ([2**17] * 32, "most of it for the networks, but this machine has"),
+    ):
+        config["model"]["generator"]["features"] = value
+        (copy / "config.json").write_text(json.dumps(config))
+        done = command(copy)
+        assert done.returncode == 1 and message in done.stderr
+        assert "Traceback" not in done.stderr

@@ -5,26 +5,13 @@ import jax
 import numpy as np
 import pytest
 
-from configs import gan
 from gan_jax import checkpoints, evaluator, models, scores, train, workdir
 from gan_jax.evaluation.estimate import Estimate
 
 
-def make_mlp_config(shared_folder):
-    """Dense networks: they are compiled in a moment."""
-    config = conftest.make_tiny_config(shared_folder)
-    dense = gan.get_config()
-    with config.unlocked():
-        config.model.name = "mlp"
-        for network in ("generator", "discriminator"):
-            config.model[network] = dense.model[network]
-            config.model[network].features = (8,)
-    return config
-
-
 @pytest.fixture
 def config(shared_folder):
-    config = make_mlp_config(shared_folder)
+    config = conftest.make_dense_config(shared_folder)
     config.eval_every_steps = 2
     config.recipe.ema_decay = 0.5
     config.evaluation.best_metric = "frechet_distance"
@@ -79,7 +66,7 @@ def judge(config, tmp_path):
 
 @pytest.fixture(scope="module")
 def state(shared_folder):
-    config = make_mlp_config(shared_folder)
+    config = conftest.make_dense_config(shared_folder)
     pair = models.build(config, axis_name=None)
     state = train.create_state(config, *pair, jax.random.key(0))
     return jax.tree.map(np.asarray, state)

@@ -1,7 +1,12 @@
 """Bytes, grids and files of images."""
 
+import errno
+import os
+import pathlib
+
 import numpy as np
 from PIL import Image
+import pytest
 
 from gan_jax import images
 
@@ -45,3 +50,18 @@ def test_mean_distance_by_hand():
     np.testing.assert_allclose(images.mean_distance(tiles), expected, rtol=1e-9, atol=0)
     assert images.mean_distance(tiles[:1]) == 0
     assert images.mean_distance(np.repeat(tiles[1:2], 5, axis=0)) < 1e-6
+
+
+@pytest.mark.parametrize("save", ["save_png", "save_arrays"])
+def test_a_file_that_cannot_be_written_is_named_and_leaves_nothing(
+    tmp_path, monkeypatch, save
+):
+    def fail(self, other):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(pathlib.Path, "replace", fail)
+    image = np.zeros((2, 2, 1), np.uint8)
+    arguments = [image] if save == "save_png" else []
+    with pytest.raises(OSError, match="out cannot be written: No space left"):
+        getattr(images, save)(tmp_path / "out", *arguments)
+    assert list(tmp_path.iterdir()) == []

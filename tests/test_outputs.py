@@ -35,6 +35,7 @@ def run(time, tmp_path):
         batch_size=10,
         tensorboard=False,
         real_images=np.zeros((2, 1, 1, 1), np.uint8),
+        progress={},
     )
     time.now += 60
     run.clock.restart()
@@ -111,3 +112,23 @@ def test_a_resumed_run_counts_its_own_steps(time):
     clock.tick(510)
     time.now += 2
     assert clock.rate(520) == 5
+
+
+def test_the_clock_of_a_resumed_run_goes_on_where_it_stopped(time):
+    clock = outputs.Clock(0)
+    time.now += 3
+    clock.tick(10)
+    time.now += 2
+    clock.tick(20)
+    clock = outputs.Clock(20, clock.reading(20))
+    time.now += 60  # to compile
+    clock.restart()
+    time.now += 3
+    clock.tick(30)  # the first call of a process is in no lap
+    time.now += 3
+    clock.tick(40)
+    assert clock.seconds() == 3 + 2 + 3 + 3
+    assert clock.lap(40) == (10 + 10) / (2 + 3)
+    time.now += 1
+    clock.tick(50)
+    assert clock.lap(50) == 10

@@ -139,6 +139,23 @@ def test_two_processes_give_the_run_of_one_and_host_0_writes(train, on_one_devic
     assert not other_workdir.exists()
 
 
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ((None, 2, 0), "--num_processes, --process_id was given, but not --coord"),
+        (("a:1", None, 0), "was given, but not --num_processes: a job of several"),
+        (("a:1", 2, None), "was given, but not --process_id: a job of several"),
+        (("localhost", 2, 0), "coordinator_address is 'localhost', but must be HOST:P"),
+        (("a:1", 0, 0), "num_processes is 0, but must be at least 1"),
+        (("a:1", 2, 2), "process_id is 2, but .* numbered from 0 to 1"),
+        (("a:1", 2, -1), "process_id is -1, but .* numbered from 0 to 1"),
+    ],
+)
+def test_a_job_that_lacks_a_part_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message), parallel.joined(*arguments):
+        pass
+
+
 def test_a_batch_that_devices_cannot_share_is_refused():
     with pytest.raises(ValueError, match=r"batch_size is 7, which 2 devices.*=8"):
         parallel.local_slots(7)

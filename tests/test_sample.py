@@ -23,12 +23,18 @@ def run(shared_folder, tmp_path_factory):
 
 @pytest.mark.parametrize(
     "output, message",
-    [("a.gif", "must end in .npz"), ("no/a.png", "folder of the output .* not exist")],
+    [
+        ("a.gif", "must end in .npz"),
+        ("no/a.png", "folder of the output .* not exist"),
+        ("folder.npz", "--output is .*folder.npz, which is a folder"),
+    ],
 )
 def test_an_output_that_cannot_be_is_refused(run, tmp_path, output, message):
+    (tmp_path / "folder.npz").mkdir()
     done = command(run, f"--output={tmp_path / output}")
     assert done.returncode == 1 and done.stdout == ""
     assert done.stderr.startswith("error: ") and len(done.stderr.splitlines()) == 1
+    assert re.search(message, done.stderr)
 
 
 @pytest.mark.parametrize(

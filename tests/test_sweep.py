@@ -124,6 +124,14 @@ def test_a_run_that_diverges_is_marked_and_the_others_go_on(shared_folder, tmp_p
     assert (workdirs[1] / "log.txt").read_text() == before
 
 
+def test_a_damaged_mark_is_named(tmp_path):
+    assert sweep.failure(tmp_path) is None and sweep.company(tmp_path) == 1
+    for content in ("{", "[]", "{}"):
+        (tmp_path / sweep.FAILURE).write_text(content)
+        with pytest.raises(ValueError, match=r"failed.json is damaged .*: remove it"):
+            sweep.failure(tmp_path)
+
+
 def test_runs_that_differ_in_more_are_refused(shared_folder, tmp_path):
     configs = [make_config(shared_folder), make_config(shared_folder)]
     configs[1].batch_size = 4

@@ -1,6 +1,7 @@
 """The loop: intervals, resuming, signals, what lies in the folder, what is refused."""
 
 import json
+import logging
 import os
 import shutil
 import signal
@@ -78,20 +79,13 @@ def test_a_run_leaves_config_metrics_samples_and_checkpoints(unbroken):
     assert names == [f"step_{step:07}.png" for step in (0, 2, 4)]
     with Image.open(unbroken / "samples" / names[0]) as grid:
         assert grid.size == (34, 34)  # two of 16 pixels and a gap of 2
-    assert checkpoints.Checkpoints(unbroken / "checkpoints").all_steps() == [2, 4]
+    assert checkpoints.steps(unbroken / "checkpoints") == [2, 4]
 
 
 def test_resumed_run_equals_unbroken_run(tiny_config, unbroken, tmp_path, monkeypatch):
     workdir = tmp_path / "broken"
-    save = checkpoints.Checkpoints.save
-
-    def save_and_die(self, step, state):
-        save(self, step, state)
-        self.wait()
-        raise KeyboardInterrupt  # nothing after the checkpoint of step 2 is run
-
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoints.Checkpoints, "save", save_and_die)
+        stop_after(2, patch)
         with pytest.raises(KeyboardInterrupt):
             train.train_and_evaluate(tiny_config, workdir)
     with (workdir / "metrics.jsonl").open("a") as file:
@@ -110,6 +104,81 @@ def test_resumed_run_equals_unbroken_run(tiny_config, unbroken, tmp_path, monkey
         assert got == expected
     name = "samples/step_0000004.png"
     assert (workdir / name).read_bytes() == (unbroken / name).read_bytes()
+
+
+def stop_after(step, monkeypatch):
+    """Lets a run die once the checkpoint of `step` is on disk."""
+    save = checkpoints.Checkpoints.save
+
+    def save_and_die(self, saved, *args):
+        save(self, saved, *args)
+        self.wait()
+        if saved == step:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(checkpoints.Checkpoints, "save", save_and_die)
+
+
+def test_logs_of_a_resumed_run_are_those_of_an_unbroken_one(
+    shared_folder, tmp_path, monkeypatch
+):
+    """Cut at a checkpoint between two logs: the second is over the same four steps."""
+    config = conftest.make_dense_config(shared_folder)
+    config.num_train_steps, config.log_every_steps = 8, 4
+    train.train_and_evaluate(config, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        stop_after(6, patch)
+        with pytest.raises(KeyboardInterrupt):
+            train.train_and_evaluate(config, tmp_path / "cut")
+    train.train_and_evaluate(config, tmp_path / "cut")
+    whole, cut = (read_metrics(tmp_path / name) for name in ("whole", "cut"))
+    for lines in (whole, cut):  # the clock goes on where it stopped
+        assert lines[1]["seconds"] > lines[0]["seconds"]
+    for line in (*whole, *cut):
+        del line["steps_per_second"], line["seconds"]
+    assert whole == cut and [line["step"] for line in cut] == [4, 8]
+
+
+def test_training_goes_on_from_the_newest_good_checkpoint(
+    shared_folder, tmp_path, monkeypatch, caplog
+):
+    config = conftest.make_dense_config(shared_folder)
+    config.num_train_steps = 6
+    train.train_and_evaluate(config, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        stop_after(4, patch)
+        with pytest.raises(KeyboardInterrupt):
+            train.train_and_evaluate(config, tmp_path / "cut")
+    folder = tmp_path / "cut" / "checkpoints"
+    metadata = folder / "4" / "default" / "_METADATA"
+    metadata.write_bytes(metadata.read_bytes().replace(b"0", b"1", 1))
+    (folder / "99999").mkdir()
+    caplog.set_level(logging.INFO)
+    train.train_and_evaluate(config, tmp_path / "cut")
+    assert "Going on from the checkpoint of step 2." in caplog.text
+    assert "checkpoints/4 is damaged: default/_METADATA does not hold" in caplog.text
+    assert "checkpoints/99999 is no complete checkpoint" in caplog.text
+    assert checkpoints.steps(folder) == [4, 6]
+    whole = checkpoints.read(tmp_path / "whole" / "checkpoints")
+    assert_trees_equal(checkpoints.read(folder), whole)
+
+
+def test_a_second_training_of_the_same_folder_is_refused(
+    shared_folder, tmp_path, monkeypatch
+):
+    config = conftest.make_dense_config(shared_folder)
+    make_call, refused = train.make_call, []
+
+    def make_call_and_try_again(recipe):
+        with pytest.raises(OSError, match="run is being trained by process"):
+            train.train_and_evaluate(config, tmp_path / "run")
+        refused.append(True)
+        return make_call(recipe)
+
+    monkeypatch.setattr(train, "make_call", make_call_and_try_again)
+    train.train_and_evaluate(config, tmp_path / "run")
+    assert refused == [True]
+    assert [line["step"] for line in read_metrics(tmp_path / "run")] == [2, 4]
 
 
 def test_another_seed_is_another_run(tiny_config, unbroken, tmp_path):
@@ -157,11 +226,11 @@ def test_a_signal_saves_and_the_run_goes_on_later(
         patch.setattr(train, "make_call", make_call_that_is_interrupted)
         tiny_config.num_train_steps = 8
         train.train_and_evaluate(tiny_config, workdir)
-    steps = checkpoints.Checkpoints(workdir / "checkpoints").all_steps()
+    steps = checkpoints.steps(workdir / "checkpoints")
     assert len(steps) == 1 and 0 < steps[0] < 8
     assert signal.getsignal(number) is not None
     train.train_and_evaluate(tiny_config, workdir)
-    assert checkpoints.Checkpoints(workdir / "checkpoints").all_steps()[-1] == 8
+    assert checkpoints.steps(workdir / "checkpoints")[-1] == 8
 
 
 def test_diverged_run_names_step_and_checkpoint(tiny_config, tmp_path):
@@ -233,8 +302,8 @@ def test_a_checkpoint_of_other_networks_is_refused_and_nothing_changed(
     tiny_config.model.generator.features = 6
     with pytest.raises(
         ValueError,
-        match=r"checkpoint of step 4 does not fit this config: generator/\S+ is "
-        r"\(.*\) there and \(.*\) in this run; give the old values",
+        match=r"checkpoints/4 does not fit the config: generator\.\S+ is \(.*\), but "
+        r"the config asks for \(.*\)\. Restore the config",
     ):
         train.train_and_evaluate(tiny_config, workdir, override_config=True)
     assert (workdir / "config.json").read_bytes() == before

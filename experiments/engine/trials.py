@@ -190,13 +190,16 @@ def shared_fields(config: ConfigDict) -> str:
 def result(trial: spec.Trial, config: ConfigDict, workdir: Path) -> spec.Result:
     """What the folder of a trial holds."""
     records: dict[int, dict[str, float]] = {}
-    found = workdir_lib.read_lines(workdir / scores.RECORDS)
+    found = scores.read_records(workdir / scores.RECORDS)
     for line in found:
-        # Not what gan_jax.evaluate may have added by another protocol.
+        # Earlier versions of gan_jax.evaluate added theirs, by other protocols.
         if line["generator"] in KINDS and line["protocol"] == found[0]["protocol"]:
             numbers = {name: one["value"] for name, one in line["numbers"].items()}
             records[line["step"]] = numbers
-    lines = workdir_lib.read_lines(workdir / "metrics.jsonl")
+    lines = workdir_lib.read_lines(
+        workdir / "metrics.jsonl",
+        lambda line: isinstance(line.get("steps_per_second"), int | float),
+    )
     steps = [0, *(line["step"] for line in lines)]
     seconds = sum(
         (step - before) / line["steps_per_second"]

@@ -93,8 +93,9 @@ def main(argv: list[str]) -> None:
         seconds, rate, costs = max(each), sum(1 / one for one in each), {}
         line["processes"] = _PROCESSES.value
     else:
-        parallel.initialize(_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
-        seconds, costs = time_alone(config)
+        job = (_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
+        with parallel.joined(*job):
+            seconds, costs = time_alone(config)
         rate = together / seconds
         if _SEEDS.value:
             line["seeds"] = _SEEDS.value

@@ -19,6 +19,8 @@ import numpy as np
 import tqdm
 
 FORMAT = 1  # Part of every key: raise it when the same key would give other bytes.
+_LARGEST_DIGESTED = 2**28  # bytes: a fifth of a second
+_ARRAYS = ("images.npy", "labels.npy")
 
 _USER_ERRORS = (
     errno.ENOSPC,
@@ -29,6 +31,7 @@ _USER_ERRORS = (
     errno.ENOTDIR,
     errno.EEXIST,
 )
+_DAMAGES = (OSError, ValueError, EOFError, KeyError, TypeError, AttributeError)
 
 
 class Dataset(NamedTuple):
@@ -129,8 +132,9 @@ def _open(folder: pathlib.Path, shape: tuple[int, ...]) -> Dataset:
             num_classes=facts["num_classes"],
         )
         _check_arrays(dataset, facts["num_examples"], shape)
+        _check_digests(folder, facts.get("sha256", {}))
         return dataset
-    except (OSError, ValueError, EOFError, KeyError, TypeError) as error:
+    except _DAMAGES as error:
         raise ValueError(
             f"The image cache {folder} is damaged or not readable ({error}). It holds"
             " images.npy, labels.npy and facts.json, as they were written. Delete that"
@@ -148,6 +152,28 @@ def _check_arrays(dataset: Dataset, count: int, shape: tuple[int, ...]) -> None:
         raise ValueError(
             f"labels from {labels.min()} to {labels.max()} of {num_classes} classes"
         )
+
+
+def _check_digests(folder: pathlib.Path, digests: Mapping[str, str]) -> None:
+    """Compares the files with the digests that were written beside them.
+
+    A cache of an earlier version has none. Those of files above _LARGEST_DIGESTED are
+    not taken again, since that would take seconds at each start.
+
+    Raises:
+      ValueError: a file holds other bytes.
+    """
+    for name in _ARRAYS:
+        path, digest = folder / name, digests.get(name)
+        if digest is None or path.stat().st_size > _LARGEST_DIGESTED:
+            continue
+        if _digest(path) != digest:
+            raise ValueError(f"{name} does not hold the bytes that were written")
+
+
+def _digest(path: pathlib.Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _write_once(
@@ -196,7 +222,11 @@ def _write(folder: pathlib.Path, source: Source, shape: tuple[int, ...]) -> None
         os.fsync(file.fileno())
     np.save(folder / "labels.npy", np.asarray(labels, np.int32))
     num_classes = source.num_classes or max(labels, default=0) + 1
-    facts = {"num_examples": len(labels), "num_classes": num_classes}
+    facts = {
+        "num_examples": len(labels),
+        "num_classes": num_classes,
+        "sha256": {name: _digest(folder / name) for name in _ARRAYS},
+    }
     (folder / "facts.json").write_text(json.dumps(facts, indent=2))
 
 

@@ -5,7 +5,7 @@ import hashlib
 from pathlib import Path
 from typing import NamedTuple
 import uuid
-import zipfile
+from zipfile import BadZipFile
 
 from absl import logging
 import numpy as np
@@ -200,7 +200,7 @@ def extract_once(extractor: Extractor, images: np.ndarray, folder: Path) -> Feat
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 return Features(arrays["values"], arrays.get("probabilities"))
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
             logging.warning("%s cannot be read (%s): extracted again.", path, error)
     features = extract(extractor, images)
     arrays = {name: x for name, x in features._asdict().items() if x is not None}
