@@ -113,7 +113,7 @@ def get_config() -> ConfigDict:
     config.optimizer.decay_share = 0.5  # last share of the run, in (0, 1], during
     # which the rates of the schedules linear and cosine fall
     config.optimizer.generator = ConfigDict()
-    config.optimizer.generator.name = "adam"  # see gan_jax/optimizers.py
+    config.optimizer.generator.name = "adam"  # see gan_jax/step/optimizers.py
     config.optimizer.generator.learning_rate = 2e-4  # at least 0
     config.optimizer.generator.b1 = 0.5  # decay of the mean of gradients; [0, 1)
     config.optimizer.generator.b2 = 0.999  # of the mean of squared gradients; [0, 1)

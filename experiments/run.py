@@ -10,9 +10,10 @@ import functools
 from pathlib import Path
 
 from absl import flags
+import tqdm
 
 from experiments.engine import collect, forecast, results, runner, spec, trials
-from gan_jax import command, metrics
+from gan_jax import command
 
 _EXPERIMENT = flags.DEFINE_string(
     "experiment", None, "A folder of experiments/ with an experiment.py.", required=True
@@ -78,14 +79,14 @@ def _show_forecast(todo: Sequence[trials.Program]) -> None:
             print(
                 f"{number:4} {trial.folder}: {cost.generator_parameters:,} and "
                 f"{cost.discriminator_parameters:,}, {cost.flop / 1e9:.3g}, "
-                f"{config.num_train_steps:,}, {metrics.format_seconds(seconds)}, "
+                f"{config.num_train_steps:,}, {tqdm.tqdm.format_interval(seconds)}, "
                 f"{status}",
                 flush=True,
             )
     for part, flop in totals.items():
         print(f"{part}: {flop / 1e15:.3g} PFLOP of training in all")
     print(
-        f"{len(todo)} programs; about {metrics.format_seconds(left)} left, if steps "
+        f"{len(todo)} programs; about {tqdm.tqdm.format_interval(left)} left, if steps "
         f"reach {rate / 1e9:.0f} GFLOP a second, {forecast.EFFICIENCY:.0%} of what a "
         "matrix product reaches here; evaluation and compilation come on top. The "
         f"largest program holds {largest / 2**20:.0f} MiB of networks and optimisers, "

@@ -10,10 +10,10 @@ from absl import flags, logging
 from ml_collections import ConfigDict
 import numpy as np
 
-from gan_jax import checks, command, data, parallel, runs, scores
-from gan_jax import images as images_lib
-from gan_jax import workdir as workdir_lib
-from gan_jax.evaluation import neighbours, suite
+from gan_jax import checks, command, data, parallel
+from gan_jax.evaluation import neighbours, scores, suite
+from gan_jax.run import files, trained
+from gan_jax.run import images as images_lib
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder.", required=True)
 _STEP = flags.DEFINE_list("step", [], "Of the checkpoints, or all; default the newest.")
@@ -58,11 +58,11 @@ def _read_config(workdir: Path) -> ConfigDict:
       ValueError: there is no run, or its config.json lacks a field or has one out of
         its range.
     """
-    config = workdir_lib.read_config(workdir)
-    with workdir_lib.naming_version(workdir):
+    config = files.read_config(workdir)
+    with files.naming_version(workdir):
         for name, ranges in (("data", data.RANGES), ("evaluation", scores.RANGES)):
             section = checks.section(config, name)
-            checks.check_fields(section, ranges, path=name, advice=runs.ADVICE)
+            checks.check_fields(section, ranges, path=name, advice=trained.ADVICE)
     return config
 
 
@@ -116,7 +116,7 @@ def _create_scorer(config: ConfigDict) -> scores.Scorer:
 def _record(path: Path, record: Mapping[str, Any]) -> None:
     """Adds a record to the run's scores.jsonl; scores are worth more than the file."""
     try:
-        workdir_lib.append_line(path, record)
+        files.append_line(path, record)
     except OSError as error:
         logging.warning("The scores are not recorded: %s", error)
     else:
@@ -149,7 +149,7 @@ def _steps(workdir: Path, folder: str) -> list[int | None]:
       ValueError: a step that is no number.
     """
     if _STEP.value == ["all"]:
-        return list(runs.steps(workdir, folder=folder)) or [None]
+        return list(trained.steps(workdir, folder=folder)) or [None]
     try:
         return [int(step) for step in _STEP.value] or [None]
     except ValueError:
@@ -159,14 +159,14 @@ def _steps(workdir: Path, folder: str) -> list[int | None]:
         ) from None
 
 
-def _generators(workdir: Path) -> Iterator[tuple[str, runs.Run]]:
+def _generators(workdir: Path) -> Iterator[tuple[str, trained.Run]]:
     """Each step's generator, and its averaged one where the run keeps it."""
     folder = "best" if _BEST.value else "checkpoints"
     for step in _steps(workdir, folder):
         try:
-            run = runs.load(workdir, step, folder=folder)
+            run = trained.load(workdir, step, folder=folder)
         except ValueError:
-            if _STEP.value != ["all"] or step in runs.steps(workdir, folder=folder):
+            if _STEP.value != ["all"] or step in trained.steps(workdir, folder=folder):
                 raise
             logging.info("The checkpoint of step %s was deleted meanwhile.", step)
             continue
@@ -184,8 +184,8 @@ def _score_images(scorer: scores.Scorer) -> scores.Scores:
     return scorer.score_images(*read_images(Path(_IMAGES.value)))
 
 
-def _save_pairs(path: Path, run: runs.Run, training: np.ndarray) -> None:
-    drawn = runs.generate_batches(run, num=PAIRS, seed=run.config.seed)
+def _save_pairs(path: Path, run: trained.Run, training: np.ndarray) -> None:
+    drawn = trained.generate_batches(run, num=PAIRS, seed=run.config.seed)
     images = np.concatenate([batch for batch, _ in drawn])
     flat = (x.reshape(len(x), -1).astype(np.float32) for x in (images, training))
     _, nearest = neighbours.nearest(*flat)

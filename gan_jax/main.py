@@ -5,7 +5,8 @@ from pathlib import Path
 from absl import flags
 from ml_collections import config_flags
 
-from gan_jax import command, parallel, train
+from gan_jax import command, parallel
+from gan_jax.training import train
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config",

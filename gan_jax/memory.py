@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from gan_jax import parallel
-from gan_jax import state as state_lib
+from gan_jax.step import states
 
 _EXAMPLES = 1_024  # traced at once: enough to make the parameters' share small
 # What autodiff keeps for the gradients over what XLA then takes for them: 0.8 to 1.44
@@ -44,12 +44,12 @@ def _nbytes(tree: Any) -> int:
 
 
 def _kept_per_example(
-    state: state_lib.TrainState, inputs: tuple[int, ...], key: jax.Array
+    state: states.TrainState, inputs: tuple[int, ...], key: jax.Array
 ) -> int:
     """Bytes that one example's pass through a network leaves for its gradient."""
 
     def passing(
-        state: state_lib.TrainState, inputs: jax.Array, labels: jax.Array, key: Any
+        state: states.TrainState, inputs: jax.Array, labels: jax.Array, key: Any
     ) -> Any:
         return jax.vjp(
             lambda params, inputs: state.apply(params, inputs, labels, key).output,
@@ -68,7 +68,7 @@ def _kept_per_example(
 
 
 def _on_device(
-    config: ConfigDict, state: state_lib.GANState, key: jax.Array, devices: int
+    config: ConfigDict, state: states.GANState, key: jax.Array, devices: int
 ) -> list[Need]:
     recipe, data = config.recipe, config.data
     pixels = data.image_size**2 * data.channels
@@ -156,7 +156,7 @@ def refuse_beyond(limit: int, where: str, needs: Sequence[Need]) -> None:
 
 def check(
     config: ConfigDict,
-    state: state_lib.GANState,
+    state: states.GANState,
     *,
     steps_per_call: int,
     key: jax.Array,

@@ -6,8 +6,9 @@ from pathlib import Path
 from absl import flags, logging
 import numpy as np
 
-from gan_jax import checks, command, memory, runs
-from gan_jax import images as images_lib
+from gan_jax import checks, command, memory
+from gan_jax.run import images as images_lib
+from gan_jax.run import trained
 
 _WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder.", required=True)
 _NUM = flags.DEFINE_integer(
@@ -57,7 +58,7 @@ def main() -> None:
         )
     images_lib.check_output(output, "--output")
     folder = "best" if _BEST.value else "checkpoints"
-    run = runs.load(Path(_WORKDIR.value), _STEP.value, folder=folder)
+    run = trained.load(Path(_WORKDIR.value), _STEP.value, folder=folder)
     averaged = _AVERAGED.value and bool(run.averaged)
     if averaged:
         run = run.with_averaged()
@@ -66,7 +67,7 @@ def main() -> None:
     filled = _BATCH_SIZE.value if _STATISTICS.value == "batch" else 0
     num = max(_NUM.value, filled)
     memory.check_images(num, shape, "--num" if num > filled else "--batch_size")
-    batches = runs.generate_batches(
+    batches = trained.generate_batches(
         run,
         num=_NUM.value,
         seed=_SEED.value,

@@ -9,12 +9,12 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from gan_jax import checkpoints
-from gan_jax import state as state_lib
+from gan_jax.run import checkpoints
+from gan_jax.step import states
 
 
 def make_state(value):
-    train_state = state_lib.TrainState(
+    train_state = states.TrainState(
         step=np.array(int(value), np.int32),
         apply_fn=None,
         params={"kernel": np.full((3, 4), value, np.float32)},
@@ -22,7 +22,7 @@ def make_state(value):
         opt_state=({"mu": np.full((3, 4), -value, np.float32)}, {}),
         batch_stats={},
     )
-    return state_lib.GANState(
+    return states.GANState(
         generator=train_state, discriminator=train_state, averaged={}
     )
 

@@ -4,7 +4,8 @@ from ml_collections import ConfigDict
 import pytest
 
 from configs import default
-from gan_jax import checks, models, preflight
+from gan_jax import checks, models
+from gan_jax.training import preflight
 
 OWN = ("generator", "discriminator")  # sections whose fields follow from a name
 

@@ -8,7 +8,8 @@ from ml_collections import ConfigDict
 import pytest
 
 from configs import cgan, default, gan
-from gan_jax import models, optimizers
+from gan_jax import models
+from gan_jax.step import optimizers
 
 FOLDER = Path(default.__file__).parent
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "default")

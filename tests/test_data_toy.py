@@ -7,8 +7,10 @@ from PIL import Image
 import pytest
 
 from configs import ring
-from gan_jax import data, images, train
+from gan_jax import data
 from gan_jax.evaluation import modes
+from gan_jax.run import images
+from gan_jax.training import train
 
 
 def section(name="ring", **fields):

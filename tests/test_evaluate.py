@@ -11,7 +11,8 @@ import conftest
 import numpy as np
 import pytest
 
-from gan_jax import checkpoints, train
+from gan_jax.run import checkpoints
+from gan_jax.training import train
 
 
 @pytest.fixture(scope="module")

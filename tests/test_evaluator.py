@@ -5,8 +5,11 @@ import jax
 import numpy as np
 import pytest
 
-from gan_jax import checkpoints, evaluator, models, scores, train, workdir
+from gan_jax import models
+from gan_jax.evaluation import scores
 from gan_jax.evaluation.estimate import Estimate
+from gan_jax.run import checkpoints, files
+from gan_jax.training import evaluator, train
 
 
 @pytest.fixture
@@ -19,7 +22,7 @@ def config(shared_folder):
 
 
 def records(folder):
-    return workdir.read_lines(folder / "evaluations.jsonl")
+    return files.read_lines(folder / "evaluations.jsonl")
 
 
 def test_a_resumed_run_has_the_records_of_an_unbroken_one(config, tmp_path):

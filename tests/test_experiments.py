@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from experiments.engine import published, spec, trials
-from gan_jax import models, optimizers, preflight, recipes
+from gan_jax import models
 from gan_jax.evaluation import suite
+from gan_jax.step import optimizers, recipes
+from gan_jax.training import preflight
 
 ROOT = Path(__file__).parent.parent
 NAMES = sorted(path.parent.name for path in ROOT.glob("experiments/*/experiment.py"))

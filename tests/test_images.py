@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from gan_jax import images
+from gan_jax.run import images
 
 
 def test_to_uint8_rounds_and_clips():

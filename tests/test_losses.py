@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_jax import losses
+from gan_jax.step import losses
 
 LN2 = np.log(2)
 FAR = 1e4

@@ -6,7 +6,8 @@ import jax
 import pytest
 
 from configs import cgan, dcgan, default, ring
-from gan_jax import memory, parallel, train
+from gan_jax import memory, parallel
+from gan_jax.training import train
 
 GIB = 2**30
 

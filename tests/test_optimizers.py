@@ -11,7 +11,7 @@ import numpy as np
 import optax
 import pytest
 
-from gan_jax import optimizers
+from gan_jax.step import optimizers
 
 GRADS = np.array([[1.0, -2.0], [0.5, 3.0], [-1.0, 0.25]])  # three steps
 

@@ -5,7 +5,10 @@ import re
 import numpy as np
 import pytest
 
-from gan_jax import outputs
+from gan_jax.run import files
+from gan_jax.training import log
+
+NAMES = ("d_loss", "g_loss", "d_real", "d_fake_before", "d_fake_after")
 
 
 class Time:
@@ -21,14 +24,14 @@ class Time:
 @pytest.fixture
 def time(monkeypatch):
     time = Time()
-    monkeypatch.setattr(outputs, "time", time)
+    monkeypatch.setattr(log, "time", time)
     return time
 
 
 @pytest.fixture
 def run(time, tmp_path):
     """A run of 1,000 steps of 10 images, whose first call was just compiled."""
-    run = outputs.Outputs(
+    run = log.Outputs(
         tmp_path,
         first_step=0,
         num_steps=1_000,
@@ -45,8 +48,7 @@ def run(time, tmp_path):
 def train(run, time, step, *, seconds):
     """A call of ten steps that took so many seconds and ended at a step."""
     time.now += seconds
-    names = ("d_loss", "g_loss", "d_real", "d_fake_before", "d_fake_after")
-    run.add(step, {name: np.ones(10) for name in names})
+    run.add(step, {name: np.ones(10) for name in NAMES})
 
 
 def shown(run, step, capsys):
@@ -62,17 +64,17 @@ def test_speed_and_time_left_leave_out_the_first_call(run, time, capsys):
     for step in (20, 30, 40, 50, 60, 70, 80, 90, 100):
         train(run, time, step, seconds=2)
     # 90 steps in 18 s; 900 steps are left
-    assert shown(run, 100, capsys) == (50, "3:00")
+    assert shown(run, 100, capsys) == (50, "03:00")
     for step in range(110, 201, 10):
         train(run, time, step, seconds=2)
-    assert shown(run, 200, capsys) == (50, "2:40")
+    assert shown(run, 200, capsys) == (50, "02:40")
 
 
 def test_the_first_call_stands_in_until_there_is_a_second(run, time, capsys):
     train(run, time, 10, seconds=4)
-    assert shown(run, 10, capsys) == (25, "6:36")
+    assert shown(run, 10, capsys) == (25, "06:36")
     train(run, time, 20, seconds=2)
-    assert shown(run, 20, capsys) == (50, "3:16")
+    assert shown(run, 20, capsys) == (50, "03:16")
 
 
 def test_an_evaluation_is_off_the_clock(run, time, capsys):
@@ -80,15 +82,15 @@ def test_an_evaluation_is_off_the_clock(run, time, capsys):
     with run.clock.stopped():
         time.now += 500
     train(run, time, 20, seconds=2)
-    assert shown(run, 20, capsys) == (50, "3:16")
+    assert shown(run, 20, capsys) == (50, "03:16")
     with run.clock.stopped():
         time.now += 500
     train(run, time, 30, seconds=2)
-    assert shown(run, 30, capsys) == (50, "3:14")
+    assert shown(run, 30, capsys) == (50, "03:14")
 
 
 def test_laps_and_seconds_are_those_of_training(time):
-    clock = outputs.Clock(0)
+    clock = log.Clock(0)
     time.now += 60
     clock.restart()
     time.now += 3
@@ -106,7 +108,7 @@ def test_laps_and_seconds_are_those_of_training(time):
 
 
 def test_a_resumed_run_counts_its_own_steps(time):
-    clock = outputs.Clock(500)
+    clock = log.Clock(500)
     clock.restart()
     time.now += 3
     clock.tick(510)
@@ -115,12 +117,12 @@ def test_a_resumed_run_counts_its_own_steps(time):
 
 
 def test_the_clock_of_a_resumed_run_goes_on_where_it_stopped(time):
-    clock = outputs.Clock(0)
+    clock = log.Clock(0)
     time.now += 3
     clock.tick(10)
     time.now += 2
     clock.tick(20)
-    clock = outputs.Clock(20, clock.reading(20))
+    clock = log.Clock(20, clock.reading(20))
     time.now += 60  # to compile
     clock.restart()
     time.now += 3
@@ -132,3 +134,27 @@ def test_the_clock_of_a_resumed_run_goes_on_where_it_stopped(time):
     time.now += 1
     clock.tick(50)
     assert clock.lap(50) == 10
+
+
+def test_a_log_weighs_every_step_alike(run, time, tmp_path):
+    time.now += 1
+    run.add(3, {name: np.array([1.0, 2.0, 3.0], np.float32) for name in NAMES})
+    time.now += 1
+    run.add(4, {name: np.array([10.0], np.float32) for name in NAMES})
+    run.log(4)
+    (record,) = files.read_lines(tmp_path / "metrics.jsonl")
+    assert {name: record[name] for name in NAMES} == dict.fromkeys(NAMES, 4.0)
+
+
+def test_progress_line_says_how_the_run_stands():
+    line = log.progress_line(
+        500,
+        10_000,
+        scalars=dict.fromkeys(NAMES, 0.5) | {"d_loss": 1.2345, "d_fake_after": 0.25},
+        images_per_second=1843.2,
+        seconds_left=754,
+    )
+    assert line == (
+        "step 500/10000  d_loss 1.234  g_loss 0.500  D(x) 0.50  D(G(z)) 0.50 / 0.25"
+        "  1843 images/s  12:34 left"
+    )

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_jax import checkpoints, parallel
+from gan_jax import parallel
+from gan_jax.run import checkpoints
 
 ROOT = Path(__file__).parent.parent
 BATCH, STEPS = 16, 6

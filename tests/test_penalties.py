@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_jax import penalties
+from gan_jax.step import penalties
 
 B, SHAPE, SIZE, HIDDEN = 6, (2, 3, 1), 6, 5
 KEY = jax.random.key(0)

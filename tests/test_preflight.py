@@ -9,8 +9,10 @@ from ml_collections import ConfigDict
 import pytest
 from test_configs import CASES, get_config
 
-from gan_jax import command, data, losses, models, parallel, penalties, preflight, train
+from gan_jax import command, data, models, parallel
 from gan_jax.data import tfds_source
+from gan_jax.step import losses, penalties
+from gan_jax.training import preflight, train
 
 GIB = 2**30
 

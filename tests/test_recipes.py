@@ -18,7 +18,7 @@ from test_train_step import (
     run_step,
 )
 
-from gan_jax import losses, penalties, recipes, sampling, train_step
+from gan_jax.step import losses, penalties, recipes, sampling, train_step
 
 KEY = jax.random.key(3)
 

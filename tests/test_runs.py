@@ -9,7 +9,8 @@ import jax
 import numpy as np
 import pytest
 
-from gan_jax import runs, train
+from gan_jax.run import trained
+from gan_jax.training import train
 
 OLD_CONFIG = Path(__file__).parent / "data" / "config_of_0.1.0.json"
 
@@ -26,13 +27,13 @@ def workdir(shared_folder, tmp_path_factory):
 
 
 def draw(run, **arguments):
-    parts = zip(*runs.generate_batches(run, **arguments), strict=True)
+    parts = zip(*trained.generate_batches(run, **arguments), strict=True)
     return [np.concatenate(part) for part in parts]
 
 
 @pytest.fixture(scope="module")
 def run(workdir):
-    return runs.load(workdir)
+    return trained.load(workdir)
 
 
 def test_images_depend_on_seed_and_place_alone(run):
@@ -49,7 +50,7 @@ def test_images_depend_on_seed_and_place_alone(run):
 
 
 def test_an_older_checkpoint_can_be_asked_for(workdir, run):
-    older = runs.load(workdir, 2)
+    older = trained.load(workdir, 2)
     assert (older.step, run.step) == (2, 4)
     old, _ = draw(older, num=4, seed=0)
     new, _ = draw(run, num=4, seed=0)
@@ -80,7 +81,7 @@ def test_a_step_is_a_step_however_many_updates_it_holds(shared_folder, tmp_path)
     config = conftest.make_tiny_config(shared_folder)
     config.recipe.generator_steps = 2
     train.train_and_evaluate(config, tmp_path)
-    assert runs.load(tmp_path).step == runs.steps(tmp_path)[-1] == 4
+    assert trained.load(tmp_path).step == trained.steps(tmp_path)[-1] == 4
 
 
 def test_a_run_without_an_average_says_so(run):
@@ -112,7 +113,7 @@ def test_a_run_with_conditional_batch_norm_can_be_sampled(shared_folder, tmp_pat
     config.model.generator.condition = "batch_norm"
     config.model.discriminator.condition = "projection"
     train.train_and_evaluate(config, tmp_path)
-    images, labels = draw(runs.load(tmp_path), num=4, seed=0, batch_size=2)
+    images, labels = draw(trained.load(tmp_path), num=4, seed=0, batch_size=2)
     assert images.shape == (4, 16, 16, 1) and labels.shape == (4,)
 
 
@@ -130,9 +131,9 @@ def test_a_label_that_does_not_exist_is_refused(run):
 
 def test_a_run_of_an_earlier_version_is_read(tiny_config, tmp_path):
     train.train_and_evaluate(tiny_config, tmp_path)
-    images, _ = draw(runs.load(tmp_path), num=4, seed=0)
+    images, _ = draw(trained.load(tmp_path), num=4, seed=0)
     shutil.copy(OLD_CONFIG, tmp_path / "config.json")
-    again, _ = draw(runs.load(tmp_path), num=4, seed=0)
+    again, _ = draw(trained.load(tmp_path), num=4, seed=0)
     np.testing.assert_array_equal(images, again)
 
 
@@ -149,7 +150,7 @@ def test_a_run_of_an_earlier_version_that_cannot_be_read_is_refused(
             match=r"was made by gan_jax 0.1.0 or earlier, and gan_jax \S+ cannot use it"
             r".*Use the version that made it, or train anew",
         ):
-            runs.load(tmp_path)
+            trained.load(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -173,13 +174,13 @@ def test_values_in_a_runs_config_are_checked(
     config[section][field] = value
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(ValueError, match=message):
-        runs.load(tmp_path)
+        trained.load(tmp_path)
 
 
 def test_a_run_whose_config_lacks_a_section_is_refused(tmp_path):
     (tmp_path / "config.json").write_text('{"data": {"image_size": 28}}')
     with pytest.raises(ValueError, match="the config has no field data.channels"):
-        runs.load(tmp_path)
+        trained.load(tmp_path)
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(ValueError, match="the config has no section data"):
-        runs.load(tmp_path)
+        trained.load(tmp_path)

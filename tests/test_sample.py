@@ -8,7 +8,7 @@ import conftest
 import numpy as np
 import pytest
 
-from gan_jax import train
+from gan_jax.training import train
 
 
 @pytest.fixture(scope="module")

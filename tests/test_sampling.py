@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_jax import sampling
 from gan_jax.models import dcgan, keras_dcgan, mlp
+from gan_jax.step import sampling
 
 LATENTS, BATCH, BATCHES = 5, 6, 7
 DRAWS = {"latent_size": LATENTS, "distribution": "normal", "num_classes": 3}

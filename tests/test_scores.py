@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 import gan_jax
-from gan_jax import runs, scores, train
-from gan_jax.evaluation import frechet
+from gan_jax.evaluation import frechet, scores
 from gan_jax.evaluation.estimate import Estimate
+from gan_jax.run import trained
+from gan_jax.training import train
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +21,7 @@ def run(shared_folder, tmp_path_factory):
     config.model.generator.condition = "onehot"
     config.model.discriminator.condition = "onehot"
     train.train_and_evaluate(config, workdir)
-    return runs.load(workdir)
+    return trained.load(workdir)
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def make_scorer(config, **settings):
 
 def test_a_score_is_the_metric_of_the_images_drawn(config, run):
     found = make_scorer(config, num_images=48, seed=3).score_run(run)
-    batches = runs.generate_batches(run, num=48, seed=3)
+    batches = trained.generate_batches(run, num=48, seed=3)
     fake = np.concatenate([images for images, _ in batches])
     with np.load(config.data.manual_dir) as arrays:
         real = arrays["images"]

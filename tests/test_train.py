@@ -13,8 +13,10 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from gan_jax import checkpoints, data, parallel, train, writer
+from gan_jax import data, parallel
 from gan_jax.data import feed
+from gan_jax.run import checkpoints
+from gan_jax.training import train, writer
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,8 @@ import numpy as np
 import optax
 import pytest
 
-from gan_jax import recipes, sampling, train_step
-from gan_jax import state as state_lib
 from gan_jax.models import dcgan
+from gan_jax.step import recipes, sampling, states, train_step
 
 LATENTS, SIZE, BATCH = 5, 16, 6
 RECIPE = recipes.Recipe(latent_size=LATENTS, num_classes=3)
@@ -24,7 +23,7 @@ DISCRIMINATOR = dcgan.Discriminator(image_size=SIZE, features=4)
 def make_state(packing=1, average=False, norm="batch"):
     tx = optax.adam(2e-4, b1=0.5)
     create = functools.partial(
-        state_lib.create,
+        states.create,
         generator=GENERATOR,
         discriminator=DISCRIMINATOR.clone(norm=norm),
         generator_tx=tx,
@@ -149,7 +148,7 @@ def slow_reference(state, batch, key, *, updates="shared", joint=False):
 
     grads, stats = jax.grad(g_loss, has_aux=True)(state.generator.params)
     generator = state.generator.apply_gradients(grads=grads, batch_stats=stats)
-    return state_lib.GANState(generator, discriminator, averaged={})
+    return states.GANState(generator, discriminator, averaged={})
 
 
 @pytest.mark.parametrize(

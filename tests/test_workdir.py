@@ -11,18 +11,18 @@ import sys
 import pytest
 
 import gan_jax
-from gan_jax import workdir
-from gan_jax import writer as writer_lib
+from gan_jax.run import files
+from gan_jax.training import writer as writer_lib
 
 DATA = Path(__file__).parent / "data"
 ROOT = Path(__file__).parent.parent
 
 
 def test_config_comes_back_as_it_was_written(tiny_config, tmp_path):
-    workdir.claim(tmp_path / "run", tiny_config)
-    workdir.check(tmp_path / "run", tiny_config)
-    read = workdir.read_config(tmp_path / "run")
-    assert workdir.differences(read, tiny_config) == {}
+    files.claim(tmp_path / "run", tiny_config)
+    files.check(tmp_path / "run", tiny_config)
+    read = files.read_config(tmp_path / "run")
+    assert files.differences(read, tiny_config) == {}
 
 
 def test_differences_name_changed_new_and_missing_fields(tiny_config):
@@ -31,34 +31,34 @@ def test_differences_name_changed_new_and_missing_fields(tiny_config):
         other.data.image_size = 32
         other.data.fresh = 1
         del other.model.latent_size
-    assert workdir.differences(tiny_config, other) == {
+    assert files.differences(tiny_config, other) == {
         "data.image_size": (16, 32),
-        "data.fresh": (workdir.MISSING, 1),
-        "model.latent_size": (5, workdir.MISSING),
+        "data.fresh": (files.MISSING, 1),
+        "model.latent_size": (5, files.MISSING),
     }
 
 
 def test_another_config_is_refused(tiny_config, tmp_path):
-    workdir.check(tmp_path, tiny_config)  # nobody's folder yet
-    workdir.claim(tmp_path, tiny_config)
+    files.check(tmp_path, tiny_config)  # nobody's folder yet
+    files.claim(tmp_path, tiny_config)
     tiny_config.seed = 5
     with pytest.raises(ValueError, match="seed was 0, now 5"):
-        workdir.check(tmp_path, tiny_config)
+        files.check(tmp_path, tiny_config)
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tiny_config, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match=r"cannot write .*file/run: Not a directory"):
-        workdir.claim(tmp_path / "file" / "run", tiny_config)
+        files.claim(tmp_path / "file" / "run", tiny_config)
 
 
 def write_records(path, *steps):
     for step in steps:
-        workdir.append_line(path, {"step": step, "d_loss": 1.5})
+        files.append_line(path, {"step": step, "d_loss": 1.5})
 
 
 def steps_of(path):
-    return [record["step"] for record in workdir.read_lines(path)]
+    return [record["step"] for record in files.read_lines(path)]
 
 
 def test_metrics_after_a_step_are_dropped_with_a_torn_line(tmp_path):
@@ -67,7 +67,7 @@ def test_metrics_after_a_step_are_dropped_with_a_torn_line(tmp_path):
     with path.open("a") as file:
         file.write('{"step": 40, "d_')
     assert steps_of(path) == [10, 20, 30]
-    workdir.drop_lines_after(path, 20)
+    files.drop_lines_after(path, 20)
     lines = path.read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [10, 20]
     assert [other.name for other in tmp_path.iterdir()] == ["metrics.jsonl"]
@@ -86,7 +86,7 @@ def test_a_damaged_line_is_named_and_not_lost(tmp_path, damage, caplog):
     assert steps_of(path) == [10, 20, 30]
     assert "metrics.jsonl: line 2 is damaged. It is left out." in caplog.text
     assert path.read_bytes() == whole
-    workdir.drop_lines_after(path, 20)
+    files.drop_lines_after(path, 20)
     assert steps_of(path) == [10, 20]
     assert (tmp_path / "metrics.jsonl.damaged").read_bytes() == whole
     assert "line 2 is damaged. It is removed" in caplog.text
@@ -96,44 +96,44 @@ def test_lines_that_cannot_be_read_or_written_are_named(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.mkdir()
     with pytest.raises(ValueError, match="metrics.jsonl cannot be read: it is no ord"):
-        workdir.read_lines(path)
+        files.read_lines(path)
     with pytest.raises(
         OSError, match="metrics.jsonl cannot be written: Is a directory"
     ):
-        workdir.append_line(path, {})
+        files.append_line(path, {})
 
 
 def test_a_link_in_a_strangers_folder_is_not_written_through(tmp_path):
     (tmp_path / "mine").write_text("mine")
     (tmp_path / "scores.jsonl").symlink_to(tmp_path / "mine")
     with pytest.raises(OSError, match="cannot be written: it is a link"):
-        workdir.append_line(tmp_path / "scores.jsonl", {"step": 1})
+        files.append_line(tmp_path / "scores.jsonl", {"step": 1})
     assert (tmp_path / "mine").read_text() == "mine"
 
 
 def test_two_owners_at_once_are_one_too_many(tmp_path):
     with (
-        workdir.own(tmp_path),
+        files.own(tmp_path),
         pytest.raises(
             OSError, match=rf"is being trained by process {os.getpid()} on .* since \d"
         ),
-        workdir.own(tmp_path),
+        files.own(tmp_path),
     ):
         pass
-    with workdir.own(tmp_path):
+    with files.own(tmp_path):
         pass  # what the first one left is no obstacle
 
 
 def test_a_killed_owner_leaves_nothing_that_needs_cleaning(tmp_path):
     code = (
         "import os, pathlib, signal\n"
-        "from gan_jax import workdir\n"
-        f"with workdir.own(pathlib.Path({str(tmp_path)!r})):\n"
+        "from gan_jax.run import files\n"
+        f"with files.own(pathlib.Path({str(tmp_path)!r})):\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT)
     assert done.returncode == -signal.SIGKILL and (tmp_path / "lock").exists()
-    with workdir.own(tmp_path):
+    with files.own(tmp_path):
         pass
 
 
@@ -142,27 +142,27 @@ def test_a_folder_that_cannot_be_owned_is_named(tmp_path):
     message = r"cannot write .*file/run: Not a directory"
     with (
         pytest.raises(OSError, match=message),
-        workdir.own(tmp_path / "file" / "run"),
+        files.own(tmp_path / "file" / "run"),
     ):
         pass
 
 
 def test_a_folder_without_a_run_and_a_broken_config_are_named(tmp_path):
     with pytest.raises(ValueError, match="holds no run: .*config.json does not exist"):
-        workdir.read_config(tmp_path)
+        files.read_config(tmp_path)
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(ValueError, match="config.json is not JSON"):
-        workdir.read_config(tmp_path)
+        files.read_config(tmp_path)
     with pytest.raises(ValueError, match="config.json is a file: .*give the folder"):
-        workdir.read_config(tmp_path / "config.json")
+        files.read_config(tmp_path / "config.json")
 
 
 def test_config_json_names_the_version_which_is_no_field(tiny_config, tmp_path):
-    workdir.claim(tmp_path, tiny_config)
+    files.claim(tmp_path, tiny_config)
     written = json.loads((tmp_path / "config.json").read_text())
-    assert written[workdir.VERSION] == gan_jax.__version__
-    assert workdir.VERSION not in workdir.read_config(tmp_path)
-    assert workdir.other_version(tmp_path) is None
+    assert written[files.VERSION] == gan_jax.__version__
+    assert files.VERSION not in files.read_config(tmp_path)
+    assert files.other_version(tmp_path) is None
 
 
 @pytest.mark.parametrize(
@@ -177,13 +177,13 @@ def test_config_json_names_the_version_which_is_no_field(tiny_config, tmp_path):
     ],
 )
 def test_what_is_written_and_the_length_may_change(tiny_config, tmp_path, field, value):
-    workdir.claim(tmp_path, tiny_config)
+    files.claim(tmp_path, tiny_config)
     tiny_config.update_from_flattened_dict({field: value})
-    workdir.check(tmp_path, tiny_config)
+    files.check(tmp_path, tiny_config)
 
 
 def test_all_that_may_change_is_a_field(tiny_config):
-    for name in workdir.CHANGEABLE:
+    for name in files.CHANGEABLE:
         section = tiny_config
         for part in name.split("."):
             section = section[part]
@@ -202,11 +202,11 @@ def test_all_that_may_change_is_a_field(tiny_config):
 def test_what_parameters_depend_on_may_not_change(
     tiny_config, tmp_path, field, value, message
 ):
-    workdir.claim(tmp_path, tiny_config)
+    files.claim(tmp_path, tiny_config)
     tiny_config.update_from_flattened_dict({field: value})
     tiny_config.log_every_steps = 1  # may change, and so is not named
     with pytest.raises(ValueError, match=message) as raised:
-        workdir.check(tmp_path, tiny_config)
+        files.check(tmp_path, tiny_config)
     assert "log_every_steps" not in str(raised.value)
 
 
@@ -214,10 +214,10 @@ def test_what_parameters_depend_on_may_not_change(
 def test_a_longer_schedule_is_spoken_of(tiny_config, tmp_path, caplog, schedule):
     with tiny_config.unlocked():
         tiny_config.optimizer.schedule = schedule
-    workdir.claim(tmp_path, tiny_config)
+    files.claim(tmp_path, tiny_config)
     tiny_config.num_train_steps = 6
     with caplog.at_level("INFO", logger="absl"):
-        workdir.check(tmp_path, tiny_config)
+        files.check(tmp_path, tiny_config)
     spoken = "The cosine schedule of the learning rates now spans 6 steps, before 4"
     assert (spoken in caplog.text) == (schedule == "cosine")
 
@@ -226,9 +226,9 @@ def test_a_run_of_an_earlier_version_is_read_and_not_resumed_with_other_fields(
     tiny_config, tmp_path
 ):
     shutil.copy(DATA / "config_of_0.1.0.json", tmp_path / "config.json")
-    config = workdir.read_config(tmp_path)
+    config = files.read_config(tmp_path)
     assert config.model.generator.features == 4
-    workdir.check(tmp_path, config)
+    files.check(tmp_path, config)
     with config.unlocked():
         config.recipe.fresh = 1
     with pytest.raises(
@@ -236,15 +236,15 @@ def test_a_run_of_an_earlier_version_is_read_and_not_resumed_with_other_fields(
         match=r"another config, made by gan_jax 0.1.0 or earlier: recipe.fresh was "
         r"'.no such field.', now 1.*or use the version that made it",
     ):
-        workdir.check(tmp_path, config)
+        files.check(tmp_path, config)
 
 
 def test_an_error_over_a_run_of_another_version_names_it(tiny_config, tmp_path):
-    workdir.claim(tmp_path, tiny_config)
-    with pytest.raises(KeyError), workdir.naming_version(tmp_path):
+    files.claim(tmp_path, tiny_config)
+    with pytest.raises(KeyError), files.naming_version(tmp_path):
         raise KeyError("params")
     fields = json.loads((tmp_path / "config.json").read_text())
-    fields[workdir.VERSION] = "9.0.0"
+    fields[files.VERSION] = "9.0.0"
     (tmp_path / "config.json").write_text(json.dumps(fields))
     with (
         pytest.raises(
@@ -252,7 +252,7 @@ def test_an_error_over_a_run_of_another_version_names_it(tiny_config, tmp_path):
             match=rf"was made by gan_jax 9.0.0, and gan_jax {gan_jax.__version__} "
             r"cannot use it: 'params'\. Use the version that made it",
         ),
-        workdir.naming_version(tmp_path),
+        files.naming_version(tmp_path),
     ):
         raise KeyError("params")
 
@@ -262,19 +262,19 @@ def test_an_error_over_a_run_of_another_version_names_it(tiny_config, tmp_path):
     [
         ("get", 1, "'get' is no name of a field"),
         ("a.b", 1, "'a.b' is no name of a field"),
-        (workdir.VERSION, 1, "gan_jax_version is no version"),
-        (workdir.VERSION, "9" * 41, "gan_jax_version is no version"),
+        (files.VERSION, 1, "gan_jax_version is no version"),
+        (files.VERSION, "9" * 41, "gan_jax_version is no version"),
     ],
 )
 def test_names_and_versions_that_cannot_be_are_named(
     tiny_config, tmp_path, field, value, message
 ):
-    workdir.claim(tmp_path, tiny_config)
+    files.claim(tmp_path, tiny_config)
     tree = json.loads((tmp_path / "config.json").read_text())
     tree[field] = value
     (tmp_path / "config.json").write_text(json.dumps(tree))
     with pytest.raises(ValueError, match=f"config.json is damaged: {message}"):
-        workdir.read_config(tmp_path)
+        files.read_config(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -291,11 +291,11 @@ def test_names_and_versions_that_cannot_be_are_named(
 def test_what_is_no_config_is_named(tmp_path, content, message):
     (tmp_path / "config.json").write_text(content)
     with pytest.raises(ValueError, match=message):
-        workdir.read_config(tmp_path)
+        files.read_config(tmp_path)
 
 
 def test_a_config_that_is_a_link_is_not_followed(tiny_config, tmp_path):
-    workdir.claim(tmp_path / "run", tiny_config)
+    files.claim(tmp_path / "run", tiny_config)
     (tmp_path / "config.json").symlink_to(tmp_path / "run" / "config.json")
     with pytest.raises(ValueError, match="it is a link, which is not followed"):
-        workdir.read_config(tmp_path)
+        files.read_config(tmp_path)

@@ -11,14 +11,16 @@ import sys
 
 import jax
 
-from gan_jax import runs, sampling, scores
+from gan_jax.evaluation import scores
+from gan_jax.run import trained
+from gan_jax.step import sampling
 
 BATCHES = (10, 50, 100, 200)
 
 
 def main() -> None:
     """Prints a line for each number of batches."""
-    run = runs.load(Path(sys.argv[1]))
+    run = trained.load(Path(sys.argv[1]))
     config = run.config
     averaged = run.with_averaged()
     scorer = scores.Scorer(config.data, config.evaluation)

@@ -14,7 +14,7 @@ from experiments.engine import (
     trials,
 )
 from gan_jax import data as data_lib
-from gan_jax import workdir as workdir_lib
+from gan_jax.run import files
 
 INDEX = Path(__file__).parent.parent / "README.md"
 
@@ -104,12 +104,12 @@ def write_page(name: str, experiment: spec.Experiment, output: Path) -> None:
         pictures=_pictures(output),
         made_on=saved.made_on,
     )
-    workdir_lib.write_whole(output / "README.md", text)
+    files.write_whole(output / "README.md", text)
 
 
 def write_index() -> None:
     """Writes the tables of experiments/README.md from all results and pages there."""
-    workdir_lib.write_whole(INDEX, index(INDEX.read_text()))
+    files.write_whole(INDEX, index(INDEX.read_text()))
 
 
 def index(text: str) -> str:

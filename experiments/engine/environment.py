@@ -7,7 +7,7 @@ from pathlib import Path
 import platform
 import subprocess
 
-from gan_jax import workdir as workdir_lib
+from gan_jax.run import files
 
 RECORD = "environments.jsonl"  # in a run's folder, a line for each other environment
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
@@ -33,7 +33,7 @@ def record(workdir: Path, text: str) -> None:
     """Adds the environment of a start of the run in `workdir`, unless it is known."""
     if text not in read(workdir):
         workdir.mkdir(parents=True, exist_ok=True)
-        workdir_lib.append_line(workdir / RECORD, {"environment": text})
+        files.append_line(workdir / RECORD, {"environment": text})
 
 
 def read(workdir: Path) -> tuple[str, ...]:

@@ -8,7 +8,9 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 import numpy as np
 
-from gan_jax import models, recipes, train, train_step
+from gan_jax import models
+from gan_jax.step import recipes, train_step
+from gan_jax.training import train
 
 EFFICIENCY = 0.4  # share of a matrix product's rate that steps of our nets reach
 

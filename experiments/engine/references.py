@@ -12,8 +12,10 @@ import numpy as np
 
 from experiments.engine import spec, trials
 from gan_jax import data as data_lib
-from gan_jax import models, runs, scores, train
-from gan_jax.evaluation import suite
+from gan_jax import models
+from gan_jax.evaluation import scores, suite
+from gan_jax.run import trained
+from gan_jax.training import train
 
 SEEDS = range(30)  # of points; images, which take longer, have the part's seeds
 
@@ -85,12 +87,12 @@ def _uniform(
     return points.astype(np.float32)[:, None, None], None
 
 
-def _untrained(config: ConfigDict, seed: int) -> runs.Run:
+def _untrained(config: ConfigDict, seed: int) -> trained.Run:
     """The run of a seed before its first step."""
     modules = models.build(config, axis_name=None)
     key, *_ = jax.random.split(jax.random.key(seed), 3)  # as sweep.py and train.py do
     state = train.create_state(config, *modules, key)
-    return runs.Run(
+    return trained.Run(
         config=config,
         step=0,
         generator=modules[0],

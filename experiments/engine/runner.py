@@ -13,7 +13,8 @@ import tqdm
 
 from experiments.engine import environment
 from experiments.engine.trials import Program
-from gan_jax import parallel, sweep, train
+from gan_jax import parallel
+from gan_jax.training import sweep, train
 
 
 def run_program(program: Program) -> bool:

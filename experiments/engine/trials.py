@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from experiments.engine import environment, spec, summary
-from gan_jax import checkpoints, scores, sweep, sweep_step
-from gan_jax import workdir as workdir_lib
+from gan_jax.evaluation import scores
+from gan_jax.run import checkpoints, files
+from gan_jax.training import sweep, vmapped
 
 FOLDER = Path(__file__).parent.parent  # experiments/
 KINDS = ("raw", "averaged")  # the second takes the first one's place
@@ -181,7 +182,7 @@ def _chosen(
 def shared_fields(config: ConfigDict) -> str:
     """As JSON, the fields that all trials of a program have in common."""
     fields: dict[str, Any] = config.to_dict()
-    for path in ("seed", *sweep_step.FLOATS):
+    for path in ("seed", *vmapped.FLOATS):
         *sections, field = path.split(".")
         functools.reduce(lambda x, name: x[name], sections, fields).pop(field, None)
     return json.dumps(fields, sort_keys=True)
@@ -196,7 +197,7 @@ def result(trial: spec.Trial, config: ConfigDict, workdir: Path) -> spec.Result:
         if line["generator"] in KINDS and line["protocol"] == found[0]["protocol"]:
             numbers = {name: one["value"] for name, one in line["numbers"].items()}
             records[line["step"]] = numbers
-    lines = workdir_lib.read_lines(
+    lines = files.read_lines(
         workdir / "metrics.jsonl",
         lambda line: isinstance(line.get("steps_per_second"), int | float),
     )

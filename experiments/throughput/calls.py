@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 
 from experiments.engine import trials
 from experiments.throughput import steps
-from gan_jax import train
+from gan_jax.training import train
 
 CONFIGS = (
     "configs/gan.py",

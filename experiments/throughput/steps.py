@@ -12,8 +12,10 @@ import jax
 from ml_collections import ConfigDict
 import numpy as np
 
-from gan_jax import models, parallel, recipes, sweep_step, train
+from gan_jax import models, parallel
 from gan_jax.data import toy
+from gan_jax.step import recipes
+from gan_jax.training import train, vmapped
 
 MIB = 2**20
 
@@ -43,7 +45,7 @@ def build(config: ConfigDict, *, seeds: int = 0) -> Program:
     if seeds:
         keys = jax.random.split(key, seeds)
         state, key = jax.vmap(create)(keys), {"key": keys, "floats": {}}
-        call = parallel.scan_steps(sweep_step.train_step_of(config, recipe))
+        call = parallel.scan_steps(vmapped.train_step_of(config, recipe))
     else:
         state, call = create(key), train.make_call(recipe)
     inputs = _inputs(config, recipe.examples_per_slot, seeds)

@@ -14,8 +14,9 @@ from jax import lax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from gan_jax import models, recipes
+from gan_jax import models
 from gan_jax.models import convolution
+from gan_jax.step import recipes
 
 
 class Network(NamedTuple):

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import tqdm
 
-from gan_jax import sampling
+from gan_jax.step import sampling
 
 MNIST_SHA256 = "d5719542c77fc4e0d344fb93fc0dbbfb8c828734a63d4d34d282c6cc4088dd73"
 MNIST_WEIGHTS = Path(__file__).with_name("mnist_classifier.npz")

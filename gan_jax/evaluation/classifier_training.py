@@ -11,8 +11,8 @@ import numpy as np
 import optax
 import tqdm
 
-from gan_jax import sampling
 from gan_jax.evaluation import classifier
+from gan_jax.step import sampling
 
 STEPS = 12_000
 BATCH_SIZE = 64  # then STEPS are 12.8 epochs of MNIST

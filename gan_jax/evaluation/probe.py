@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gan_jax import sampling
 from gan_jax.evaluation import estimate
 from gan_jax.models import convolution
+from gan_jax.step import sampling
 
 GRID = 4  # positions a side that a feature map is pooled to
 STRENGTHS = (1e-4, 1e-3, 1e-2)

@@ -2,11 +2,14 @@
 
 from ml_collections import ConfigDict
 
-from gan_jax import checks, data, models, optimizers, recipes, runs, sampling, scores
-from gan_jax import writer as writer_lib
+from gan_jax import checks, data, models
+from gan_jax.evaluation import scores
+from gan_jax.run import trained
+from gan_jax.step import optimizers, recipes, sampling
+from gan_jax.training import writer as writer_lib
 
 RANGES = {  # of the fields that are in no section
-    **runs.RANGES,
+    **trained.RANGES,
     "num_train_steps": checks.integer(1, checks.MOST),
     "steps_per_call": checks.integer(1, checks.MOST),
     **dict.fromkeys(writer_lib.INTERVALS, checks.integer(0, checks.MOST)),

@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from gan_jax import checks, losses, penalties, sampling
+from gan_jax import checks
+from gan_jax.step import losses, penalties, sampling
 
 # Each pass of a network is compiled by itself: more of them take hours to compile.
 MOST_UPDATES = 32

@@ -12,11 +12,11 @@ import numpy as np
 import tqdm
 
 import gan_jax
-from gan_jax import checks, memory, runs
+from gan_jax import checks, memory
 from gan_jax import data as data_lib
-from gan_jax import workdir as workdir_lib
 from gan_jax.evaluation import estimate, features, probe, suite
 from gan_jax.evaluation.estimate import Estimate
+from gan_jax.run import files, trained
 
 PACKAGES = ("jax", "numpy")
 # In a run's folder, one line a generator: what it scored while it trained, and what
@@ -43,7 +43,7 @@ def read_records(path: Path) -> list[dict[str, Any]]:
     Raises:
       ValueError: the file cannot be read.
     """
-    return workdir_lib.read_lines(path, _is_record)
+    return files.read_lines(path, _is_record)
 
 
 def _is_record(record: Mapping[str, Any]) -> bool:
@@ -129,7 +129,7 @@ class Scorer:
             },
         }
 
-    def score_run(self, run: runs.Run) -> Scores:
+    def score_run(self, run: trained.Run) -> Scores:
         """Scores of the generator with `run.variables`.
 
         Raises:
@@ -143,7 +143,7 @@ class Scorer:
             memory.check_images(settings.batch_size, shape, "--batch_size")
 
         def draw(seed: int) -> tuple[np.ndarray, np.ndarray | None]:
-            drawn = runs.generate_batches(
+            drawn = trained.generate_batches(
                 run,
                 num=settings.num_images,
                 seed=seed,

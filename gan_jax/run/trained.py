@@ -13,12 +13,12 @@ from ml_collections import ConfigDict
 import numpy as np
 import optax
 
-from gan_jax import checkpoints as checkpoints_lib
-from gan_jax import checks, memory, models, recipes, sampling
+from gan_jax import checks, memory, models
 from gan_jax import data as data_lib
-from gan_jax import images as images_lib
-from gan_jax import state as state_lib
-from gan_jax import workdir as workdir_lib
+from gan_jax.run import checkpoints as checkpoints_lib
+from gan_jax.run import files
+from gan_jax.run import images as images_lib
+from gan_jax.step import recipes, sampling, states
 
 RANGES = {  # of the fields in no section that images are drawn with
     "seed": checks.integer(0, checks.SEEDS),
@@ -115,8 +115,8 @@ def load(workdir: Path, step: int | None = None, *, folder: str = "checkpoints")
       ValueError: no run or no such checkpoint in `workdir`, or a config.json that does
         not describe its networks.
     """
-    config = workdir_lib.read_config(workdir)
-    with workdir_lib.naming_version(workdir):
+    config = files.read_config(workdir)
+    with files.naming_version(workdir):
         _check(config)
         shape = (config.data.image_size, config.data.image_size, config.data.channels)
         memory.check_images(config.batch_size, shape, "batch_size in its config.json")
@@ -124,7 +124,7 @@ def load(workdir: Path, step: int | None = None, *, folder: str = "checkpoints")
         like = _shapes(config, generator, discriminator)
         advice = "lower the widths in its config.json, if they are wrong"
         memory.check_arrays(like, "the networks", advice)
-    with workdir_lib.naming_version(workdir, checkpoints_lib.MisfitError):
+    with files.naming_version(workdir, checkpoints_lib.MisfitError):
         saved = checkpoints_lib.read(workdir / folder, step, like=like)
     variables, discriminator_variables = (
         {name: saved[network][name] for name in ("params", "batch_stats")}
@@ -147,7 +147,7 @@ def _shapes(
     """The shapes of what a Run takes from a checkpoint, as the config implies them."""
     data = config.data
     create = functools.partial(
-        state_lib.create,
+        states.create,
         generator=generator,
         discriminator=discriminator,
         generator_tx=optax.identity(),

@@ -8,10 +8,9 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from gan_jax import optimizers, recipes, train_step
-from gan_jax import state as state_lib
-from gan_jax import workdir as workdir_lib
 from gan_jax.data import feed
+from gan_jax.run import files
+from gan_jax.step import optimizers, recipes, states, train_step
 
 NETWORKS = ("generator", "discriminator")
 # What may differ between runs of one program, besides the seed.
@@ -24,12 +23,12 @@ FLOATS = tuple(
 
 def may_join(first: ConfigDict, other: ConfigDict) -> bool:
     """Whether two runs can train in one program."""
-    return set(workdir_lib.differences(first, other)) <= {"seed", *FLOATS}
+    return set(files.differences(first, other)) <= {"seed", *FLOATS}
 
 
 def train_step_of(
     config: ConfigDict, recipe: recipes.Recipe
-) -> Callable[..., tuple[state_lib.GANState, Any]]:
+) -> Callable[..., tuple[states.GANState, Any]]:
     """A training step of S runs, as parallel.scan_steps takes it.
 
     The optimisers are built inside the step, around the run's own floats, where
@@ -79,8 +78,8 @@ def _optimizers(config: ConfigDict, floats: Mapping[str, jax.Array]) -> dict[str
 
 
 def _with_optimizers(
-    state: state_lib.GANState, each: Mapping[str, Any]
-) -> state_lib.GANState:
+    state: states.GANState, each: Mapping[str, Any]
+) -> states.GANState:
     return state.replace(
         **{name: getattr(state, name).replace(tx=tx) for name, tx in each.items()}
     )
@@ -93,9 +92,7 @@ def differing_floats(configs: Sequence[ConfigDict]) -> dict[str, jax.Array]:
       ValueError: runs that differ in more than seeds and FLOATS.
     """
     names = {
-        name
-        for config in configs[1:]
-        for name in workdir_lib.differences(configs[0], config)
+        name for config in configs[1:] for name in files.differences(configs[0], config)
     } - {"seed"}
     if not names <= set(FLOATS):
         raise ValueError(

@@ -17,13 +17,14 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 import numpy as np
 
-from gan_jax import checkpoints as checkpoints_lib
 from gan_jax import data as data_lib
-from gan_jax import models, parallel, preflight, recipes, sweep_step, train
-from gan_jax import state as state_lib
-from gan_jax import workdir as workdir_lib
-from gan_jax import writer as writer_lib
+from gan_jax import models, parallel
 from gan_jax.data import feed
+from gan_jax.run import checkpoints as checkpoints_lib
+from gan_jax.run import files
+from gan_jax.step import recipes, states
+from gan_jax.training import preflight, train, vmapped
+from gan_jax.training import writer as writer_lib
 
 FAILURE = "failed.json"  # in the folder of a run that diverged
 COMPANY = "sweep.json"  # there: how many runs the program trains
@@ -62,7 +63,7 @@ def record_failure(workdir: Path, step: int, error: Exception) -> None:
     """Marks the run in `workdir` as failed after `step` steps."""
     workdir.mkdir(parents=True, exist_ok=True)
     text = json.dumps({"step": step, "error": str(error)})
-    workdir_lib.write_whole(workdir / FAILURE, text)
+    files.write_whole(workdir / FAILURE, text)
 
 
 @contextlib.contextmanager
@@ -143,8 +144,8 @@ def _first_step(workdirs: Sequence[Path]) -> int:
 
 
 def _restore(
-    state: state_lib.GANState, step: int, workdirs: Sequence[Path]
-) -> state_lib.GANState:
+    state: states.GANState, step: int, workdirs: Sequence[Path]
+) -> states.GANState:
     """The (S, ...) state of `step`; a run that failed keeps its first parameters."""
     logging.info("Going on from the checkpoints of step %d.", step)
     state = jax.tree.map(np.asarray, state)
@@ -152,7 +153,7 @@ def _restore(
     for index, workdir in enumerate(workdirs):
         run = jax.tree.map(lambda leaf, index=index: leaf[index], state)
         if parallel.is_writer() and not failure(workdir):
-            with workdir_lib.naming_version(workdir, checkpoints_lib.MisfitError):
+            with files.naming_version(workdir, checkpoints_lib.MisfitError):
                 run = checkpoints_lib.restore(workdir / "checkpoints", step, run)
         runs.append(run)
     return jax.tree.map(lambda *leaves: np.stack(leaves), *runs)
@@ -186,9 +187,9 @@ def _open_writers(
         if failure(workdir):
             yield None
             continue
-        workdir_lib.claim(workdir, config)
+        files.claim(workdir, config)
         text = json.dumps({"runs": len(configs)})
-        workdir_lib.write_whole(workdir / COMPANY, text)
+        files.write_whole(workdir / COMPANY, text)
         yield writer_lib.open_writer(
             config,
             workdir,
@@ -207,14 +208,14 @@ def train_and_evaluate(configs: Sequence[ConfigDict], workdirs: Sequence[Path]) 
     the number of runs.
 
     Args:
-      configs: of the runs, which differ in the seed and in sweep_step.FLOATS only.
+      configs: of the runs, which differ in the seed and in vmapped.FLOATS only.
       workdirs: a folder each.
 
     Raises:
       ValueError: runs that cannot join, or a config that cannot be run.
       OSError: a checkpoint could not be written, or another process trains a run.
     """
-    config, floats = configs[0], sweep_step.differing_floats(configs)
+    config, floats = configs[0], vmapped.differing_floats(configs)
     for one in configs:
         preflight.check(one)
     train.check(config, runs=len(configs))
@@ -225,7 +226,7 @@ def train_and_evaluate(configs: Sequence[ConfigDict], workdirs: Sequence[Path]) 
     init, keys, draws = jnp.stack([jax.random.split(key, 3) for key in seeds], axis=1)
     if parallel.is_writer():
         for one, workdir in zip(configs, workdirs, strict=True):
-            workdir_lib.check(workdir, one)
+            files.check(workdir, one)
     seen = [checkpoints_lib.steps(workdir / "checkpoints") for workdir in workdirs]
     first_step = _first_step(workdirs)
     if first_step >= config.num_train_steps:
@@ -260,7 +261,7 @@ def train_and_evaluate(configs: Sequence[ConfigDict], workdirs: Sequence[Path]) 
             config,
             state,
             feed.Feed(feeds[0].resident, _join_calls(feeds)),
-            call=parallel.scan_steps(sweep_step.train_step_of(config, recipe)),
+            call=parallel.scan_steps(vmapped.train_step_of(config, recipe)),
             key={"key": keys, "floats": floats},
             first_step=first_step,
             writer=Writers(writers, workdirs) if parallel.is_writer() else None,

@@ -8,11 +8,12 @@ import time
 from typing import Any
 
 import numpy as np
+import tqdm
 
-from gan_jax import events, scores
-from gan_jax import images as images_lib
-from gan_jax import metrics as metrics_lib
-from gan_jax import workdir as workdir_lib
+from gan_jax.evaluation import scores
+from gan_jax.run import files
+from gan_jax.run import images as images_lib
+from gan_jax.training import events
 
 
 class Clock:
@@ -98,6 +99,25 @@ class Clock:
             self._lap += pause
 
 
+def progress_line(
+    step: int,
+    num_steps: int,
+    *,
+    scalars: Mapping[str, float],
+    images_per_second: float,
+    seconds_left: float,
+) -> str:
+    """One line of at most 100 characters that says how the run stands."""
+    left = tqdm.tqdm.format_interval(round(seconds_left))
+    return (
+        f"step {step}/{num_steps}"
+        f"  d_loss {scalars['d_loss']:.3f}  g_loss {scalars['g_loss']:.3f}"
+        f"  D(x) {scalars['d_real']:.2f}"
+        f"  D(G(z)) {scalars['d_fake_before']:.2f} / {scalars['d_fake_after']:.2f}"
+        f"  {images_per_second:.0f} images/s  {left} left"
+    )
+
+
 class Outputs:
     """The terminal's progress line, metrics.jsonl, sample grids and event files."""
 
@@ -135,7 +155,7 @@ class Outputs:
         self._num_summed = progress.get("num_summed", 0)
         self._line_width = 0
         self._metrics = workdir / "metrics.jsonl"
-        workdir_lib.drop_lines_after(self._metrics, first_step)
+        files.drop_lines_after(self._metrics, first_step)
         self.clock = Clock(first_step, progress.get("clock"))
 
     def progress(self, step: int) -> dict[str, Any]:
@@ -149,11 +169,14 @@ class Outputs:
 
     def add(self, step: int, metrics: Mapping[str, np.ndarray]) -> None:
         """Takes the (T,) metrics of the call that ended at `step`."""
-        self._totals = metrics_lib.add(self._totals, metrics)
+        for name, values in metrics.items():  # in the order of the calls, as when cut
+            total = self._totals.get(name, 0.0) + np.sum(values, dtype=np.float64)
+            self._totals[name] = float(total)
         self._num_summed += len(next(iter(metrics.values())))
         self.clock.tick(step)
         if sys.stdout.isatty():
-            self._show(step, metrics_lib.average([metrics]), end="")
+            means = {name: float(np.mean(values)) for name, values in metrics.items()}
+            self._show(step, means, end="")
 
     def log(self, step: int) -> None:
         """Writes the means since the last log, and the seconds on the clock."""
@@ -163,7 +186,7 @@ class Outputs:
         scalars["steps_per_second"] = self.clock.lap(step)
         scalars["seconds"] = self.clock.seconds()
         self._show(step, scalars, end="\n")
-        workdir_lib.append_line(self._metrics, {"step": step, **scalars})
+        files.append_line(self._metrics, {"step": step, **scalars})
         if self._events:
             self._events.write_scalars(step, scalars)
         self._totals, self._num_summed, self._sample_distance = {}, 0, None
@@ -203,7 +226,7 @@ class Outputs:
 
     def _show(self, step: int, scalars: Mapping[str, float], *, end: str) -> None:
         steps_per_second = self.clock.rate(step)
-        line = metrics_lib.progress_line(
+        line = progress_line(
             step,
             self._num_steps,
             scalars=scalars,

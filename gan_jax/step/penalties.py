@@ -12,7 +12,7 @@ import jax
 from jax import lax
 import jax.numpy as jnp
 
-from gan_jax import sampling
+from gan_jax.step import sampling
 
 Discriminate = Callable[[jax.Array], jax.Array]
 

@@ -6,10 +6,11 @@ from pathlib import Path
 from absl import logging
 from ml_collections import ConfigDict
 
-from gan_jax import checkpoints as checkpoints_lib
-from gan_jax import models, runs, scores
-from gan_jax import state as state_lib
-from gan_jax import workdir as workdir_lib
+from gan_jax import models
+from gan_jax.evaluation import scores
+from gan_jax.run import checkpoints as checkpoints_lib
+from gan_jax.run import files, trained
+from gan_jax.step import states
 
 
 class Evaluator:
@@ -32,7 +33,7 @@ class Evaluator:
                 f"{error} Or train without: --config.eval_every_steps=0."
             ) from error
         self._records = workdir / scores.RECORDS
-        workdir_lib.drop_lines_after(self._records, first_step)
+        files.drop_lines_after(self._records, first_step)
         self._best = (
             checkpoints_lib.Checkpoints(workdir / "best", keep=1, first_step=-1)
             if self._best_metric
@@ -40,7 +41,7 @@ class Evaluator:
         )
 
     def evaluate(
-        self, step: int, state: state_lib.GANState
+        self, step: int, state: states.GANState
     ) -> Mapping[str, scores.Scores]:
         """Scores of the generator "raw" and, where it is kept, "averaged".
 
@@ -53,7 +54,7 @@ class Evaluator:
           OSError: the best checkpoint cannot be written.
         """
         generator, discriminator = self._modules
-        run = runs.Run(
+        run = trained.Run(
             self._config,
             step,
             generator,
@@ -69,7 +70,7 @@ class Evaluator:
         is_best = self._best is not None and self._beats(kind, found[kind])
         for name, one in found.items():
             record = {"step": step, "generator": name, **one.as_record()}
-            workdir_lib.append_line(self._records, record)
+            files.append_line(self._records, record)
         if self._best and is_best:
             self._best.save(step, state)
             best = found[kind].numbers[self._best_metric].value

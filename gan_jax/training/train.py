@@ -17,13 +17,14 @@ import jax
 from ml_collections import ConfigDict
 import numpy as np
 
-from gan_jax import checkpoints as checkpoints_lib
 from gan_jax import data as data_lib
-from gan_jax import memory, models, optimizers, parallel, preflight, recipes, train_step
-from gan_jax import state as state_lib
-from gan_jax import workdir as workdir_lib
-from gan_jax import writer as writer_lib
+from gan_jax import memory, models, parallel
 from gan_jax.data import batches, feed
+from gan_jax.run import checkpoints as checkpoints_lib
+from gan_jax.run import files
+from gan_jax.step import optimizers, recipes, states, train_step
+from gan_jax.training import preflight
+from gan_jax.training import writer as writer_lib
 
 
 def check(config: ConfigDict, *, runs: int = 1) -> None:
@@ -65,11 +66,11 @@ def steps_per_call(config: ConfigDict) -> int:
 
 def create_state(
     config: ConfigDict, generator: nn.Module, discriminator: nn.Module, key: jax.Array
-) -> state_lib.GANState:
+) -> states.GANState:
     """The GANState at step 0 of the run that a config describes."""
     data = config.data
     create = functools.partial(
-        state_lib.create,
+        states.create,
         generator=generator,
         discriminator=discriminator,
         generator_tx=optimizers.create(config, "generator"),
@@ -207,7 +208,7 @@ def train_and_evaluate(
     generator, discriminator = models.build(config, axis_name=parallel.AXIS)
     init_key, train_key, sample_key = jax.random.split(jax.random.key(config.seed), 3)
     if parallel.is_writer() and not override_config:
-        workdir_lib.check(workdir, config)
+        files.check(workdir, config)
     seen = checkpoints_lib.steps(workdir / "checkpoints")
     first_step = _first_step(workdir)
     if first_step >= last:
@@ -227,7 +228,7 @@ def train_and_evaluate(
         if parallel.is_writer():
             if not exists:  # a mistake found before now leaves no folder
                 stack.enter_context(own(workdir, seen))
-            workdir_lib.claim(workdir, config)
+            files.claim(workdir, config)
             writer = stack.enter_context(
                 writer_lib.open_writer(
                     config,
@@ -254,9 +255,7 @@ def train_and_evaluate(
         _say_what_lies_where(config, workdir)
 
 
-def _say_what_is_trained(
-    workdir: Path, state: state_lib.GANState, *, steps: int
-) -> None:
+def _say_what_is_trained(workdir: Path, state: states.GANState, *, steps: int) -> None:
     generator, discriminator = (
         sum(leaf.size for leaf in jax.tree.leaves(network.params))
         for network in (state.generator, state.discriminator)
@@ -300,7 +299,7 @@ def _say_what_lies_where(config: ConfigDict, workdir: Path) -> None:
 
 @contextlib.contextmanager
 def own(workdir: Path, seen: list[int]) -> Iterator[None]:
-    """Keeps other processes from writing a run's folder, see workdir.own.
+    """Keeps other processes from writing a run's folder, see files.own.
 
     Args:
       workdir: the run's folder.
@@ -309,7 +308,7 @@ def own(workdir: Path, seen: list[int]) -> Iterator[None]:
     Raises:
       OSError: another process trains the run, or has trained it since.
     """
-    with workdir_lib.own(workdir):
+    with files.own(workdir):
         if checkpoints_lib.steps(workdir / "checkpoints") != seen:
             raise OSError(
                 f"another process has trained {workdir} meanwhile: run the same "
@@ -356,7 +355,7 @@ def _first_step(workdir: Path) -> int:
     return int(parallel.broadcast_from_writer(np.int32(step)))
 
 
-def _restore(state: state_lib.GANState, step: int, workdir: Path) -> state_lib.GANState:
+def _restore(state: states.GANState, step: int, workdir: Path) -> states.GANState:
     """The state of `step`: read by host 0, which gives it to the others.
 
     Raises:
@@ -365,6 +364,6 @@ def _restore(state: state_lib.GANState, step: int, workdir: Path) -> state_lib.G
     logging.info("Going on from the checkpoint of step %d.", step)
     state = jax.tree.map(np.asarray, state)
     if parallel.is_writer():
-        with workdir_lib.naming_version(workdir, checkpoints_lib.MisfitError):
+        with files.naming_version(workdir, checkpoints_lib.MisfitError):
             state = checkpoints_lib.restore(workdir / "checkpoints", step, state)
     return parallel.broadcast_from_writer(state)

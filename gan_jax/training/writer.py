@@ -13,10 +13,12 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 import numpy as np
 
-from gan_jax import checkpoints as checkpoints_lib
-from gan_jax import evaluator as evaluator_lib
-from gan_jax import outputs as outputs_lib
-from gan_jax import parallel, runs, sampling
+from gan_jax import parallel
+from gan_jax.run import checkpoints as checkpoints_lib
+from gan_jax.run import trained
+from gan_jax.step import sampling
+from gan_jax.training import evaluator as evaluator_lib
+from gan_jax.training import log
 
 INTERVALS = (
     "log_every_steps",
@@ -70,7 +72,9 @@ def make_draw(
 
     def draw(variables: Any, averaged: Any) -> jax.Array:
         if averaged:
-            variables = runs.averaged_variables(config, generator, variables, averaged)
+            variables = trained.averaged_variables(
+                config, generator, variables, averaged
+            )
         return _draw(generator, variables, latents=latents, labels=labels)
 
     return draw
@@ -102,7 +106,7 @@ class Writer:
 
     config: ConfigDict
     checkpoints: checkpoints_lib.Checkpoints
-    outputs: outputs_lib.Outputs
+    outputs: log.Outputs
     draw: Callable[[Any, Any], jax.Array]
     evaluator: evaluator_lib.Evaluator | None
     to_host: Callable[[Any], Any]
@@ -168,7 +172,7 @@ def open_writer(
     evaluator = None
     if config.eval_every_steps:
         evaluator = evaluator_lib.Evaluator(config, workdir, first_step=first_step)
-    outputs = outputs_lib.Outputs(
+    outputs = log.Outputs(
         workdir,
         first_step=first_step,
         num_steps=config.num_train_steps,

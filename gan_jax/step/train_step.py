@@ -14,8 +14,7 @@ from jax import lax
 import jax.numpy as jnp
 import optax
 
-from gan_jax import recipes, sampling
-from gan_jax import state as state_lib
+from gan_jax.step import recipes, sampling, states
 
 Metrics = dict[str, jax.Array]
 
@@ -50,7 +49,7 @@ class Gradient(NamedTuple):
     metrics: Metrics
 
 
-def steps_done(state: state_lib.GANState, *, recipe: recipes.Recipe) -> jax.Array:
+def steps_done(state: states.GANState, *, recipe: recipes.Recipe) -> jax.Array:
     """The steps that a state has behind it, an int32 scalar.
 
     A step may hold several updates of the generator, whose own count is higher then.
@@ -59,12 +58,12 @@ def steps_done(state: state_lib.GANState, *, recipe: recipes.Recipe) -> jax.Arra
 
 
 def train_step(
-    state: state_lib.GANState,
+    state: states.GANState,
     batch: Mapping[str, jax.Array],
     key: jax.Array,
     *,
     recipe: recipes.Recipe,
-) -> tuple[state_lib.GANState, Metrics]:
+) -> tuple[states.GANState, Metrics]:
     """The state after one step of a recipe, and the step's metrics.
 
     Args:
@@ -127,7 +126,7 @@ def prepare_real(
 
 
 def generate(
-    generator: state_lib.TrainState,
+    generator: states.TrainState,
     slots: jax.Array,
     key: jax.Array,
     *,
@@ -164,7 +163,7 @@ def generate(
 
 
 def discriminator_gradient(
-    state: state_lib.GANState,
+    state: states.GANState,
     real: Images,
     fake: Images,
     *,
@@ -225,14 +224,14 @@ def discriminator_gradient(
 
 
 def _judge_both(
-    discriminator: state_lib.TrainState,
+    discriminator: states.TrainState,
     params: Any,
     images: tuple[jax.Array, jax.Array],
     labels: tuple[jax.Array, jax.Array],
     key: jax.Array,
     *,
     joint: bool,
-) -> state_lib.Pass:
+) -> states.Pass:
     """The pass of real and fake images; its output is the pair of their logits.
 
     Separately, each with its own batch statistics and the running ones threaded real,
@@ -252,7 +251,7 @@ def _judge_both(
 
 
 def generator_gradient(
-    state: state_lib.GANState,
+    state: states.GANState,
     fakes: Fakes,
     real: Images,
     *,
@@ -321,8 +320,8 @@ def average_replicas(tree: Any, axis_name: str | None) -> Any:
 
 
 def update_discriminator(
-    state: state_lib.GANState, gradient: Gradient, *, recipe: recipes.Recipe
-) -> state_lib.GANState:
+    state: states.GANState, gradient: Gradient, *, recipe: recipes.Recipe
+) -> states.GANState:
     """The state after one update of the discriminator; the generator is untouched."""
     discriminator = state.discriminator.apply_gradients(
         grads=gradient.grads, batch_stats=gradient.batch_stats
@@ -335,8 +334,8 @@ def update_discriminator(
 
 
 def update_generator(
-    state: state_lib.GANState, gradient: Gradient, *, recipe: recipes.Recipe
-) -> state_lib.GANState:
+    state: states.GANState, gradient: Gradient, *, recipe: recipes.Recipe
+) -> states.GANState:
     """The state after one update of the generator; the discriminator is untouched."""
     generator = state.generator.apply_gradients(
         grads=gradient.grads, batch_stats=gradient.batch_stats

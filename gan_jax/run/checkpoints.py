@@ -24,7 +24,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from gan_jax import state as state_lib
+from gan_jax.step import states
 
 SUMS = "SHA256SUMS"
 PROGRESS = "progress.json"  # what the run's logs need to go on
@@ -45,7 +45,7 @@ class MisfitError(ValueError):
 class Checkpoints:
     """The checkpoints that a run writes: atomic, in the background, the newest kept.
 
-    One process at a time may open it, see workdir.own; anybody may read meanwhile with
+    One process at a time may open it, see files.own; anybody may read meanwhile with
     the functions below.
     """
 
@@ -84,7 +84,7 @@ class Checkpoints:
     def save(
         self,
         step: int,
-        state: state_lib.GANState,
+        state: states.GANState,
         progress: Mapping[str, Any] | None = None,
     ) -> None:
         """Starts to save a state of NumPy arrays; returns before it is on disk.
@@ -246,9 +246,7 @@ def read(
         logging.warning("%s It is left out.", damaged[chosen])
 
 
-def restore(
-    directory: Path, step: int, state: state_lib.GANState
-) -> state_lib.GANState:
+def restore(directory: Path, step: int, state: states.GANState) -> states.GANState:
     """The state saved at `step`, of the same networks and optimisers as `state`.
 
     Raises:

@@ -1,0 +1,1 @@
+"""The algorithm: pure functions of states, batches and keys."""

@@ -1,0 +1,1 @@
+"""Who drives the steps and writes the folder of a run."""
