@@ -1,88 +1,29 @@
-"""Who imports whom: the drawing of the architecture, held to."""
+"""Who imports whom: the table of README's section on the layout, held to the code."""
 
 import ast
+import collections
 from pathlib import Path
+import re
 
 import pytest
 
-PACKAGE = Path(__file__).parent.parent / "gan_jax"
-
-# What each module of gan_jax may import of ours; sub-packages count as one.
-ALLOWED = {
-    "__init__": set(),
-    "checkpoints": {"state"},
-    "checks": set(),
-    "command": set(),
-    "data": {"checks", "data"},
-    "evaluate": {
-        *("checks", "command", "data", "evaluation", "images", "parallel", "runs"),
-        *("scores", "workdir"),
-    },
-    "evaluation": {"checks", "evaluation", "models", "sampling"},
-    "evaluator": {
-        *("checkpoints", "models", "runs", "scores", "state", "workdir"),
-    },
-    "events": set(),
-    "hosts": set(),
-    "images": set(),
-    "losses": {"checks"},
-    "main": {"train", "parallel", "command"},
-    "memory": {"parallel", "state"},
-    "metrics": set(),
-    "models": {"checks", "models"},
-    "optimizers": {"checks"},
-    "penalties": {"sampling"},
-    "preflight": {
-        *("checks", "data", "models", "optimizers", "recipes", "runs", "sampling"),
-        *("scores", "writer"),
-    },
-    "recipes": {"checks", "losses", "penalties", "sampling"},
-    "outputs": {"events", "images", "metrics", "scores", "workdir"},
-    "parallel": {"hosts"},
-    "runs": {
-        *("checkpoints", "checks", "data", "images", "memory", "models", "recipes"),
-        *("sampling", "state", "workdir"),
-    },
-    "sample": {"checks", "command", "images", "memory", "runs"},
-    "sampling": {"checks"},
-    "scores": {"checks", "data", "evaluation", "memory", "runs", "workdir"},
-    "state": set(),
-    "sweep": {
-        *("checkpoints", "data", "models", "parallel", "preflight", "recipes"),
-        *("state", "sweep_step", "train", "workdir", "writer"),
-    },
-    "sweep_step": {
-        *("data", "optimizers", "recipes", "state", "train_step", "workdir"),
-    },
-    "train": {
-        *("checkpoints", "data", "memory", "models", "optimizers", "parallel"),
-        *("preflight", "recipes", "state", "train_step", "workdir", "writer"),
-    },
-    "train_classifier": {"command", "data", "evaluation"},
-    "train_step": {"recipes", "sampling", "state"},
-    "workdir": set(),
-    "writer": {
-        *("checkpoints", "evaluator", "outputs", "parallel", "runs", "sampling"),
-    },
-}
-# Heavy libraries and the only modules that may name them.
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "gan_jax"
+# Heavy libraries, and the only modules or folders that may name them.
 OWNERS = {
-    "tensorflow": {"events", "data"},
+    "tensorflow": {"training/events", "data"},
     "tensorflow_datasets": {"data"},
-    "orbax": {"checkpoints"},
-    "clu": {"events", "metrics"},
-    "absl": None,
+    "orbax": {"run/checkpoints"},
+    "clu": {"training/events"},
 }
+MODULES = sorted(
+    path.relative_to(PACKAGE).with_suffix("") for path in PACKAGE.rglob("*.py")
+)
 
 
-def modules():
-    for path in sorted(PACKAGE.rglob("*.py")):
-        parts = path.relative_to(PACKAGE).with_suffix("").parts
-        yield parts[0], path
-
-
-def imported(path):
+def imported(module):
     """Dotted names of everything that a file imports, at any depth of its code."""
+    path = (PACKAGE / module).with_suffix(".py")
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -91,19 +32,49 @@ def imported(path):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-@pytest.mark.parametrize(
-    "name, path", list(modules()), ids=lambda value: str(value)[-40:]
-)
-def test_imports_keep_the_layers(name, path):
-    assert name in ALLOWED, f"say in this table what {name} may import"
-    for dotted in imported(path):
-        parts = dotted.split(".")
-        assert parts[0] not in ("configs", "experiments", "tests"), dotted
+def drawn():
+    """For each room of README's table, what it imports."""
+    text = (ROOT / "README.md").read_text().partition("## Layout")[2]
+    rows = re.findall(
+        r"^\| `([\w./]+)` \| .* \| (.*) \|$|^\| `([\w./]+)` \| .* \| \|$", text, re.M
+    )
+    return {
+        (room or alone).removesuffix(".py").rstrip("/"): set(
+            re.findall(r"`(\w+)`", names)
+        )
+        for room, names, alone in rows
+    }
+
+
+def test_the_table_of_the_readme_is_what_the_code_imports():
+    found = collections.defaultdict(set)
+    for module in MODULES:
+        if module.parts[0] == "__init__":
+            continue
+        rooms = found[module.parts[0]]
+        for dotted in imported(module):
+            parts = dotted.split(".")
+            if parts[0] == "gan_jax" and len(parts) > 1 and parts[1] != module.parts[0]:
+                rooms.add(parts[1])
+    assert drawn() == found
+
+
+def test_no_rooms_import_each_other_in_a_circle():
+    rooms = drawn()
+    while rooms:
+        ground = {name for name, imports in rooms.items() if not imports & rooms.keys()}
+        assert ground, f"a circle among {', '.join(sorted(rooms))}"
+        rooms = {name: rooms[name] for name in rooms.keys() - ground}
+
+
+@pytest.mark.parametrize("module", MODULES, ids=str)
+def test_heavy_libraries_stay_where_they_belong(module):
+    places = {str(module), module.parts[0]}
+    for dotted in imported(module):
+        library = dotted.split(".")[0]
+        assert library not in ("configs", "experiments", "tests"), dotted
         assert not dotted.startswith("jax._src"), dotted
-        if parts[0] == "gan_jax" and len(parts) > 1:  # else only its __version__
-            assert parts[1] in ALLOWED[name], f"{name} imports {dotted}"
-        owners = OWNERS.get(parts[0])
-        assert owners is None or name in owners, f"{name} imports {dotted}"
+        assert places & OWNERS.get(library, places), f"{module} imports {dotted}"
 
 
 def test_importing_the_package_imports_nothing():
