@@ -1,8 +1,6 @@
 """Every config file and preset: its fields exist, it builds, and it says so itself."""
 
-import importlib
 import json
-from pathlib import Path
 
 from ml_collections import ConfigDict
 import pytest
@@ -10,26 +8,14 @@ import pytest
 from configs import cgan, default, gan
 from gan_jax import models
 from gan_jax.step import optimizers
+from tests import support
 
-FOLDER = Path(default.__file__).parent
-NAMES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "default")
-MODULES = {name: importlib.import_module(f"configs.{name}") for name in NAMES}
-CASES = [
-    (name, preset)
-    for name, module in MODULES.items()
-    for preset in (None, *getattr(module, "PRESETS", ()))
-]
 OWN = (  # sections whose fields follow from a name: builders check them
     "model.generator",
     "model.discriminator",
     "optimizer.generator",
     "optimizer.discriminator",
 )
-
-
-def get_config(name, preset):
-    module = MODULES[name]
-    return module.get_config() if preset is None else module.get_config(preset)
 
 
 def flatten(tree, prefix=""):
@@ -42,32 +28,32 @@ def flatten(tree, prefix=""):
 
 
 def test_the_systems_of_the_sources_are_here():
-    assert set(NAMES) >= {"gan", "dcgan", "dcgan_keras", "cgan"}
-    presets = set(CASES)
+    assert set(support.NAMES) >= {"gan", "dcgan", "dcgan_keras", "cgan"}
+    presets = set(support.CASES)
     assert {("gan", "paper"), ("dcgan", "celeba"), ("dcgan", "folder")} < presets
     assert set(cgan.PRESETS) == {"onehot", "embedding", "projection", "acgan"}
 
 
-@pytest.mark.parametrize("name, preset", CASES)
+@pytest.mark.parametrize("name, preset", support.CASES)
 def test_every_field_is_in_default_with_its_type(name, preset):
     fields = dict(flatten(default.get_config().to_dict()))
-    for path, value in flatten(get_config(name, preset).to_dict()):
+    for path, value in flatten(support.get_config(name, preset).to_dict()):
         assert path in fields
         assert type(value) is type(fields[path]), path
 
 
-@pytest.mark.parametrize("name, preset", CASES)
+@pytest.mark.parametrize("name, preset", support.CASES)
 def test_every_config_builds_networks_and_optimisers(name, preset):
-    config = get_config(name, preset)
+    config = support.get_config(name, preset)
     config.lock()
     models.build(config, axis_name=None)
     optimizers.create(config, "generator")
     optimizers.create(config, "discriminator")
 
 
-@pytest.mark.parametrize("name, preset", CASES)
+@pytest.mark.parametrize("name, preset", support.CASES)
 def test_a_networks_section_has_every_option_of_its_module(name, preset):
-    model = get_config(name, preset).model
+    model = support.get_config(name, preset).model
     for network, options in models.default_options(model.name).items():
         assert set(model[network]) == set(options)
 
@@ -85,23 +71,23 @@ def test_an_option_that_no_preset_sets_can_be_set():
     assert generator.norm == "batch"
 
 
-@pytest.mark.parametrize("name, preset", CASES)
+@pytest.mark.parametrize("name, preset", support.CASES)
 def test_every_config_can_be_written_as_json(name, preset):
-    json.dumps(get_config(name, preset).to_dict())
+    json.dumps(support.get_config(name, preset).to_dict())
 
 
-@pytest.mark.parametrize("name, preset", CASES)
+@pytest.mark.parametrize("name, preset", support.CASES)
 def test_every_config_and_preset_is_a_command_in_its_docstring(name, preset):
     suffix = f":{preset}" if preset else ""
     command = f"python -m gan_jax.main --config=configs/{name}.py{suffix}"
-    assert command in MODULES[name].__doc__ or (name, preset) == ("cgan", None)
+    assert command in support.MODULES[name].__doc__ or (name, preset) == ("cgan", None)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", support.NAMES)
 def test_an_unknown_preset_is_answered_with_the_known_ones(name):
-    known = ", ".join(getattr(MODULES[name], "PRESETS", {})) or "none"
+    known = ", ".join(getattr(support.MODULES[name], "PRESETS", {})) or "none"
     with pytest.raises(ValueError, match=f"no preset 'onehott'.*presets are: {known}"):
-        MODULES[name].get_config("onehott")
+        support.MODULES[name].get_config("onehott")
 
 
 def test_a_presets_section_replaces_the_section():

@@ -7,18 +7,18 @@ import shutil
 import subprocess
 import sys
 
-import conftest
 import numpy as np
 import pytest
 
 from gan_jax.run import checkpoints
 from gan_jax.training import train
+from tests import support
 
 
 @pytest.fixture(scope="module")
 def run(shared_folder, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run")
-    config = conftest.make_dense_config(shared_folder)
+    config = support.make_dense_config(shared_folder)
     config.recipe.ema_decay = 0.5
     train.train_and_evaluate(config, workdir)
     return workdir

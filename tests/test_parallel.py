@@ -69,7 +69,8 @@ def train(tmp_path_factory):
         ]
         command += [f"--workdir={folder / name}", *flags]
         command += [f"--config.{field}={value}" for field, value in overrides.items()]
-        options = f"--xla_force_host_platform_device_count={devices}"
+        options = os.environ["XLA_FLAGS"]
+        options += f" --xla_force_host_platform_device_count={devices}"
         environment = os.environ | {"XLA_FLAGS": options, "JAX_PLATFORMS": "cpu"}
         process = subprocess.Popen(
             command,

@@ -4,17 +4,17 @@ import re
 import subprocess
 import sys
 
-import conftest
 import numpy as np
 import pytest
 
 from gan_jax.training import train
+from tests import support
 
 
 @pytest.fixture(scope="module")
 def run(shared_folder, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run")
-    config = conftest.make_tiny_config(shared_folder)
+    config = support.make_tiny_config(shared_folder)
     config.model.generator.condition = "onehot"
     config.model.discriminator.condition = "onehot"
     train.train_and_evaluate(config, workdir)

@@ -5,7 +5,6 @@ from pathlib import Path
 import subprocess
 import sys
 
-import conftest
 import numpy as np
 import pytest
 
@@ -13,6 +12,7 @@ from configs import default
 from gan_jax import data, train_classifier
 from gan_jax.data import cache
 from gan_jax.evaluation import classifier
+from tests import support
 
 ROOT = Path(__file__).parent.parent
 ARRAY = ["--config=configs/dcgan.py", "--config.data.name=array"]
@@ -20,7 +20,7 @@ ARRAY = ["--config=configs/dcgan.py", "--config.data.name=array"]
 
 @pytest.fixture
 def config(shared_folder):
-    return conftest.make_tiny_config(shared_folder).data
+    return support.make_tiny_config(shared_folder).data
 
 
 def run(*flags):

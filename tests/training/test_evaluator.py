@@ -1,6 +1,5 @@
 """Evaluation while a run trains, and the best checkpoint."""
 
-import conftest
 import jax
 import numpy as np
 import pytest
@@ -10,11 +9,12 @@ from gan_jax.evaluation import scores
 from gan_jax.evaluation.estimate import Estimate
 from gan_jax.run import checkpoints, files
 from gan_jax.training import evaluator, train
+from tests import support
 
 
 @pytest.fixture
 def config(shared_folder):
-    config = conftest.make_dense_config(shared_folder)
+    config = support.make_dense_config(shared_folder)
     config.eval_every_steps = 2
     config.recipe.ema_decay = 0.5
     config.evaluation.best_metric = "frechet_distance"
@@ -69,7 +69,7 @@ def judge(config, tmp_path):
 
 @pytest.fixture(scope="module")
 def state(shared_folder):
-    config = conftest.make_dense_config(shared_folder)
+    config = support.make_dense_config(shared_folder)
     pair = models.build(config, axis_name=None)
     state = train.create_state(config, *pair, jax.random.key(0))
     return jax.tree.map(np.asarray, state)

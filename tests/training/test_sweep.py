@@ -2,19 +2,19 @@
 
 import json
 
-import conftest
 import jax
 import numpy as np
 import pytest
 
 from gan_jax.run import trained
 from gan_jax.training import sweep, train, vmapped
+from tests import support
 
 SEEDS = (3, 4, 5)
 
 
 def make_config(folder, seed=0, **overrides):
-    config = conftest.make_tiny_config(folder)
+    config = support.make_tiny_config(folder)
     config.seed = seed
     with config.unlocked():
         config.model.name = "mlp"

@@ -11,7 +11,7 @@ from gan_jax.evaluation import suite
 from gan_jax.step import optimizers, recipes
 from gan_jax.training import preflight
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 NAMES = sorted(path.parent.name for path in ROOT.glob("experiments/*/experiment.py"))
 EXPERIMENTS = {
     name: importlib.import_module(f"experiments.{name}.experiment").EXPERIMENT

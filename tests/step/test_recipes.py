@@ -8,7 +8,9 @@ import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_train_step import (
+
+from gan_jax.step import losses, penalties, recipes, sampling, train_step
+from tests.step.support import (
     BATCH,
     LATENTS,
     RECIPE,
@@ -17,8 +19,6 @@ from test_train_step import (
     make_state,
     run_step,
 )
-
-from gan_jax.step import losses, penalties, recipes, sampling, train_step
 
 KEY = jax.random.key(3)
 
@@ -154,7 +154,10 @@ def make_gradient():
 
 def test_the_average_keeps_its_share():
     # Decays min(0.25, (1 + t) / (10 + t)): 1/10, 2/11, 3/12 and from there on 0.25.
-    recipe, state = RECIPE._replace(ema_decay=0.25), make_state(average=True)
+    recipe, state = (
+        RECIPE._replace(ema_decay=0.25),
+        make_state(average=True),
+    )
     averaged = state.averaged
     for kept in (1 / 10, 2 / 11, 0.25, 0.25):
         state = train_step.update_generator(state, make_gradient(), recipe=recipe)
@@ -167,7 +170,10 @@ def test_the_average_keeps_its_share():
 
 
 def test_the_initial_parameters_weigh_the_product_of_the_decays():
-    recipe, state = RECIPE._replace(ema_decay=0.5), make_state(average=True)
+    recipe, state = (
+        RECIPE._replace(ema_decay=0.5),
+        make_state(average=True),
+    )
     shifted = state.replace(averaged=jax.tree.map(lambda x: x + 1, state.averaged))
     for _ in range(12):
         state, shifted = (

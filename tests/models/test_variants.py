@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gan_jax.models import activations, dcgan, mlp
-from tests.test_models import LATENTS, SIZE, apply, fill, init, pair
+from tests.models.support import LATENTS, SIZE, apply, fill, init, pair
 
 IMAGES = jax.random.uniform(jax.random.key(2), (4, SIZE, SIZE, 1), minval=-1)
 LABELS = jnp.array([0, 2, 1, 2])

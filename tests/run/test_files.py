@@ -14,8 +14,8 @@ import gan_jax
 from gan_jax.run import files
 from gan_jax.training import writer as writer_lib
 
-DATA = Path(__file__).parent / "data"
-ROOT = Path(__file__).parent.parent
+DATA = Path(__file__).parents[1] / "fixtures"
+ROOT = Path(__file__).parents[2]
 
 
 def test_config_comes_back_as_it_was_written(tiny_config, tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gan_jax.models import conditional, dcgan, keras_dcgan, mlp, normalization
-from tests.test_models import LATENTS, SIZE, apply, fill, pair
+from tests.models.support import LATENTS, SIZE, apply, fill, pair
 
 LABELS = jnp.array([0, 2, 1, 2])
 OTHER_LABELS = jnp.array([1, 1, 2, 0])

@@ -7,7 +7,6 @@ import shutil
 import signal
 import threading
 
-import conftest
 import jax
 import numpy as np
 from PIL import Image
@@ -17,6 +16,7 @@ from gan_jax import data, parallel
 from gan_jax.data import feed
 from gan_jax.run import checkpoints
 from gan_jax.training import train, writer
+from tests import support
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def assert_trees_equal(one, other):
 @pytest.fixture(scope="module")
 def unbroken(shared_folder, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("unbroken")
-    train.train_and_evaluate(conftest.make_tiny_config(shared_folder), workdir)
+    train.train_and_evaluate(support.make_tiny_config(shared_folder), workdir)
     return workdir
 
 
@@ -125,7 +125,7 @@ def test_logs_of_a_resumed_run_are_those_of_an_unbroken_one(
     shared_folder, tmp_path, monkeypatch
 ):
     """Cut at a checkpoint between two logs: the second is over the same four steps."""
-    config = conftest.make_dense_config(shared_folder)
+    config = support.make_dense_config(shared_folder)
     config.num_train_steps, config.log_every_steps = 8, 4
     train.train_and_evaluate(config, tmp_path / "whole")
     with monkeypatch.context() as patch:
@@ -144,7 +144,7 @@ def test_logs_of_a_resumed_run_are_those_of_an_unbroken_one(
 def test_training_goes_on_from_the_newest_good_checkpoint(
     shared_folder, tmp_path, monkeypatch, caplog
 ):
-    config = conftest.make_dense_config(shared_folder)
+    config = support.make_dense_config(shared_folder)
     config.num_train_steps = 6
     train.train_and_evaluate(config, tmp_path / "whole")
     with monkeypatch.context() as patch:
@@ -168,7 +168,7 @@ def test_training_goes_on_from_the_newest_good_checkpoint(
 def test_a_second_training_of_the_same_folder_is_refused(
     shared_folder, tmp_path, monkeypatch
 ):
-    config = conftest.make_dense_config(shared_folder)
+    config = support.make_dense_config(shared_folder)
     make_call, refused = train.make_call, []
 
     def make_call_and_try_again(recipe):

@@ -7,49 +7,19 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
-from gan_jax.models import dcgan
-from gan_jax.step import recipes, sampling, states, train_step
-
-LATENTS, SIZE, BATCH = 5, 16, 6
-RECIPE = recipes.Recipe(latent_size=LATENTS, num_classes=3)
-GENERATOR = dcgan.Generator(image_size=SIZE, features=4)
-DISCRIMINATOR = dcgan.Discriminator(image_size=SIZE, features=4)
-
-
-@functools.cache
-def make_state(packing=1, average=False, norm="batch"):
-    tx = optax.adam(2e-4, b1=0.5)
-    create = functools.partial(
-        states.create,
-        generator=GENERATOR,
-        discriminator=DISCRIMINATOR.clone(norm=norm),
-        generator_tx=tx,
-        discriminator_tx=tx,
-        latent_size=LATENTS,
-        image_shape=(SIZE, SIZE, packing),
-        average=average,
-    )
-    return jax.jit(create)(jax.random.key(0))
-
-
-def make_batch(seed=0, examples=1):
-    rng = np.random.default_rng(seed)
-    return {
-        "images": jnp.asarray(
-            rng.integers(0, 256, (examples, BATCH, SIZE, SIZE, 1), np.uint8)
-        ),
-        "labels": jnp.asarray(rng.integers(0, 3, (examples, BATCH)), jnp.int32),
-        "slots": jnp.arange(BATCH),
-    }
-
-
-def run_step(state, batch, key, **options):
-    recipe = RECIPE._replace(**options)
-    return train_step.train_step(state, batch, key, recipe=recipe)
-
+from gan_jax.step import sampling, states, train_step
+from tests.step.support import (
+    BATCH,
+    DISCRIMINATOR,
+    GENERATOR,
+    LATENTS,
+    RECIPE,
+    make_batch,
+    make_state,
+    run_step,
+)
 
 step_jitted = jax.jit(run_step)
 
@@ -71,10 +41,19 @@ def make_images(seed):
 
 
 def test_update_of_the_discriminator_leaves_the_generator_untouched():
-    state, slots, key = make_state(), jnp.arange(BATCH), jax.random.key(1)
+    state, slots, key = (
+        make_state(),
+        jnp.arange(BATCH),
+        jax.random.key(1),
+    )
     gradient = jax.jit(
         lambda: train_step.discriminator_gradient(
-            state, make_images(0), make_images(1), slots=slots, key=key, recipe=RECIPE
+            state,
+            make_images(0),
+            make_images(1),
+            slots=slots,
+            key=key,
+            recipe=RECIPE,
         )
     )()
     new = train_step.update_discriminator(state, gradient, recipe=RECIPE)
@@ -87,7 +66,11 @@ def test_update_of_the_discriminator_leaves_the_generator_untouched():
 
 
 def test_update_of_the_generator_leaves_the_discriminator_untouched():
-    state, slots, key = make_state(), jnp.arange(BATCH), jax.random.key(1)
+    state, slots, key = (
+        make_state(),
+        jnp.arange(BATCH),
+        jax.random.key(1),
+    )
 
     @jax.jit
     def run():

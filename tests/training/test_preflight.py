@@ -7,12 +7,12 @@ import hypothesis
 from hypothesis import strategies
 from ml_collections import ConfigDict
 import pytest
-from test_configs import CASES, get_config
 
 from gan_jax import command, data, models, parallel
 from gan_jax.data import tfds_source
 from gan_jax.step import losses, penalties
 from gan_jax.training import preflight, train
+from tests import support
 
 GIB = 2**30
 
@@ -172,7 +172,7 @@ def leaves(config, prefix=""):
 @strategies.composite
 def configs(draw):
     """A shipped config with one to three fields changed."""
-    config = get_config(*draw(strategies.sampled_from(CASES)))
+    config = support.get_config(*draw(strategies.sampled_from(support.CASES)))
     config.model.convolution = "lax"  # is traced in a quarter of the time
     if config.data.name == "folder":
         config.data.manual_dir = os.path.dirname(__file__)

@@ -17,7 +17,7 @@ from configs import default
 from gan_jax import data
 from gan_jax.data import resize
 
-DATA = pathlib.Path(__file__).parent / "data"
+DATA = pathlib.Path(__file__).parents[1] / "fixtures"
 MNIST = pathlib.Path(data.__file__).parent / "mnist"
 
 
@@ -99,7 +99,7 @@ def test_second_open_imports_no_tensorflow(mnist):
         capture_output=True,
         text=True,
         check=True,
-        cwd=pathlib.Path(__file__).parent.parent,
+        cwd=pathlib.Path(__file__).parents[2],
     )
     expected = f"(60000, 28, 28, 1) {int(dataset.images[7].sum())}\n[]\n"
     assert result.stdout == expected

@@ -4,21 +4,21 @@ import json
 from pathlib import Path
 import shutil
 
-import conftest
 import jax
 import numpy as np
 import pytest
 
 from gan_jax.run import trained
 from gan_jax.training import train
+from tests import support
 
-OLD_CONFIG = Path(__file__).parent / "data" / "config_of_0.1.0.json"
+OLD_CONFIG = Path(__file__).parents[1] / "fixtures" / "config_of_0.1.0.json"
 
 
 @pytest.fixture(scope="module")
 def workdir(shared_folder, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run")
-    config = conftest.make_tiny_config(shared_folder)
+    config = support.make_tiny_config(shared_folder)
     config.model.generator.condition = "onehot"
     config.model.discriminator.condition = "onehot"
     config.recipe.ema_decay = 0.5
@@ -78,7 +78,7 @@ def test_the_averaged_generator_has_its_parameters_and_statistics_of_its_own(run
 
 
 def test_a_step_is_a_step_however_many_updates_it_holds(shared_folder, tmp_path):
-    config = conftest.make_tiny_config(shared_folder)
+    config = support.make_tiny_config(shared_folder)
     config.recipe.generator_steps = 2
     train.train_and_evaluate(config, tmp_path)
     assert trained.load(tmp_path).step == trained.steps(tmp_path)[-1] == 4
@@ -109,7 +109,7 @@ def test_a_label_can_be_asked_for(run):
 
 
 def test_a_run_with_conditional_batch_norm_can_be_sampled(shared_folder, tmp_path):
-    config = conftest.make_tiny_config(shared_folder)
+    config = support.make_tiny_config(shared_folder)
     config.model.generator.condition = "batch_norm"
     config.model.discriminator.condition = "projection"
     train.train_and_evaluate(config, tmp_path)

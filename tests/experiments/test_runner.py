@@ -12,7 +12,7 @@ import pytest
 
 from experiments.engine import collect, forecast, results, runner, spec, summary, trials
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 TINY = {
     "num_train_steps": 40,
     "batch_size": 8,
@@ -210,10 +210,10 @@ def test_a_search_comes_first_and_its_choice_alone_has_the_seeds(tmp_path):
 SCRIPT = """
 from pathlib import Path
 import sys
-sys.path.insert(0, "tests")
+sys.path.insert(0, "tests/experiments")
 import jax
 jax.config.update("jax_num_cpu_devices", 2)
-from test_experiment_runner import EXPERIMENT, runner, trials
+from test_runner import EXPERIMENT, runner, trials
 print("ready", flush=True)
 workdir = Path(sys.argv[1])
 print(runner.run_all(trials.programs(EXPERIMENT, workdir), processes=1))

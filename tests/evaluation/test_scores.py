@@ -3,7 +3,6 @@
 from importlib import metadata
 import json
 
-import conftest
 import numpy as np
 import pytest
 
@@ -12,12 +11,13 @@ from gan_jax.evaluation import frechet, scores
 from gan_jax.evaluation.estimate import Estimate
 from gan_jax.run import trained
 from gan_jax.training import train
+from tests import support
 
 
 @pytest.fixture(scope="module")
 def run(shared_folder, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run")
-    config = conftest.make_tiny_config(shared_folder)
+    config = support.make_tiny_config(shared_folder)
     config.model.generator.condition = "onehot"
     config.model.discriminator.condition = "onehot"
     train.train_and_evaluate(config, workdir)
@@ -26,7 +26,7 @@ def run(shared_folder, tmp_path_factory):
 
 @pytest.fixture
 def config(shared_folder):
-    return conftest.make_tiny_config(shared_folder)
+    return support.make_tiny_config(shared_folder)
 
 
 def make_scorer(config, **settings):
