@@ -1,4 +1,4 @@
-"""How a mistake is refused: what may be, and the one sentence that says so."""
+"""Ranges of config values, and the error that names a value outside its range."""
 
 from collections.abc import Callable, Iterable, Mapping
 import difflib
@@ -6,21 +6,21 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-MOST = 2**31 - 1  # of a count: steps and places in a batch are int32 on the device
-LARGEST = 3.4e38  # float32 has nothing above
+MOST = 2**31 - 1  # largest count: steps and batch indices are int32 on the device
+LARGEST = 3.4e38  # float32 has no larger finite number
 SEEDS = 2**32 - 1  # jax.random.key drops the bits above the lowest 32
-WIDEST = 2**17  # of a layer or a vector: beyond any network
+WIDEST = 2**17  # largest size of a layer or a vector: beyond any network
 
 
 class Range(NamedTuple):
     """The values that a field may have.
 
     Attributes:
-      words: what they are, as in "must be at least 1".
-      holds: whether a value of the right type is one of them.
-      types: of the values.
-      type_words: what a value of another type is answered with.
-      names: where the values are names, all of them.
+      words: the allowed values, as they follow "must be", such as "at least 1".
+      holds: says whether a value of the right type is allowed.
+      types: types that a value may have.
+      type_words: the allowed values, in words for a value of another type.
+      names: all allowed names; empty where the values are not names.
     """
 
     words: str
@@ -31,7 +31,7 @@ class Range(NamedTuple):
 
 
 def integer(least: int, most: int, note: str = "") -> Range:
-    """Whole numbers from `least` to `most`; the note ends the words."""
+    """Whole numbers from `least` to `most`; `note` is appended to the words."""
     return Range(
         f"at least {least} and at most {most:,}{note}",
         lambda value: least <= value <= most,
@@ -43,13 +43,13 @@ def integer(least: int, most: int, note: str = "") -> Range:
 def number(
     words: str, *, least: float = 0.0, most: float = LARGEST, above: bool = False
 ) -> Range:
-    """Finite numbers; whole ones too, since a config may say 1 for 1.0.
+    """Finite numbers, integers included, since a config may say 1 for 1.0.
 
     Args:
-      words: what they are.
-      least: the smallest.
-      most: the largest.
-      above: `least` itself is none of them.
+      words: the allowed numbers in words.
+      least: smallest allowed number.
+      most: largest allowed number.
+      above: excludes `least` itself.
     """
     return Range(
         words,
@@ -60,7 +60,7 @@ def number(
 
 
 def share(note: str = "") -> Range:
-    """Numbers in [0, 1) that float32 does not round to 1; the note ends the words."""
+    """Numbers in [0, 1) that float32 does not round to 1; `note` ends the words."""
     words = "in [0, 1), 0.9999999 at most" + (f", {note}" if note else "")
     return number(words, most=0.9999999)
 
@@ -74,14 +74,14 @@ TEXT = Range(
 
 
 def one_of(names: Iterable[str]) -> Range:
-    """One of several names."""
+    """The range that consists of these names."""
     known = tuple(names)
     words = f"one of {', '.join(known)}"
     return Range(words, known.__contains__, (str,), words, known)
 
 
 def each(single: Range, most: int = 32) -> Range:
-    """At least one and at most so many values, each in a range."""
+    """A value or a list of 1 to `most` values, each of them in the range `single`."""
     words = f"1 to {most} numbers in brackets, each {single.words}"
     return Range(
         words,
@@ -117,12 +117,12 @@ def check(
 
     Args:
       field: the field's path in the config, such as recipe.packing.
-      value: what it is.
-      allowed: what it may be.
-      advice: what to do, with {field} for the field.
+      value: the field's value.
+      allowed: range of the allowed values.
+      advice: what the user should do; {field} stands for the field's path.
 
     Raises:
-      ValueError: says what the value is, what it may be and what to do.
+      ValueError: the value is outside the range.
     """
     if is_in(value, allowed):
         return
@@ -140,7 +140,7 @@ def section(config: ConfigDict, path: str) -> ConfigDict:
     """A section of a config.
 
     Raises:
-      ValueError: there is none of that name.
+      ValueError: the config has no section of that name.
     """
     found = config.get(path)
     if not isinstance(found, ConfigDict):
@@ -161,13 +161,13 @@ def check_fields(
     """Refuses a section in which a field is missing or outside its range.
 
     Args:
-      section: of a config; its other fields are not looked at.
-      ranges: by the names of fields.
-      path: the section's own, such as "recipe"; "" for the config itself.
-      advice: as in `check`.
+      section: section of a config; fields without a range are not checked.
+      ranges: allowed range of each field, by the field's name.
+      path: path of the section, such as "recipe"; "" for the config itself.
+      advice: what the user should do, as in `check`.
 
     Raises:
-      ValueError: names the first such field.
+      ValueError: a field is missing or outside its range; the first is named.
     """
     for name, allowed in ranges.items():
         field = f"{path}.{name}" if path else name

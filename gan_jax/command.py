@@ -1,4 +1,4 @@
-"""What every command shares: flags that are read strictly, errors in one sentence."""
+"""What every command shares: strict parsing of flags, and errors in one sentence."""
 
 from collections.abc import Callable
 import difflib
@@ -20,15 +20,16 @@ OURS = {Path(__file__).parent, ROOT / "experiments"}
 
 
 def _raised_here(error: BaseException) -> bool:
-    """Whether our own code raised the error, which then says all there is to say."""
+    """Whether gan_jax raised the error, whose message then needs no traceback."""
     frames = traceback.extract_tb(error.__traceback__)
     return bool(frames) and not OURS.isdisjoint(Path(frames[-1].filename).parents)
 
 
 def _is_worth_showing(record: standard_logging.LogRecord) -> bool:
-    """Keeps our own log lines and other libraries' warnings.
+    """Keeps gan_jax's log lines and the warnings of other libraries.
 
-    Except orbax's, which tells of every step it takes; its errors reach us as errors.
+    Orbax's warnings are dropped, since it reports every step that it takes. Its errors
+    reach gan_jax as exceptions.
     """
     path = Path(record.pathname)
     if not OURS.isdisjoint(path.parents):
@@ -37,7 +38,7 @@ def _is_worth_showing(record: standard_logging.LogRecord) -> bool:
 
 
 class _Plain(standard_logging.Formatter):
-    """The time and the message; a level only from a warning on."""
+    """Formats the time and the message; warnings and errors show their level too."""
 
     def format(self, record: standard_logging.LogRecord) -> str:
         level = ""
@@ -67,15 +68,15 @@ def _unknown_field(argv: list[str], error: Exception) -> str:
 
 def _shipped_configs() -> Path:
     """The folder of the configs that came with this gan_jax."""
-    installed = ROOT / "gan_jax_configs"  # so named by setup.cfg
+    installed = ROOT / "gan_jax_configs"  # setup.cfg gives the package this name
     return installed if installed.is_dir() else ROOT / "configs"
 
 
 def _find_config(value: str) -> str:
     """The path that a config's name stands for: dcgan:paper is configs/dcgan.py:paper.
 
-    The folder configs/ here comes first, then the shipped one. The path of a file comes
-    back as it is.
+    A name is looked up in the folder configs/ of the current directory first, and then
+    among the shipped configs. The path of a file is returned unchanged.
     """
     name, colon, preset = value.partition(":")
     if re.fullmatch(r"\w+", name):
@@ -98,12 +99,12 @@ def _find_config(value: str) -> str:
 def _make_configs_importable(first: Path) -> None:
     """Makes `from configs import default` find the configs here and the shipped ones.
 
-    They are installed as gan_jax_configs, since a package named configs would be in
-    the way of other projects, but each of them, and a user's own config, imports the
-    default config by the name that it has in the repository.
+    The shipped configs are installed as the package gan_jax_configs, since a package
+    named configs would collide with other projects. Every config, also a user's,
+    imports the default config by the name that it has in the repository.
 
     Args:
-      first: looked into first if it is one of the two folders.
+      first: folder that is searched first if it is one of the two folders.
     """
     folders = sorted((Path("configs"), _shipped_configs()), key=lambda x: x != first)
     spec = importlib.machinery.ModuleSpec("configs", None, is_package=True)
@@ -134,7 +135,7 @@ def _parse(argv: list[str]) -> list[str]:
         rest = flags.FLAGS(argv)
     except flags.Error as error:
         raised = re.findall(r"^ValueError: (.*)$", str(error), re.MULTILINE)
-        if raised:  # by the config file; ml_collections puts the traceback in between
+        if raised:  # the config file raised it; ml_collections inserts a traceback
             _exit(raised[-1], 2)
         _exit(f"{error}; --help lists the flags, configs/default.py the fields.", 2)
     except (AttributeError, KeyError) as error:
@@ -145,10 +146,10 @@ def _parse(argv: list[str]) -> list[str]:
 
 
 def config_filename() -> str:
-    """What --config names: the path of a file, and perhaps a colon and a preset.
+    """The value of --config: the path of a file, perhaps with a colon and a preset.
 
     Raises:
-      ValueError: nothing was given.
+      ValueError: the flag --config is missing.
     """
     if flags.FLAGS["config"].value is None:
         raise ValueError("no config was given; name one, for example --config=dcgan.")
@@ -159,7 +160,7 @@ def run(main: Callable[[], Any]) -> None:
     """Parses the flags and calls main; a user's mistake exits with code 1 or 2.
 
     A ValueError or OSError that gan_jax itself raised is printed as one sentence. Any
-    other error is a bug and keeps its traceback, as all do with --verbosity=1.
+    other error is a bug and keeps its traceback. With --verbosity=1 every error does.
     """
 
     def guarded(argv: list[str]) -> None:
@@ -177,7 +178,7 @@ def run(main: Callable[[], Any]) -> None:
                 raise
             _exit(str(error), 1)
 
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # no greetings of TensorFlow
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # nor a notice of this option
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow prints notices
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # and one about this option
     logging.set_verbosity(logging.INFO)
     app.run(guarded, flags_parser=_parse)

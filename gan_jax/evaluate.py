@@ -15,48 +15,92 @@ from gan_jax.evaluation import neighbours, scores, suite
 from gan_jax.run import files, trained
 from gan_jax.run import images as images_lib
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder.", required=True)
-_STEP = flags.DEFINE_list("step", [], "Of the checkpoints, or all; default the newest.")
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Folder of the run to score.", required=True
+)
+_STEP = flags.DEFINE_list(
+    "step",
+    [],
+    "Steps of the checkpoints to score, with commas between them, or the word all. "
+    "The newest checkpoint is scored by default.",
+)
 _BEST = flags.DEFINE_bool(
-    "best", False, "Take the checkpoint that evaluation.best_metric kept."
+    "best",
+    False,
+    "Score the best checkpoint, which training keeps if the config sets "
+    "evaluation.best_metric.",
 )
 _IMAGES = flags.DEFINE_string(
     "images",
     "",
-    "Score these instead of a generator's: an .npz or .npy file with images (N, H, W, "
-    "C) uint8 and perhaps labels, or `training` for the training images themselves, "
-    "which gives the floor.",
+    "Score these images instead of generated images: an .npz or .npy file with images "
+    "(N, H, W, C) uint8 and perhaps labels, or the word training for the training "
+    "images, whose scores are the best that a generator can hope for.",
 )
 _PAIRS = flags.DEFINE_string(
-    "neighbours", "", "Write a PNG of images, each left of its nearest training image."
+    "neighbours",
+    "",
+    "PNG file to write, which shows generated images, each to the left of its nearest "
+    "training image.",
 )
-# The rest overrides the evaluation section of the run's config.
+# The other flags override the evaluation section of the run's config.
 _SETTINGS = (
-    flags.DEFINE_string("extractor", None, "See configs/default.py."),
-    flags.DEFINE_string("weights", None, "File of a classifier or of inception."),
-    flags.DEFINE_string("metrics", "cheap", "Names with commas, cheap or all."),
-    flags.DEFINE_integer("num_images", None, "Images of each draw."),
-    flags.DEFINE_integer("draws", None, "Draws with seeds of their own."),
-    flags.DEFINE_string("split", None, "Of the real images."),
-    flags.DEFINE_string("statistics", None, "Of BatchNorm: running or batch."),
-    flags.DEFINE_integer("batch_size", None, "Images generated at once."),
-    flags.DEFINE_integer("seed", None, "Of the first draw."),
+    flags.DEFINE_string(
+        "extractor",
+        None,
+        "What computes the features of an image: pixels, mnist, stacked_mnist, "
+        "classifier or inception.",
+    ),
+    flags.DEFINE_string(
+        "weights", None, "Weights file of the extractor classifier or inception."
+    ),
+    flags.DEFINE_string(
+        "metrics",
+        "cheap",
+        "Names of metrics with commas between them; cheap and all stand for several.",
+    ),
+    flags.DEFINE_integer("num_images", None, "Number of generated images in a draw."),
+    flags.DEFINE_integer(
+        "draws",
+        None,
+        "How often images are drawn and scored, with another seed each time; two or "
+        "more draws give a standard error.",
+    ),
+    flags.DEFINE_string(
+        "split", None, "Split of the real images to compare with, such as test."
+    ),
+    flags.DEFINE_string(
+        "statistics",
+        None,
+        "Statistics that the generator's BatchNorm uses: running, from training, or "
+        "batch, of the generated batch.",
+    ),
+    flags.DEFINE_integer("batch_size", None, "Number of images generated at once."),
+    flags.DEFINE_integer("seed", None, "Seed of the first draw."),
 )
-# Those of config.json are not followed: the folder of a run may be a stranger's.
+# The paths in config.json are not followed: the run may come from a stranger.
 _PATHS = (
-    flags.DEFINE_string("data_dir", "", "Prepared TFDS data; default TFDS's own."),
-    flags.DEFINE_string("manual_dir", "", "Original files or the folder of images."),
-    flags.DEFINE_string("cache_dir", "", "Decoded arrays; default beside the data."),
+    flags.DEFINE_string(
+        "data_dir", "", "Folder of prepared TFDS data; TFDS's default folder if empty."
+    ),
+    flags.DEFINE_string(
+        "manual_dir",
+        "",
+        "Folder of the original data files, folder of images, or array file.",
+    ),
+    flags.DEFINE_string(
+        "cache_dir", "", "Folder of decoded arrays; beside the prepared data if empty."
+    ),
 )
 PAIRS = 50
 
 
 def _read_config(workdir: Path) -> ConfigDict:
-    """The run's config, whose data and evaluation sections are whole.
+    """The run's config, whose data and evaluation sections have every field.
 
     Raises:
-      ValueError: there is no run, or its config.json lacks a field or has one out of
-        its range.
+      ValueError: there is no run, or a field of its config.json is missing or out of
+        range.
     """
     config = files.read_config(workdir)
     with files.naming_version(workdir):
@@ -67,7 +111,7 @@ def _read_config(workdir: Path) -> ConfigDict:
 
 
 def _sections(config: ConfigDict) -> tuple[ConfigDict, ConfigDict]:
-    """The data and the evaluation section of a run's config, with the flags' values."""
+    """The data and evaluation sections of a run's config, with the flags' values."""
     real, settings = (
         config[name].copy_and_resolve_references() for name in ("data", "evaluation")
     )
@@ -81,7 +125,7 @@ def _sections(config: ConfigDict) -> tuple[ConfigDict, ConfigDict]:
 
 
 def _paths_not_followed(config: ConfigDict) -> str:
-    """Says which flags would take the paths that config.json has; "" if it has none."""
+    """Names the flags for paths that config.json has; "" if it has no paths."""
     paths = {flag.name: config.data[flag.name] for flag in _PATHS}
     paths["weights"] = config.evaluation.weights
     unused = [
@@ -101,7 +145,7 @@ def _create_scorer(config: ConfigDict) -> scores.Scorer:
     """The scorer that the config and the flags describe.
 
     Raises:
-      ValueError: what scores.Scorer refuses.
+      ValueError: scores.Scorer refuses the settings or the data.
     """
     hint = _paths_not_followed(config)
     try:
@@ -114,7 +158,7 @@ def _create_scorer(config: ConfigDict) -> scores.Scorer:
 
 
 def _record(path: Path, record: Mapping[str, Any]) -> None:
-    """Adds a record to the run's scores.jsonl; scores are worth more than the file."""
+    """Adds a record to the run's scores.jsonl; a failure to write is only logged."""
     try:
         files.append_line(path, record)
     except OSError as error:
@@ -127,7 +171,7 @@ def read_images(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     """The images and labels of an .npz file, or the images of an .npy file.
 
     Raises:
-      ValueError: no such file, or one that does not hold them.
+      ValueError: there is no such file, or it holds no images.
     """
     try:
         with path.open("rb") as file:
@@ -143,10 +187,10 @@ def read_images(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
 
 
 def _steps(workdir: Path, folder: str) -> list[int | None]:
-    """The steps asked for; None is the newest checkpoint.
+    """The steps that --step names; None is the newest checkpoint.
 
     Raises:
-      ValueError: a step that is no number.
+      ValueError: a step is not a number.
     """
     if _STEP.value == ["all"]:
         return list(trained.steps(workdir, folder=folder)) or [None]
@@ -160,7 +204,7 @@ def _steps(workdir: Path, folder: str) -> list[int | None]:
 
 
 def _generators(workdir: Path) -> Iterator[tuple[str, trained.Run]]:
-    """Each step's generator, and its averaged one where the run keeps it."""
+    """The named generators of each step: raw, and averaged where the run keeps it."""
     folder = "best" if _BEST.value else "checkpoints"
     for step in _steps(workdir, folder):
         try:
@@ -178,7 +222,7 @@ def _generators(workdir: Path) -> Iterator[tuple[str, trained.Run]]:
 def _score_images(scorer: scores.Scorer) -> scores.Scores:
     if _IMAGES.value == "training":
         images, labels = scorer.training.images, scorer.training.labels
-        if len(images) > 2 * suite.VALIDATION:  # on which Parzen's width is chosen
+        if len(images) > 2 * suite.VALIDATION:  # those choose Parzen's width
             images, labels = (x[: -suite.VALIDATION] for x in (images, labels))
         return scorer.score_images(images, labels)
     return scorer.score_images(*read_images(Path(_IMAGES.value)))
@@ -195,10 +239,10 @@ def _save_pairs(path: Path, run: trained.Run, training: np.ndarray) -> None:
 
 
 def main() -> None:
-    """Reads the flags, scores, prints a table and adds lines to scores.jsonl.
+    """Scores a run, prints a table and adds lines to scores.jsonl.
 
     Raises:
-      ValueError: a run, data or settings that cannot be scored.
+      ValueError: the run, the data or the settings cannot be scored.
       OSError: the picture of neighbours cannot be written.
     """
     workdir = Path(_WORKDIR.value)

@@ -14,23 +14,23 @@ import sys
 import threading
 from typing import Any
 
-_FAREWELL = b"."  # of a process that is done; the end without it is a death
+_FAREWELL = b"."  # sent by a process that is done; without it, the process has died
 _PROBES = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 4}  # seconds, count
 TOKEN_BYTES = 16
 _ID_BYTES = 4
 
 
 class Job:
-    """The connections of one process to others of its job."""
+    """The connections of one process to other processes of its job."""
 
     def __init__(self) -> None:
-        """Has no connection yet."""
+        """Starts without connections."""
         self._server: socket.socket | None = None
         self._connections: list[socket.socket] = []
         self._closing = False
 
     def listen(self, host: str = "") -> tuple[int, bytes]:
-        """Waits for the others, in the background; for the first process.
+        """Accepts connections in the background; only the first process calls it.
 
         Returns:
           The port, and the token that tells a process of the job from a stranger.
@@ -45,21 +45,21 @@ class Job:
         """Connects process number `process` to the first one.
 
         Raises:
-          OSError: it cannot be reached.
+          OSError: the first process cannot be reached.
         """
         connection = socket.create_connection(address, timeout=10)
         connection.sendall(token + process.to_bytes(_ID_BYTES))
         self._watch(connection, 0)
 
     def leave(self) -> None:
-        """Says that this process is done, so that its end is no death."""
+        """Says that this process is done, so that its end does not count as a death."""
         for connection in self._connections:
             with contextlib.suppress(OSError):  # the other side has gone before
                 connection.sendall(_FAREWELL)
         self.close()
 
     def close(self) -> None:
-        """Closes the connections: without `leave`, the others end too."""
+        """Closes the connections; without `leave`, the other processes end too."""
         self._closing = True
         server = [self._server] if self._server else []
         for one in (*server, *self._connections):
@@ -104,7 +104,7 @@ class Job:
                 file=sys.stderr,
                 flush=True,
             )
-            os._exit(1)  # the main thread may wait for the dead one for ever
+            os._exit(1)  # the main thread may wait for the dead process for ever
 
 
 def _start(target: Callable[..., None], *arguments: Any) -> None:

@@ -11,27 +11,37 @@ from gan_jax.training import train
 _CONFIG = config_flags.DEFINE_config_file(
     "config",
     None,
-    "Python file with get_config(); fields are set by --config.section.field=value.",
+    "Config of the run: a Python file with get_config(), perhaps with a colon and the "
+    "name of a preset. --config.section.field=value sets a field.",
     lock_config=True,
 )
 _WORKDIR = flags.DEFINE_string(
-    "workdir", None, "The run's folder; default runs/<config name>."
+    "workdir",
+    None,
+    "Folder of the run, for its config, checkpoints, samples and logs; "
+    "runs/<config name> by default.",
 )
 _OVERRIDE = flags.DEFINE_bool(
-    "override_config", False, "Go on with a run whose config differs from this one."
+    "override_config",
+    False,
+    "Continue the run in --workdir although it was started with another config.",
 )
 _COORDINATOR = flags.DEFINE_string(
     "coordinator_address",
     None,
-    "host:port of the first of several processes, where the environment does not "
-    "say it (TPU pods and SLURM do).",
+    "host:port of the first process of a job of several processes. TPU pods and SLURM "
+    "tell it by themselves.",
 )
-_NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "Processes of the job.")
-_PROCESS_ID = flags.DEFINE_integer("process_id", None, "This process, from 0.")
+_NUM_PROCESSES = flags.DEFINE_integer(
+    "num_processes", None, "Number of processes in the job; see --coordinator_address."
+)
+_PROCESS_ID = flags.DEFINE_integer(
+    "process_id", None, "Number of this process in the job, counted from 0."
+)
 
 
 def _config_name(filename: str) -> str:
-    """Dcgan of configs/dcgan.py, dcgan_celeba of configs/dcgan.py:celeba."""
+    """Returns dcgan for configs/dcgan.py, dcgan_celeba for configs/dcgan.py:celeba."""
     path, _, preset = filename.partition(":")
     return Path(path).stem + (f"_{preset}" if preset else "")
 
@@ -40,7 +50,7 @@ def main() -> None:
     """Reads the flags and trains.
 
     Raises:
-      ValueError: no config, one that does not exist, or a job that cannot be joined.
+      ValueError: the config is missing or refused, or the job cannot be joined.
     """
     filename = command.config_filename()
     job = (_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)

@@ -1,6 +1,6 @@
-"""The memory that a run takes, estimated from shapes before any of it is asked for.
+"""The memory that a run takes, estimated from shapes before anything is allocated.
 
-The estimates are lower bounds, so that nothing is refused that would have run.
+The estimates are lower bounds, so that no run is refused that would have fitted.
 """
 
 from collections.abc import Sequence
@@ -14,9 +14,10 @@ from ml_collections import ConfigDict
 from gan_jax import parallel
 from gan_jax.step import states
 
-_EXAMPLES = 1_024  # traced at once: enough to make the parameters' share small
-# What autodiff keeps for the gradients over what XLA then takes for them: 0.8 to 1.44
-# on a CPU (measured on four configs); not measured elsewhere, so with room to spare.
+_EXAMPLES = 1_024  # examples traced at once: so many that parameters hardly count
+# Bytes that autodiff keeps for the gradients, divided by the bytes that XLA then takes
+# for them: 0.8 to 1.44 on a CPU, measured on four configs. Other devices were not
+# measured, so the number leaves room to spare.
 _FUSED_ON_CPU, _FUSED_ELSEWHERE = 1.45, 2.5
 
 
@@ -24,9 +25,9 @@ class Need(NamedTuple):
     """Memory for one purpose.
 
     Attributes:
-      bytes: at least.
-      purpose: what for, in words.
-      advice: how to need less.
+      bytes: lower bound of the memory.
+      purpose: what the memory is for, in words.
+      advice: how the user can reduce it.
     """
 
     bytes: int
@@ -120,7 +121,7 @@ def _on_host(config: ConfigDict, steps_per_call: int) -> list[Need]:
             "lower --config.steps_per_call",
         ),
         Need(
-            4 * pixels * in_grid + 16 * in_grid**2,  # and the distances of all pairs
+            4 * pixels * in_grid + 16 * in_grid**2,  # distances of all pairs
             f"a sample grid of {in_grid:,} images",
             "lower --config.sample_rows and --config.sample_columns",
         ),
@@ -136,12 +137,12 @@ def refuse_beyond(limit: int, where: str, needs: Sequence[Need]) -> None:
     """Refuses needs whose sum is above a limit.
 
     Args:
-      limit: bytes.
-      where: whose limit it is, in words.
-      needs: what is needed at once.
+      limit: bytes that are available.
+      where: what has this limit, in words.
+      needs: memory that is needed at the same time.
 
     Raises:
-      ValueError: names the sum, the limit, the largest need and its advice.
+      ValueError: the sum is above the limit.
     """
     needed = sum(need.bytes for need in needs)
     if needed <= limit:
@@ -165,14 +166,14 @@ def check(
     """Refuses a run that cannot fit into memory.
 
     Args:
-      config: the whole config, every field of which is in its range.
+      config: whole config, whose fields are all in their ranges.
       state: shapes of the run's state.
-      steps_per_call: steps compiled into one call.
-      key: a PRNG key, of which only the shape is used.
-      runs: as many of them train together.
+      steps_per_call: number of steps compiled into one call.
+      key: PRNG key, of which only the shape is used.
+      runs: number of runs that train together.
 
     Raises:
-      ValueError: says how much is needed for what, and how to need less.
+      ValueError: the run needs more memory than there is.
     """
     limits = parallel.memory()
     key = jax.eval_shape(lambda key: key, key)
@@ -191,12 +192,12 @@ def check_arrays(arrays: Any, purpose: str, advice: str) -> None:
     """Refuses to read more than the machine's memory holds.
 
     Args:
-      arrays: a tree of their shapes.
-      purpose: what they are, in words.
-      advice: how to need less.
+      arrays: tree of the arrays' shapes.
+      purpose: what the arrays are, in words.
+      advice: how the user can need less memory.
 
     Raises:
-      ValueError: says how much is needed, and how to need less.
+      ValueError: the arrays need more memory than there is.
     """
     need = Need(_nbytes(arrays), purpose, advice)
     refuse_beyond(parallel.memory().of_host, "this machine", [need])
@@ -206,13 +207,13 @@ def check_images(num: int, shape: tuple[int, ...], flag: str) -> None:
     """Refuses to draw more images than the machine's memory holds.
 
     Args:
-      num: of images.
-      shape: (H, W, C) of one.
-      flag: which asked for them.
+      num: number of images.
+      shape: (H, W, C) of an image.
+      flag: flag that asked for the images.
 
     Raises:
-      ValueError: says how much is needed, and how to need less.
+      ValueError: the images need more memory than there is.
     """
-    size = 2 * math.prod(shape) * num  # in parts and joined
+    size = 2 * math.prod(shape) * num  # twice: as batches, and joined
     need = Need(size, f"{num:,} images", f"lower {flag}")
     refuse_beyond(parallel.memory().of_host, "this machine", [need])

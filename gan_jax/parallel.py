@@ -20,8 +20,8 @@ import numpy as np
 from gan_jax import hosts
 
 AXIS = "batch"
-HEARTBEAT_TIMEOUT_SECONDS = 50  # of JAX, where the connections of hosts.py do not help
-SECONDS_TO_NOTICE = 5  # by which a death that JAX shows as an error is seen in hosts.py
+HEARTBEAT_TIMEOUT_SECONDS = 50  # JAX's timeout, if the connections of hosts.py fail
+SECONDS_TO_NOTICE = 5  # hosts.py sees a death this long after JAX raises its error
 
 
 @contextlib.contextmanager
@@ -30,12 +30,12 @@ def joined(
     num_processes: int | None = None,
     process_id: int | None = None,
 ) -> Iterator[None]:
-    """Joins this process to the others of a job meanwhile, if there are others.
+    """A context in which this process is joined to the other processes of its job.
 
-    Arguments given by hand are passed on to `jax.distributed.initialize`; without
-    them it is called where the environment shows several processes: a TPU pod slice,
-    SLURM or JAX_COORDINATOR_ADDRESS. Enter before anything else touches a device. When
-    a process of the job dies, all end.
+    Arguments are passed on to `jax.distributed.initialize`. Without arguments it is
+    called if the environment shows several processes: a TPU pod slice, SLURM or
+    JAX_COORDINATOR_ADDRESS. Enter the context before anything else touches a device.
+    When a process of the job dies, all its processes end.
 
     Raises:
       ValueError: an argument is missing or out of range, or the job cannot be joined.
@@ -108,9 +108,9 @@ def _check_job(
 
 
 def _watch_the_others(coordinator_address: str | None) -> hosts.Job:
-    """Connects this process to the first one, whose end it will notice, or all to it.
+    """Connects the first process with all others, so that they notice when it ends.
 
-    Host 0 tells the others, through JAX, where it listens.
+    Host 0 listens, and tells the other hosts its address through JAX.
     """
     job = hosts.Job()
     atexit.register(job.close)  # before JAX waits for the others
@@ -138,8 +138,8 @@ def _watch_the_others(coordinator_address: str | None) -> hosts.Job:
 def use_compilation_cache(directory: str) -> None:
     """Keeps compiled programs in `directory`; "" stands for ~/.cache/gan_jax.
 
-    Several CPU devices do without: XLA (jaxlib 0.10.2) runs the all-reduces of a CPU
-    program that comes from the cache out of order, and aborts when they meet.
+    With several CPU devices there is no cache: XLA (jaxlib 0.10.2) runs the all-reduces
+    of a cached CPU program out of order, and aborts when they meet.
     """
     if jax.default_backend() == "cpu" and jax.device_count() > 1:
         return
@@ -158,7 +158,7 @@ def describe_devices() -> str:
 
 
 def is_writer() -> bool:
-    """Whether this host writes the run's folder: host 0 does."""
+    """Whether this host writes the run's folder, which only host 0 does."""
     return jax.process_index() == 0
 
 
@@ -167,8 +167,8 @@ class Memory(NamedTuple):
 
     Attributes:
       of_host: bytes of this machine.
-      of_device: bytes of each local device; CPU devices share the machine's.
-      devices: of all hosts.
+      of_device: bytes of a local device; CPU devices share the machine's memory.
+      devices: number of devices on all hosts.
     """
 
     of_host: int
@@ -187,10 +187,10 @@ def memory() -> Memory:
 def local_slots(batch_size: int) -> np.ndarray:
     """The places (D, B / D_all) int32 of this host's examples in the global batch.
 
-    D local devices of D_all; row d belongs to local device d.
+    There are D local devices out of D_all, and row d belongs to local device d.
 
     Raises:
-      ValueError: a batch that the devices cannot share equally.
+      ValueError: the devices cannot share the batch equally.
     """
     count = jax.device_count()
     if batch_size % count:
@@ -210,7 +210,7 @@ def _by_device() -> jax.sharding.Sharding:
 
 
 def on_each_device(value: Any) -> np.ndarray:
-    """The value once for each local device: (D, ...) on the host."""
+    """The value repeated for each local device: (D, ...) on the host."""
     return np.broadcast_to(value, (jax.local_device_count(), *np.shape(value)))
 
 
@@ -218,7 +218,7 @@ def replicate(tree: Any) -> Any:
     """A copy of each leaf on every local device, stacked on a new leading axis."""
 
     def copy(leaf: Any) -> jax.Array:
-        # A fresh buffer: the state is donated, and a restored array may not own its.
+        # A fresh buffer: the state is donated, and a restored array may borrow memory.
         leaf = on_each_device(np.asarray(leaf))
         return jnp.copy(jax.device_put(leaf, _by_device()))
 
@@ -242,17 +242,17 @@ def broadcast_from_writer(tree: Any) -> Any:
 
 
 def scan_steps(step: Callable[..., tuple[Any, Any]]) -> Callable[..., Any]:
-    """Compiles a step into a call that runs T of them on every device.
+    """Compiles a step into a call that runs T steps on every device.
 
     Args:
-      step: `(state, data, inputs, key) -> (state, metrics)`, pure, averaging over
-        AXIS by itself. It folds the step's number into the key.
+      step: `(state, data, inputs, key) -> (state, metrics)`, a pure function, which
+        averages over AXIS itself and folds the number of the step into the key.
 
     Returns:
       `(state, data, inputs, key, stop) -> (state, metrics, stop)`: state and data
       replicated (D, ...), the state donated; inputs (D, T, ...); stop (D,) int32 is
-      returned as the maximum over all devices of all hosts, so that hosts agree when
-      one of them was asked to leave. metrics are (D, T), equal over D.
+      returned as the maximum over all devices of all hosts, so that all hosts stop
+      when one host was asked to stop. metrics are (D, T), equal over D.
     """
 
     def run(state: Any, data: Any, inputs: Any, key: jax.Array, stop: jax.Array) -> Any:

@@ -10,44 +10,64 @@ from gan_jax import checks, command, memory
 from gan_jax.run import images as images_lib
 from gan_jax.run import trained
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "The run's folder.", required=True)
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Folder of the trained run.", required=True
+)
 _NUM = flags.DEFINE_integer(
-    "num", 64, "Images to draw.", lower_bound=1, upper_bound=checks.MOST
+    "num", 64, "Number of images to draw.", lower_bound=1, upper_bound=checks.MOST
 )
 _SEED = flags.DEFINE_integer(
-    "seed", 0, "Of the latents and labels.", lower_bound=0, upper_bound=checks.SEEDS
+    "seed",
+    0,
+    "Seed of the latents and labels.",
+    lower_bound=0,
+    upper_bound=checks.SEEDS,
 )
 _LABEL = flags.DEFINE_integer(
-    "label", None, "The class asked of a conditional generator; default uniform draws."
+    "label",
+    None,
+    "Class of all images, for a conditional generator. By default the class of each "
+    "image is drawn at random.",
 )
-_STEP = flags.DEFINE_integer("step", None, "Of the checkpoint; default the newest.")
+_STEP = flags.DEFINE_integer(
+    "step", None, "Step of the checkpoint to load; the newest checkpoint by default."
+)
 _AVERAGED = flags.DEFINE_bool(
     "averaged", True, "Use the generator's averaged parameters where the run has them."
 )
 _BEST = flags.DEFINE_bool(
-    "best", False, "Take the checkpoint that evaluation.best_metric kept."
+    "best",
+    False,
+    "Load the best checkpoint, which training keeps if the config sets "
+    "evaluation.best_metric.",
 )
 _STATISTICS = flags.DEFINE_enum(
-    "statistics", "running", ["running", "batch"], "Of the generator's BatchNorm."
+    "statistics",
+    "running",
+    ["running", "batch"],
+    "Statistics that the generator's BatchNorm uses: running, from training, or batch, "
+    "of the generated batch.",
 )
 _BATCH_SIZE = flags.DEFINE_integer(
     "batch_size",
     256,
-    "Images generated at once.",
+    "Number of images generated at once.",
     lower_bound=1,
     upper_bound=checks.MOST,
 )
 _OUTPUT = flags.DEFINE_string(
-    "output", "samples.npz", "Where to write: .npz for arrays, .png for a grid."
+    "output",
+    "samples.npz",
+    "File to write: .npz holds the images as arrays, .png shows them in a grid.",
 )
 
 
 def main() -> None:
-    """Reads the flags, generates and writes.
+    """Generates images from a run and writes them to a file.
 
     Raises:
-      ValueError: an output that is neither .npz nor .png or cannot be written, or no
-        such run.
+      ValueError: there is no such run, or the output is neither .npz nor .png or
+        cannot be written.
       OSError: the disk is full.
     """
     output = Path(_OUTPUT.value)

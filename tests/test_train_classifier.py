@@ -111,7 +111,7 @@ def test_the_command_writes_a_classifier_and_how_well_it_reads(config, tmp_path)
         "test_accuracy": found,
         "test_share_of_commonest": 0.5,  # the labels are 0, 1, 2, 0
     }
-    assert f"Read {100 * found:.2f} % of 4 unseen images right" in done.stderr
+    assert f"Classified {100 * found:.2f} % of 4 unseen images" in done.stderr
     assert classifier.digest(output) in done.stderr
 
 

@@ -220,6 +220,7 @@ def our_classes(values: np.ndarray) -> dict[str, float]:
     from gan_jax.evaluation import classes
 
     score = classes.classifier_score(softmax(values))
+    assert score.standard_error is not None
     return {"classifier score": score.value, "its standard error": score.standard_error}
 
 

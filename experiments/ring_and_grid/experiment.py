@@ -17,7 +17,8 @@ COLUMNS = (
     Column("high_quality", "high quality, %", 1, scale=100),
     Column("reverse_kl", "reverse KL", 2),
 )
-ROWS = {"GAN": {}} | {f"PacGAN {m}": {"recipe.packing": m} for m in (2, 3, 4)}
+PACKED = {f"PacGAN {m}": {"recipe.packing": m} for m in (2, 3, 4)}
+ROWS: dict[str, Overrides] = {"GAN": {}, **PACKED}
 SHORT = {  # a hundredth of the steps
     "num_train_steps": 4_000,
     "sample_every_steps": 200,

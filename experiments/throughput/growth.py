@@ -29,7 +29,7 @@ WIDTHS = tuple(
     for network in ("generator", "discriminator")
 )
 # For each axis its values, and the flags in which {0} is the value.
-AXES = {
+AXES: dict[str, tuple[tuple[int, ...], tuple[str, ...]]] = {
     "batch": ((32, 64, 128, 256, 512), (*DCGAN, "--config.batch_size={0}")),
     "width": ((16, 32, 64, 128), (*DCGAN, *WIDTHS)),
     "image_size": ((32, 64, 128), (*DCGAN, "--config.data.image_size={0}")),

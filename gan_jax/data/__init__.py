@@ -12,7 +12,7 @@ Dataset = cache.Dataset
 MIXTURES = toy.MIXTURES
 cache_directory = cache.directory
 
-# Each has check(config), which reads no data, and load(config).
+# Every source has check(config), which reads no data, and load(config).
 SOURCES: Mapping[str, Any] = {
     "mnist": tfds_source,
     "celeb_a": tfds_source,
@@ -41,7 +41,7 @@ RANGES = {
 
 
 def held_out_split(config: ConfigDict) -> str:
-    """The split that is not trained on, or "train" for a source that has only that."""
+    """The split "test", or "train" for a source that has no other split."""
     return "train" if config.name in ("folder", "array") else "test"
 
 
@@ -49,8 +49,8 @@ def check(config: ConfigDict) -> None:
     """Refuses a data section that no source can serve; reads and prepares nothing.
 
     Raises:
-      ValueError: unknown name, field outside its range, or fields that the source does
-        not have.
+      ValueError: the name is unknown, a field is outside its range, or the source does
+        not have what a field asks for.
     """
     checks.check_fields(config, RANGES, path="data")
     if config.name not in SOURCES and not tfds_source.is_known(config):
@@ -71,16 +71,16 @@ def create(config: ConfigDict) -> Dataset:
     """The images and labels that the data section of a config asks for.
 
     The first call for a config decodes them into an array cache, which may take
-    minutes; the later ones open that cache.
+    minutes; later calls open that cache.
 
     Args:
-      config: the data section; read here: name, split, image_size (pixels), channels
-        (1 or 3; a point has 2), crop (pixels), label, num_classes (0 takes the
-        source's own), data_dir, manual_dir and cache_dir.
+      config: data section, of which these fields are read: name, split, image_size
+        (pixels), channels (1 or 3; a point has 2), crop (pixels), label, num_classes
+        (0 accepts the number of the source), data_dir, manual_dir and cache_dir.
 
     Raises:
-      ValueError: what `check` refuses, a number of classes that is not the source's,
-        or what the source itself refuses.
+      ValueError: `check` or the source refuses the config, or the source has another
+        number of classes.
     """
     check(config)
     dataset = SOURCES.get(config.name, tfds_source).load(config)
@@ -88,8 +88,8 @@ def create(config: ConfigDict) -> Dataset:
         label = f" with label {config.label!r}" if config.label else ""
         raise ValueError(
             f"config.data.num_classes is {config.num_classes}, but {config.name}{label}"
-            f" has {dataset.num_classes} classes. The two must agree, and 0 takes the"
-            f" data's own. Set --config.data.num_classes={dataset.num_classes}, or"
+            f" has {dataset.num_classes} classes. The two must agree, unless the config"
+            f" says 0. Set --config.data.num_classes={dataset.num_classes}, or"
             " choose another --config.data.label."
         )
     return dataset

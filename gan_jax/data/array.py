@@ -15,7 +15,7 @@ def check(config: ConfigDict) -> None:
     """Refuses what no array file has.
 
     Raises:
-      ValueError: no such file, or a split asked for.
+      ValueError: there is no such file, or the config asks for a split.
     """
     path = _path(config)
     if not config.manual_dir or not path.is_file():
@@ -41,10 +41,11 @@ def load(config: ConfigDict) -> cache.Dataset:
     An .npy file is the array `images`, (N, H, W, C) uint8 in [0, 255] with 1 or 3
     channels. An .npz file holds it under that name, and optionally `labels`, (N,)
     integers from 0, and `attributes`, (N, A) bool, with `attribute_names`, (A,) str.
-    config.label picks an attribute; empty takes the labels, or none.
+    config.label picks an attribute; if it is empty, the labels are read where the file
+    has them.
 
     Raises:
-      ValueError: damaged, without the arrays above, or unknown label.
+      ValueError: the file is damaged or lacks these arrays, or the label is unknown.
     """
     path = _path(config)
     status = path.stat()
@@ -81,7 +82,7 @@ def _open(path: pathlib.Path) -> Mapping[str, np.ndarray]:
     try:
         if not zipfile.is_zipfile(path):  # An .npz file is a zip archive.
             with path.open("rb") as file:
-                if file.read(2) == b"PK":  # Its directory is at its end.
+                if file.read(2) == b"PK":  # The archive's directory is at the end.
                     raise ValueError("an .npz file without its end: it is truncated")
             return {"images": np.lib.format.open_memmap(path, mode="r")}
         wanted = ("images", "labels", "attributes", "attribute_names")

@@ -18,22 +18,23 @@ def batch_indices(
 ) -> np.ndarray:
     """Indices of the examples of one global batch, a pure function of (seed, step).
 
-    Epochs follow each other without a gap: place step * batch_size + i of the run
-    belongs to epoch place // num_examples, and each epoch visits every example once in
-    an order of its own. So a batch may hold the end of one epoch and the start of the
-    next, nothing is dropped, and a batch may be larger than the data.
+    Epochs follow each other without a gap: image i of a batch has position
+    step * batch_size + i in the run and belongs to epoch position // num_examples.
+    An epoch visits every example once, and every epoch has another order. So a batch
+    may hold the end of one epoch and the start of the next, nothing is dropped, and a
+    batch may be larger than the data.
 
     Args:
-      seed: non-negative, below 2**64.
-      step: counted from 0.
-      num_examples: examples in the data.
-      batch_size: examples in the global batch, over all devices and hosts.
+      seed: seed of the order, non-negative and below 2**64.
+      step: step of the run, counted from 0.
+      num_examples: number of examples in the data.
+      batch_size: number of examples in the batch of all devices and hosts.
 
     Returns:
       (B,) int32 in [0, num_examples).
 
     Raises:
-      ValueError: for a seed, a step or a size outside its range.
+      ValueError: the seed, the step or a size is outside its range.
     """
     if not 0 <= seed < 2**64 or step < 0 or num_examples < 1 or batch_size < 1:
         raise ValueError(
@@ -52,8 +53,8 @@ def batch_indices(
 
 @functools.lru_cache(maxsize=4)
 def _permutation(seed: int, epoch: int, num_examples: int) -> np.ndarray:
-    # Sorting Philox's raw output, not Generator.permutation: numpy promises that the
-    # raw stream of a bit generator never changes, but not how it is shuffled with.
+    # Sorts Philox's raw output instead of calling Generator.permutation: numpy promises
+    # that the raw stream of a bit generator never changes, but not that shuffling does.
     key = np.array([seed, epoch], np.uint64)
     raw = np.random.Philox(key=key).random_raw(num_examples)
     return np.argsort(raw, kind="stable").astype(np.int32)
@@ -78,15 +79,16 @@ def gather(
 def prefetch(
     make: Callable[[Item], Batch], items: Iterable[Item], depth: int = 2
 ) -> Generator[Batch, None, None]:
-    """make(item) for each item in order, made up to `depth` ahead in one thread.
+    """Yields make(item) for each item; a thread computes up to `depth` of them ahead.
 
-    An error in `make` is raised where its batch would have come. Closing the iterator
-    (`contextlib.closing`, or its deletion) stops the thread after the batch in hand.
+    An error in `make` is raised when its batch is asked for. Closing the iterator
+    (`contextlib.closing`, or its deletion) stops the thread after the current batch.
 
     Args:
-      make: called in the thread, for one item at a time.
-      items: read by the caller's thread, at most `depth` items ahead; may be endless.
-      depth: batches made ahead, at least 1.
+      make: function that the thread calls for one item at a time.
+      items: items, which may be endless; the caller's thread reads them at most `depth`
+        ahead.
+      depth: number of batches made ahead, at least 1.
     """
     remaining = iter(items)
     executor = futures.ThreadPoolExecutor(1, thread_name_prefix="prefetch")

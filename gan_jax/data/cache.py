@@ -1,4 +1,4 @@
-"""The array cache: a source is decoded once to .npy files, memory-mapped afterwards."""
+"""The array cache: a source is decoded once to .npy files, which are memory-mapped."""
 
 from collections.abc import Callable, Iterator, Mapping
 import contextlib
@@ -41,7 +41,7 @@ class Dataset(NamedTuple):
       images: (N, H, W, C) uint8 in [0, 255], memory-mapped and read-only; points are
         (N, 1, 1, 2) float32.
       labels: (N,) int32 in [0, num_classes), zeros where the source has no labels.
-      num_classes: label classes in the source, 1 where it has no labels.
+      num_classes: number of classes in the source, 1 where it has no labels.
     """
 
     images: np.ndarray
@@ -53,9 +53,10 @@ class Source(NamedTuple):
     """What a cache is filled from.
 
     Attributes:
-      examples: yields an image (H, W, C) uint8 and its label.
-      num_examples: how many at most, for the progress bar and the disk space needed.
-      num_classes: None takes the highest label seen, plus one.
+      examples: iterator of images (H, W, C) uint8 with their labels.
+      num_examples: upper bound of the number of examples, from which the progress bar
+        and the disk space are computed.
+      num_classes: number of classes; None counts up to the highest label.
     """
 
     examples: Iterator[tuple[np.ndarray, int]]
@@ -70,7 +71,7 @@ def data_dir(config: ConfigDict) -> pathlib.Path:
 
 
 def directory(config: ConfigDict) -> pathlib.Path:
-    """Where arrays of these data are kept."""
+    """The folder in which arrays of these data are kept."""
     root = pathlib.Path(config.cache_dir or data_dir(config) / "gan_jax_cache")
     return root.expanduser()
 
@@ -78,12 +79,12 @@ def directory(config: ConfigDict) -> pathlib.Path:
 def load_or_write(
     config: ConfigDict, key: Mapping[str, str | int], read: Callable[[], Source]
 ) -> Dataset:
-    """The cached arrays of `key`; the first time, they are written from `read()`.
+    """The cached arrays of `key`; the first call writes them from `read()`.
 
     Args:
-      config: the data section; image_size, channels and crop join the key.
-      key: what else the arrays depend on: source, version, split, ...
-      read: called only if there is no cache yet.
+      config: data section, whose image_size, channels and crop are part of the key.
+      key: everything else that the arrays depend on: source, version, split, ...
+      read: function that reads the source; it is called only if there is no cache yet.
 
     Raises:
       ValueError: the cache cannot be written (full disk, no permission) or read.
@@ -113,12 +114,12 @@ def _unwritable(root: pathlib.Path, error: OSError) -> ValueError:
 
 
 def _make_root(folder: pathlib.Path) -> bool:
-    """Whether the cache is there; if not, its parent is, before data are prepared."""
+    """Whether the cache exists; if not, its parent folder is made before any work."""
     try:
         if folder.exists():
             return True
         folder.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:  # Of any kind: there are no data in it yet.
+    except OSError as error:  # No kind of error loses data: there are none yet.
         raise _unwritable(folder.parent, error) from error
     return False
 
@@ -157,11 +158,11 @@ def _check_arrays(dataset: Dataset, count: int, shape: tuple[int, ...]) -> None:
 def _check_digests(folder: pathlib.Path, digests: Mapping[str, str]) -> None:
     """Compares the files with the digests that were written beside them.
 
-    A cache of an earlier version has none. Those of files above _LARGEST_DIGESTED are
-    not taken again, since that would take seconds at each start.
+    A cache of an earlier version has no digests. Files above _LARGEST_DIGESTED are not
+    compared, since that would take seconds at each start.
 
     Raises:
-      ValueError: a file holds other bytes.
+      ValueError: a file holds other bytes than were written.
     """
     for name in _ARRAYS:
         path, digest = folder / name, digests.get(name)
@@ -185,8 +186,8 @@ def _write_once(
     """Writes under a temporary name and renames: `folder` is complete or absent."""
     with _lock(folder.parent / f".{folder.name}.lock") as locked:
         if folder.exists():
-            return  # Written by the process that held the lock before.
-        if locked:  # So nobody is writing: what lies there was left by a killed run.
+            return  # The process that held the lock before has written it.
+        if locked:  # Nobody else is writing: a killed run left what lies there.
             for leftover in folder.parent.glob(f"incomplete.{folder.name}.*"):
                 shutil.rmtree(leftover, ignore_errors=True)
         temporary = folder.parent / f"incomplete.{folder.name}.{uuid.uuid4().hex}"
@@ -199,7 +200,7 @@ def _write_once(
             (temporary / "key.json").write_text(json.dumps(key, indent=2))
             temporary.rename(folder)
         except OSError:
-            if not folder.exists():  # Otherwise a process without our lock was first.
+            if not folder.exists():  # Else a process without our lock was first.
                 raise
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -207,7 +208,7 @@ def _write_once(
 
 def _write(folder: pathlib.Path, source: Source, shape: tuple[int, ...]) -> None:
     labels: list[int] = []
-    # Plain writes and not a memory map: on a full disk they raise, a map kills.
+    # On a full disk a plain write raises, while a memory map kills the process.
     with open(folder / "images.npy", "wb") as file:
         _write_header(file, (0, *shape))
         for image, label in tqdm.tqdm(

@@ -1,17 +1,17 @@
-"""Decoding one image file of nearly any kind, or the reason why it is refused."""
+"""Decodes one image file of nearly any kind, or says why the file is refused."""
 
 import pathlib
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-# Not all that Pillow opens: EPS, for one, starts another program.
+# Pillow opens more formats, but EPS, for example, starts another program.
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
 _MAX_PIXELS = 89_478_485  # Pillow's own limit, 256 MiB as RGB.
 
 
 class RefusedError(Exception):
-    """An image file that is not used. Its text: the kind of reason (details)."""
+    """An image file is not used. The text is the kind of reason, with (details)."""
 
 
 def decode(path: pathlib.Path, channels: int) -> np.ndarray:
@@ -24,8 +24,8 @@ def decode(path: pathlib.Path, channels: int) -> np.ndarray:
       (H, W, channels) uint8 in [0, 255].
 
     Raises:
-      RefusedError: the file is unreadable, empty, no image, truncated, animated or too
-        large, or its pixels have no known range.
+      RefusedError: the file is unreadable, empty, not an image, truncated, animated or
+        too large, or its pixels have no known range.
     """
     try:
         if not path.is_file():
@@ -51,7 +51,7 @@ def _to_array(image: Image.Image, channels: int) -> np.ndarray:
     if pixels > _MAX_PIXELS:
         raise RefusedError(f"too large ({pixels:,} pixels, at most {_MAX_PIXELS:,})")
     frames = getattr(image, "n_frames", 1)
-    if frames > 1 and image.format != "MPO":  # MPO: a phone's photo and its preview.
+    if frames > 1 and image.format != "MPO":  # MPO: a phone's photo with a preview.
         raise RefusedError(f"animated or of several pages ({frames} frames)")
     if image.mode == "F" or (image.mode == "I" and image.format != "PPM"):
         raise RefusedError(f"pixels without a known range (mode {image.mode})")
@@ -63,7 +63,7 @@ def _to_array(image: Image.Image, channels: int) -> np.ndarray:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
-    elif image.mode != "L":  # Pillow knows no direct way from LAB, say, to grey.
+    elif image.mode != "L":  # Pillow cannot turn LAB, for example, into grey.
         image = image.convert("RGB")
     array = np.asarray(image.convert("L" if channels == 1 else "RGB"))
     return array.reshape(*array.shape[:2], channels)

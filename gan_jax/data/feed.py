@@ -1,4 +1,4 @@
-"""What the compiled steps are fed: indices into device data, or gathered images."""
+"""The inputs of the compiled steps: indices into device data, or gathered images."""
 
 from collections.abc import Generator, Mapping
 from typing import Any, NamedTuple
@@ -10,12 +10,12 @@ from gan_jax.data import batches
 
 
 class Feed(NamedTuple):
-    """Data that stay on the device and the inputs of each call.
+    """Data that stay on the device, and the inputs of each call.
 
     Attributes:
-      resident: arrays to replicate: `images` and `labels` of the whole dataset, or
-        nothing where the host gathers.
-      calls: the inputs of one call after another, leaves (D, T, ...).
+      resident: arrays to replicate on all devices: `images` and `labels` of the whole
+        dataset, or no arrays where the host gathers the batches.
+      calls: iterator of the inputs of successive calls, with leaves (D, T, ...).
     """
 
     resident: dict[str, np.ndarray]
@@ -32,17 +32,20 @@ def create(
     examples_per_slot: int,
     device_bytes: int,
 ) -> Feed:
-    """The feed of the run's remaining steps, the same batches wherever data live.
+    """The feed of the run's remaining steps.
+
+    The batches are the same whether the data are on the device or on the host.
 
     Args:
       dataset: images and labels, memory-mapped.
-      seed: of the order of the examples.
-      steps: the first step of each remaining call; its stride T is the steps a call.
-      batch_size: examples a step over all devices of all hosts.
-      slots: (D, B / D_all) int32, the places in the global batch of this host's
-        examples, one row for each local device.
-      examples_per_slot: N, the examples that each place takes a step.
-      device_bytes: a dataset up to this size goes to the device as a whole.
+      seed: seed of the order of the examples.
+      steps: first step of each remaining call; the stride T is the number of steps in
+        a call.
+      batch_size: number of examples in a step, over all devices of all hosts.
+      slots: (D, B / D_all) int32, batch indices of this host's examples, one row for
+        each local device.
+      examples_per_slot: N, the number of examples that a batch index takes in a step.
+      device_bytes: largest size of a dataset that is copied to the device.
     """
     resident = dataset.images.nbytes <= device_bytes
     shape = (len(slots), steps.step, slots.shape[1])
@@ -73,8 +76,8 @@ def fetch(resident: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, A
     """The batch of one step on one device, as train_step takes it.
 
     Args:
-      resident: what Feed.resident holds, on the device.
-      inputs: one step's share of one of Feed.calls.
+      resident: arrays of Feed.resident, on the device.
+      inputs: part of an element of Feed.calls that belongs to the step.
     """
     if not resident:
         return dict(inputs)

@@ -14,15 +14,15 @@ import numpy as np
 from gan_jax.data import cache, decode, resize
 
 _THREADS = 4  # Pillow decodes outside Python's lock.
-_FILES_AT_ONCE = 64  # Decoded ahead of the writing; bounds the memory.
-_CLASSES_SHOWN = 20  # In the summary line.
+_FILES_AT_ONCE = 64  # Files decoded ahead of the writing; this bounds the memory.
+_CLASSES_SHOWN = 20  # Classes named in the summary line.
 
 
 def check(config: ConfigDict) -> None:
     """Refuses what no folder of images has.
 
     Raises:
-      ValueError: no such folder, or a split or label asked for.
+      ValueError: there is no such folder, or the config asks for a split or a label.
     """
     folder = _path(config)
     if not config.manual_dir or not folder.is_dir():
@@ -46,13 +46,14 @@ def _path(config: ConfigDict) -> pathlib.Path:
 def load(config: ConfigDict) -> cache.Dataset:
     """The images below the folder config.manual_dir.
 
-    Each sub-folder that holds a usable image, at any depth, is a class, numbered in
-    the order of the names; images directly in the folder are a class before these.
-    Hidden files are passed over. A file that cannot be used is skipped with a warning
-    that names it, and one line counts them all. A changed folder is read again.
+    A sub-folder that holds a usable image, at any depth, is a class. Classes are
+    numbered in the order of their names; images directly in the folder are a class
+    before these. Hidden files are ignored. A file that cannot be used is skipped with a
+    warning that names it, and one log line counts all skipped files. A changed folder
+    is read again.
 
     Raises:
-      ValueError: no usable image.
+      ValueError: the folder has no usable image.
     """
     folder = _path(config)
     files = _list_files(folder)

@@ -1,4 +1,4 @@
-"""The raw files that MNIST and CelebA are prepared from, and a check of them."""
+"""The raw files of MNIST and CelebA, and a check that they are complete."""
 
 from collections.abc import Mapping
 import hashlib
@@ -75,7 +75,7 @@ _ADVICE = {
 
 
 def default_folder(name: str, data_dir: pathlib.Path) -> pathlib.Path:
-    """Where raw files are looked for if config.data.manual_dir is empty."""
+    """The folder in which raw files are expected if config.data.manual_dir is empty."""
     return _PACKAGED_MNIST if name == "mnist" else data_dir / "downloads" / "manual"
 
 
@@ -83,7 +83,7 @@ def check(name: str, folder: pathlib.Path) -> None:
     """Checks presence, size and sha256 of the raw files of data set `name`.
 
     Raises:
-      ValueError: naming each file that is missing or wrong, with both sizes.
+      ValueError: files are missing or wrong; each is named, with both sizes.
     """
     problems = [
         problem

@@ -14,8 +14,9 @@ def crop_and_resize(
       crop: side in pixels of the centre square that is cut out before resizing.
         Where it reaches beyond the image, the rest is black. 0 takes the largest
         centre square.
-      size: side in pixels of the result; antialiased bilinear where it differs.
-      channels: 1 (ITU-R 601 luma of a colour image) or 3 (grey repeated).
+      size: side of the result in pixels; other sizes are resized, bilinear with
+        antialiasing.
+      channels: number of channels: 1 turns colours into ITU-R 601 luma, 3 repeats grey.
 
     Returns:
       (size, size, channels) uint8 in [0, 255].
@@ -39,8 +40,8 @@ def _with_channels(image: np.ndarray, channels: int) -> np.ndarray:
 
 def _crop_centre(image: np.ndarray, side: int) -> np.ndarray:
     height, width = image.shape[:2]
-    # Floor division: an odd pixel too many stays at the bottom and right, and an odd
-    # pixel of padding comes to the top and left.
+    # Floor division cuts an odd pixel off at the bottom and right, and adds an odd
+    # pixel of padding at the top and left.
     top, left = (height - side) // 2, (width - side) // 2
     inside = image[max(top, 0) : top + side, max(left, 0) : left + side]
     if inside.shape[:2] == (side, side):

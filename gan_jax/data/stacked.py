@@ -8,7 +8,7 @@ import numpy as np
 
 from gan_jax.data import cache, tfds_source
 
-# As many as Lin et al. 2018 (arXiv 1712.04086), section 4.2, train on and score.
+# Lin et al. 2018 (arXiv 1712.04086), section 4.2, train on and score these numbers.
 NUM_IMAGES = {"train": 128_000, "test": 26_000}
 
 
@@ -16,7 +16,8 @@ def check(config: ConfigDict) -> None:
     """Refuses what stacked MNIST does not have.
 
     Raises:
-      ValueError: another split, a label, or a number of channels other than 3.
+      ValueError: the config asks for another split, a label, or a number of channels
+        other than 3.
     """
     for field, value, allowed in (
         ("split", config.split, tuple(NUM_IMAGES)),
@@ -35,10 +36,10 @@ def load(config: ConfigDict) -> cache.Dataset:
 
     Metz et al. 2017 (arXiv 1611.02163), section 3.3.1. The label of the digits a, b, c
     is 100 a + 10 b + c, so there are 1,000 classes. The split "train" stacks training
-    images of MNIST, "test" its test images.
+    images of MNIST, and the split "test" stacks its test images.
 
     Raises:
-      ValueError: what MNIST itself refuses.
+      ValueError: the images of MNIST cannot be read or prepared.
     """
     key = {"source": "stacked_mnist", "split": config.split}
     return cache.load_or_write(config, key, lambda: _read(config))

@@ -1,4 +1,4 @@
-"""Preparing and reading with TFDS: of the data, only this file needs TensorFlow."""
+"""Prepares and reads data with TFDS; no other file of this folder needs TensorFlow."""
 
 from collections.abc import Callable, Iterator, Mapping
 import contextlib
@@ -18,7 +18,7 @@ import tensorflow_datasets as tfds
 from gan_jax import checks
 from gan_jax.data import cache, resize
 
-_BATCH_SIZE = 128  # Images decoded at once; the speed is the same from 64 to 1024.
+_BATCH_SIZE = 128  # Images decoded at once; 64 to 1024 are equally fast.
 
 
 def open_builder(name: str, data_dir: pathlib.Path) -> tfds.core.DatasetBuilder:
@@ -26,12 +26,12 @@ def open_builder(name: str, data_dir: pathlib.Path) -> tfds.core.DatasetBuilder:
 
     Args:
       name: name of the set in TFDS, with "/config" and ":version" where wanted.
-      data_dir: where prepared data lie, or will lie.
+      data_dir: folder of the prepared data.
 
     Raises:
       ValueError: TFDS does not know the name.
     """
-    for kind in ("GPU", "TPU"):  # Or TensorFlow takes the memory that JAX needs.
+    for kind in ("GPU", "TPU"):  # TensorFlow would take the memory that JAX needs.
         tf.config.set_visible_devices([], kind)
     try:
         with _quiet():
@@ -51,16 +51,19 @@ def read(
     *,
     download: bool,
 ) -> cache.Source:
-    """The examples of config.split, cropped and resized, prepared first if need be.
+    """The examples of config.split, cropped and resized.
+
+    The set is prepared first if it is not prepared yet.
 
     Args:
-      config: the data section.
-      builder: of the set.
+      config: data section.
+      builder: TFDS's builder of the set.
       manual_dir: folder of raw files, or None.
       download: False if manual_dir holds every raw file.
 
     Raises:
-      ValueError: no 8-bit images, unknown label or split, or TFDS cannot prepare it.
+      ValueError: the set has no 8-bit images, the label or split is unknown, or TFDS
+        cannot prepare the set.
     """
     features = dict(builder.info.features or {})
     image = features.get("image")
@@ -102,8 +105,8 @@ def _prepare(
         data_dir.mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
             stack.enter_context(_quiet())
-            download_dir = None  # That is data_dir / "downloads", where they stay.
-            if not download:  # Only unpacked files come here, of no use afterwards.
+            download_dir = None  # None is data_dir / "downloads", where files stay.
+            if not download:  # Only unpacked files come here, which nothing uses later.
                 download_dir = stack.enter_context(tempfile.TemporaryDirectory())
             builder.download_and_prepare(
                 download_dir=download_dir, download_config=download_config
@@ -116,13 +119,13 @@ def _prepare(
             f" {_first_line(error)}. It needs the raw files, from a network or from"
             " --config.data.manual_dir, and a folder that can be written, on a disk"
             " with space. Mend that, or set --config.data.data_dir to another folder."
-            " Nothing half prepared will be used."
+            " Data that are prepared only in part are never used."
         ) from error
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Silences what TFDS logs and prints: downloads, even where there are none."""
+    """Silences TFDS, which reports downloads even where nothing is downloaded."""
     verbosity = logging.get_verbosity()
     logging.set_verbosity(logging.WARNING)
     try:
@@ -184,7 +187,7 @@ def _examples(
     read_labels: Callable[[Mapping[str, Any]], np.ndarray],
     batch_size: int,
 ) -> Iterator[tuple[np.ndarray, int]]:
-    # One file after the other: the order does not depend on the number of files.
+    # Files are read one after the other: their number does not change the order.
     read_config = tfds.ReadConfig(interleave_cycle_length=1)
     crop = {"crop": config.crop, "size": config.image_size, "channels": config.channels}
     try:

@@ -7,24 +7,24 @@ from ml_collections import ConfigDict
 
 from gan_jax.data import cache, raw_files
 
-# Pinned, so that their cache is found without asking TFDS.
+# These versions are pinned, so that their cache is found without asking TFDS.
 VERSIONS = {"mnist": "3.0.1", "celeb_a": "2.1.0"}
 # A part of a split, such as [:1000], [10%:20%] or [-500:].
 _PART = re.compile(r"\[(-?\d*)(%?):(-?\d*)(%?)\]")
 
 
 def check(config: ConfigDict) -> None:
-    """Refuses a split with a part that ends before it starts; asks no one.
+    """Refuses a split with a part that ends before it starts; TFDS is not asked.
 
     Raises:
-      ValueError: names the part.
+      ValueError: a part is empty.
     """
     for part in _PART.finditer(config.split):
         first, first_unit, last, last_unit = part.groups()
         try:
             numbers = int(first), int(last)
         except ValueError:
-            continue  # Open at one end, or not TFDS's syntax, which TFDS refuses.
+            continue  # The part is open at an end, or TFDS will refuse its syntax.
         both_from_one_end = (numbers[0] < 0) == (numbers[1] < 0)
         if first_unit == last_unit and both_from_one_end and numbers[0] >= numbers[1]:
             raise ValueError(
@@ -38,13 +38,14 @@ def load(config: ConfigDict) -> cache.Dataset:
     """The arrays of a TFDS image set; TensorFlow is imported only to prepare them.
 
     Args:
-      config: the data section. `name` is the set's name in TFDS; `split` has TFDS's
-        syntax ("train", "train[:1000]"); `label` names an attribute, a class label or
-        a boolean feature, and empty takes the feature "label" if there is one.
+      config: data section. `name` is the set's name in TFDS; `split` has TFDS's syntax
+        ("train", "train[:1000]"); `label` names an attribute, a class label or a
+        boolean feature. If it is empty, the feature "label" is used where there is one.
 
     Raises:
-      ValueError: raw files missing or damaged, a set without images or not prepared
-        by TFDS, unknown split or label, prepared data damaged, disk full.
+      ValueError: raw files are missing or damaged, the set has no images or TFDS cannot
+        prepare it, the split or label is unknown, the prepared data are damaged, or the
+        disk is full.
     """
     data_dir = cache.data_dir(config)
     full_name = _full_name(config.name, data_dir)
@@ -60,7 +61,7 @@ def load(config: ConfigDict) -> cache.Dataset:
 def is_known(config: ConfigDict) -> bool:
     """Whether TFDS has a set of this name, or a prepared one lies in data_dir."""
     name = re.split("[:/]", config.name)[0]
-    if not re.fullmatch(r"\w+", name):  # No name, but perhaps a folder elsewhere.
+    if not re.fullmatch(r"\w+", name):  # It may be a path, which is no name.
         return False
     if (cache.data_dir(config) / name).is_dir():
         return True
@@ -70,7 +71,7 @@ def is_known(config: ConfigDict) -> bool:
 
 
 def _full_name(name: str, data_dir: pathlib.Path) -> str:
-    """`name:version`, with the newest prepared version of a set that is not pinned."""
+    """`name:version`; a set that is not pinned has its newest prepared version."""
     if ":" in name:
         return name
     if name in VERSIONS:

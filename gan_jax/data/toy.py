@@ -1,4 +1,4 @@
-"""Mixtures of Gaussians in the plane, drawn on the fly: points in place of images."""
+"""Mixtures of Gaussians in the plane, whose points take the place of images."""
 
 from typing import NamedTuple
 import zlib
@@ -12,10 +12,10 @@ NUM_POINTS = {"train": 100_000, "test": 10_000}
 
 
 class Mixture(NamedTuple):
-    """Equally likely normal distributions of one width.
+    """Equally likely normal distributions of the same width.
 
     Attributes:
-      means: (K, 2).
+      means: (K, 2) means of the distributions.
       std: standard deviation in each direction.
     """
 
@@ -33,8 +33,8 @@ def _grid() -> np.ndarray:
     return np.stack(np.meshgrid(ticks, ticks, indexing="ij"), axis=-1).reshape(-1, 2)
 
 
-# Lin et al. 2018, PacGAN (arXiv 1712.04086), section 4.1, and its code: eight means on
-# the unit circle; {-4, -2, 0, 2, 4}^2.
+# Lin et al. 2018, PacGAN (arXiv 1712.04086), section 4.1, and its code: the ring has
+# eight means on the unit circle, the grid has the means {-4, -2, 0, 2, 4}^2.
 MIXTURES = {"ring": Mixture(_ring(), 0.01), "grid": Mixture(_grid(), 0.05)}
 
 
@@ -42,7 +42,8 @@ def check(config: ConfigDict) -> None:
     """Refuses what a mixture does not have.
 
     Raises:
-      ValueError: a split other than "train" and "test", or a shape that is no point's.
+      ValueError: the config asks for a split other than "train" and "test", or for a
+        shape that no point has.
     """
     if config.split not in NUM_POINTS:
         raise ValueError(
@@ -58,10 +59,10 @@ def check(config: ConfigDict) -> None:
 
 
 def load(config: ConfigDict) -> cache.Dataset:
-    """Points of the mixture config.name: (N, 1, 1, 2) float32, labels their modes.
+    """Points (N, 1, 1, 2) float32 of the mixture config.name; labels are their modes.
 
-    A point is an image of one pixel whose two channels are its coordinates, not bytes
-    and not in [-1, 1]. The points are the same in every run, as files would be.
+    A point is an image of one pixel, whose two channels are the coordinates. They are
+    floats and not bounded by [-1, 1]. Every run has the same points.
     """
     mixture, count = MIXTURES[config.name], NUM_POINTS[config.split]
     rng = np.random.default_rng(zlib.crc32(f"{config.name} {config.split}".encode()))
