@@ -37,7 +37,7 @@ AXES: dict[str, tuple[tuple[int, ...], tuple[str, ...]]] = {
     "processes": ((1, 2, 4), DCGAN),
     "seeds": ((1, 2, 5, 10, 20), (*RING, "--seeds={0}")),
 }
-SUMS = ("flop_per_step", "bytes_per_step", "program_mib")
+SUMS: tuple[str, ...] = ("flop_per_step", "bytes_per_step", "program_mib")
 SUMS += ("predicted_peak_mib", "peak_mib")
 
 

@@ -1,1 +1,1 @@
-"""Metrics of generated images: functions of features, and the features."""
+"""Metrics of generated images, and the features that they are computed from."""

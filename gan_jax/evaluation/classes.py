@@ -1,4 +1,4 @@
-"""Metrics of what a classifier sees in generated images."""
+"""Metrics that are computed from a classifier's view of generated images."""
 
 import numpy as np
 
@@ -12,19 +12,19 @@ def classifier_score(
 
     Salimans et al. 2016 (arXiv 1606.03498), section 4: the inception score where the
     classifier is their Inception network. p(y) is the mean of a split. Splits are
-    contiguous, those of torch-fidelity, which shuffles the samples first unless told
-    not to; this does not, so samples in the order of their labels need a shuffle
-    before. Smaller splits score less.
+    contiguous, as those of torch-fidelity, which by default shuffles the samples
+    first. This function does not shuffle, so samples in the order of their labels must
+    be shuffled before. Smaller splits score less.
 
     The standard error is the standard deviation over splits divided by the root of
     their number; papers and torch-fidelity quote the deviation itself.
 
     Args:
       probabilities: (N, K), a distribution over classes in each row.
-      splits: how many parts; with 1 there is no standard error.
+      splits: number of parts; with 1 there is no standard error.
 
     Raises:
-      ValueError: rows that are no distributions, or fewer samples than splits.
+      ValueError: a row is not a distribution, or there are fewer samples than splits.
     """
     if probabilities.ndim != 2:
         raise ValueError(
@@ -51,7 +51,7 @@ def class_histogram(predicted: np.ndarray, *, num_classes: int) -> np.ndarray:
     """The share of each class among predicted classes (N,): (K,) float64, sum 1.
 
     Raises:
-      ValueError: no sample, or classes outside [0, num_classes).
+      ValueError: there is no sample, or a class is outside [0, num_classes).
     """
     if not len(predicted):
         raise ValueError("0 predicted classes, but shares need a sample: give some.")
@@ -64,10 +64,10 @@ def class_histogram(predicted: np.ndarray, *, num_classes: int) -> np.ndarray:
 
 
 def total_variation(p: np.ndarray, q: np.ndarray) -> float:
-    """Half the sum of |p - q| of two distributions (K,): 0 the same, 1 disjoint.
+    """Half the sum of |p - q| of two distributions (K,): 0 if equal, 1 if disjoint.
 
     Raises:
-      ValueError: different numbers of classes, or not distributions.
+      ValueError: p or q is not a distribution, or their numbers of classes differ.
     """
     if p.ndim != 1 or p.shape != q.shape:
         raise ValueError(
@@ -80,17 +80,17 @@ def total_variation(p: np.ndarray, q: np.ndarray) -> float:
 
 
 def label_accuracy(predicted: np.ndarray, labels: np.ndarray) -> estimate.Estimate:
-    """The share of samples that the classifier puts in the class asked for.
+    """The share of samples that the classifier puts in the requested class.
 
-    The standard error is the binomial one, sqrt(p (1 - p) / N) with the measured share
-    as p, so it is 0 where all or none agree.
+    The standard error is the binomial sqrt(p (1 - p) / N) with the measured share as p,
+    so it is 0 where all samples agree, or none.
 
     Args:
       predicted: (N,) classes that the classifier sees.
       labels: (N,) classes that the generator was given.
 
     Raises:
-      ValueError: no sample, or not one label for each.
+      ValueError: there is no sample, or the number of labels differs.
     """
     if predicted.ndim != 1 or predicted.shape != labels.shape or not len(labels):
         raise ValueError(
@@ -102,12 +102,12 @@ def label_accuracy(predicted: np.ndarray, labels: np.ndarray) -> estimate.Estima
 
 
 def _entropies(p: np.ndarray) -> np.ndarray:
-    """-sum p log p over the last axis, in nats; a share of 0 adds nothing."""
+    """The entropy -sum p log p over the last axis, in nats, where 0 log 0 is 0."""
     return -np.sum(p * np.log(np.where(p > 0, p, 1)), axis=-1)
 
 
 def _check_distributions(rows: np.ndarray) -> None:
-    """Raises ValueError unless each row is >= 0 with a sum of 1 to a thousandth."""
+    """Raises ValueError unless each row is >= 0 and sums to 1 within a thousandth."""
     sums = rows.sum(axis=1, dtype=np.float64)
     if not (np.all(rows >= 0) and np.all(np.abs(sums - 1) < 1e-3)):
         raise ValueError(

@@ -1,7 +1,7 @@
 """A small image classifier: its features and probabilities, and its weights file.
 
-The weights trained on MNIST lie beside this file, at MNIST_WEIGHTS. Accuracies,
-distances and scores that use them name the file's digest.
+The weights trained on MNIST lie beside this file, at MNIST_WEIGHTS. Numbers that
+depend on them are recorded together with the file's digest.
 """
 
 from collections.abc import Mapping
@@ -28,13 +28,13 @@ MNIST_WEIGHTS = Path(__file__).with_name("mnist_classifier.npz")
 class Classifier(nn.Module):
     """Convolutions of stride two down to 4x4 pixels, features and logits.
 
-    Images above 32 pixels are halved by the first convolution already.
+    The first convolution already halves images above 32 pixels.
 
     Attributes:
-      num_classes: K.
+      num_classes: K, number of classes.
       num_features: F, length of the penultimate activations.
-      width: channels of the last feature map; the first one has a quarter, and each
-        halving of the image doubles them until they are as many.
+      width: channels of the last feature map. The first map has a quarter of them, and
+        each halving of the image doubles the channels up to `width`.
     """
 
     num_classes: int
@@ -49,11 +49,11 @@ class Classifier(nn.Module):
 
         Args:
           images: (B, H, W, C) float32 in [-1, 1].
-          train: normalise by the batch's statistics and update the running ones.
+          train: normalise by the batch's statistics and update the running statistics.
         """
-        # A running mean over 20 batches: those of the last, small learning rates.
+        # A running mean over about the last 20 batches, whose learning rates are small.
         norm = partial(nn.BatchNorm, use_running_average=not train, momentum=0.95)
-        # Flax's own is the faster one here: outside loops, and with few channels.
+        # Flax's convolution is faster here, outside loops and with few channels.
         conv = partial(nn.Conv, use_bias=False)
         stride = 1 if max(images.shape[1:3]) <= 32 else 2
         width = self.width // 4
@@ -76,8 +76,8 @@ class Weights(NamedTuple):
     Attributes:
       variables: "params" and "batch_stats" of a Classifier, float32.
       image_shape: (H, W, C) of the images that it takes.
-      num_classes: K.
-      facts: how it was trained, for people: entries that JSON can hold.
+      num_classes: K, number of classes.
+      facts: facts about the training for people to read, as JSON can hold them.
     """
 
     variables: Mapping[str, Any]
@@ -98,12 +98,13 @@ def predict(
     """Features (N, F) and class probabilities (N, K) of images, float32.
 
     Args:
-      weights: of the classifier.
+      weights: weights of the classifier.
       images: (N, H, W, C) uint8 in [0, 255], memory-mapped or not.
-      batch_size: images at once; it bounds the memory and changes nothing else.
+      batch_size: number of images at once; it bounds the memory and changes nothing
+        else.
 
     Raises:
-      ValueError: images of another form, size or number of channels.
+      ValueError: the images have another form, size or number of channels.
     """
     _check_images(images)
     if images.shape[1:] != weights.image_shape:
@@ -137,7 +138,7 @@ def accuracy(weights: Weights, images: np.ndarray, labels: np.ndarray) -> float:
     """The share of images whose most probable class is their label.
 
     Raises:
-      ValueError: images or labels of another form, or a label that is no class.
+      ValueError: images or labels have another form, or a label is not a class.
     """
     check_examples(images, labels, weights.num_classes)
     _, probabilities = predict(weights, images)
@@ -153,15 +154,15 @@ def _check_images(images: np.ndarray) -> None:
 
 
 def check_examples(images: np.ndarray, labels: np.ndarray, num_classes: int) -> None:
-    """Refuses what a classifier can neither learn from nor be judged by.
+    """Refuses examples that a classifier cannot be trained or tested on.
 
     Args:
       images: (N, H, W, C) uint8, N at least 1.
       labels: (N,) integers in [0, num_classes).
-      num_classes: K.
+      num_classes: K, number of classes.
 
     Raises:
-      ValueError: images or labels of another form, or a label that is no class.
+      ValueError: images or labels have another form, or a label is not a class.
     """
     _check_images(images)
     if labels.shape != images.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
@@ -179,8 +180,9 @@ def check_examples(images: np.ndarray, labels: np.ndarray, num_classes: int) -> 
 def save(path: Path, weights: Weights) -> None:
     """Writes an .npz file; equal weights give equal bytes.
 
-    Its arrays are the variables, "params/conv0/kernel" and so on, and "facts", a JSON
-    text with the image shape, the number of classes and the weights' facts.
+    The arrays of the file are the variables, such as "params/conv0/kernel", and
+    "facts", a JSON text with the image shape, the number of classes and the weights'
+    facts.
     """
     facts = {
         "image_shape": weights.image_shape,
@@ -197,7 +199,7 @@ def load(path: Path) -> Weights:
     """The weights that `save` wrote.
 
     Raises:
-      ValueError: no such file, a damaged one, or one that is no classifier.
+      ValueError: the file is missing or damaged, or does not hold a classifier.
     """
     try:
         with open(path, "rb") as file:  # np.load leaves a damaged one open
@@ -244,6 +246,6 @@ def _describe(array: Any) -> str:
 
 
 def digest(path: Path) -> str:
-    """The sha256 of a file, in hexadecimal: what to write beside a number."""
+    """The sha256 of a file in hexadecimal, which identifies it beside a number."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""Training of the classifier, on real images or on generated ones."""
+"""Trains the classifier on real or generated images."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -15,12 +15,12 @@ from gan_jax.evaluation import classifier
 from gan_jax.step import sampling
 
 STEPS = 12_000
-BATCH_SIZE = 64  # then STEPS are 12.8 epochs of MNIST
-LEARNING_RATE = 2e-3  # the highest
-WEIGHT_DECAY = 0.05  # times the learning rate, a step
+BATCH_SIZE = 64  # with this size, STEPS are 12.8 epochs of MNIST
+LEARNING_RATE = 2e-3  # highest learning rate, at the end of the warm-up
+WEIGHT_DECAY = 0.05  # is multiplied by the learning rate of a step
 MAX_ANGLE = 0.2  # radians
 MAX_LOG_SCALE = 0.1
-MAX_SHIFT = 0.07  # of the image's height and width: 2 of 28 pixels
+MAX_SHIFT = 0.07  # share of the image's height and width: 2 of 28 pixels
 
 
 def fit(
@@ -35,20 +35,20 @@ def fit(
 ) -> classifier.Weights:
     """A classifier trained on labelled images, real or generated.
 
-    AdamW on the cross-entropy, the learning rate a cosine to 0 after a linear rise.
-    Labels are not smoothed: the probabilities are used as such.
+    AdamW minimises the cross-entropy. The learning rate rises linearly and then falls
+    to 0 as a cosine. Labels are not smoothed, since metrics use the probabilities.
 
     Args:
       images: (N, H, W, C) uint8 in [0, 255], memory-mapped or not.
       labels: (N,) integers in [0, num_classes).
-      num_classes: K.
-      steps: updates.
-      seed: of parameters, order and augmentation.
-      batch_size: images an update.
+      num_classes: K, number of classes.
+      steps: number of updates.
+      seed: seed of the initial parameters, the order and the augmentation.
+      batch_size: number of images in an update.
       flip: mirror images left to right at random.
 
     Raises:
-      ValueError: images or labels of another form, or all labels the same.
+      ValueError: images or labels have another form, or all labels are the same.
     """
     classifier.check_examples(images, labels, num_classes)
     if (found := len(np.unique(labels))) < 2:
@@ -73,7 +73,7 @@ def fit(
             steps=steps,
             flip=flip,
         )
-        if step % 20 == 0:  # waits for the device, so that few batches are queued
+        if step % 20 == 0:  # reading the loss waits, so that few batches are queued
             progress.set_postfix(loss=f"{float(loss):.3f}")
     names = ("flax", "jax", "numpy", "optax")
     facts = {
@@ -109,7 +109,7 @@ def _train_step(
     steps: int,
     flip: bool,
 ) -> tuple[Any, Any, jax.Array]:
-    """Variables and optimizer's state after one of `steps` updates, and its loss."""
+    """Variables and optimiser state after an update, and the loss before it."""
     module = classifier.Classifier(num_classes)
     inputs = _augment(sampling.to_float(images), key, flip)
 
@@ -128,7 +128,7 @@ def _train_step(
 
 
 def _batches(num_images: int, batch_size: int, seed: int) -> Iterator[np.ndarray]:
-    """Rows (B,), every image once before any comes again."""
+    """Batches of indices (B,), in which no image comes again before all others came."""
     rng = np.random.default_rng(seed)
     rows = np.empty(0, np.int64)
     while True:
@@ -139,7 +139,7 @@ def _batches(num_images: int, batch_size: int, seed: int) -> Iterator[np.ndarray
 
 
 def _augment(images: jax.Array, key: jax.Array, flip: bool) -> jax.Array:
-    """Each image (B, H, W, C) turned, resized and shifted at random, and mirrored."""
+    """Images (B, H, W, C) turned, resized, shifted and maybe mirrored at random."""
     angle_key, scale_key, shift_key, flip_key = jax.random.split(key, 4)
     b, h, w, _ = images.shape
     draw = partial(jax.random.uniform, minval=-1)
@@ -158,14 +158,15 @@ def _augment(images: jax.Array, key: jax.Array, flip: bool) -> jax.Array:
 def transform(
     images: jax.Array, *, angles: jax.Array, scales: jax.Array, shifts: jax.Array
 ) -> jax.Array:
-    """Images turned and resized about their centre, then shifted; bilinear.
+    """Images turned and resized about their centre and then shifted.
 
-    What comes in from outside repeats the pixels at the edge.
+    Values are interpolated bilinearly. Outside the image, the pixels at its edge are
+    repeated.
 
     Args:
       images: (B, H, W, C) float32.
       angles: (B,) radians, counterclockwise.
-      scales: (B,), above 1 makes things larger.
+      scales: (B,) factors of the size; above 1 the content becomes larger.
       shifts: (B, 2) pixels, down and to the right.
     """
     h, w = images.shape[1:3]

@@ -10,8 +10,8 @@ class Estimate(NamedTuple):
     """A measured number.
 
     Attributes:
-      value: the number.
-      standard_error: of the value; None where nothing was repeated.
+      value: measured value.
+      standard_error: standard error of the value; None where nothing was repeated.
     """
 
     value: float
@@ -19,7 +19,7 @@ class Estimate(NamedTuple):
 
 
 def mean_of(values: Sequence[float]) -> Estimate:
-    """The mean of independent values, and its standard error from two values on."""
+    """The mean of independent values; two or more values give a standard error."""
     if len(values) < 2:
         return Estimate(float(np.mean(values)), None)
     error = float(np.std(values, ddof=1) / np.sqrt(len(values)))

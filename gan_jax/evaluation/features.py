@@ -1,4 +1,4 @@
-"""Features of images: named extractors, run in batches, kept for real data."""
+"""Features of images: named extractors, and a cache for the features of real images."""
 
 from collections.abc import Callable
 import hashlib
@@ -15,16 +15,16 @@ from gan_jax import checks
 from gan_jax.evaluation import classifier, inception
 
 FORMAT = 1  # part of every cache key: raise it when an extractor computes otherwise
-BATCH = 500  # images extracted at once
+BATCH = 500  # number of images whose features are computed at once
 
 
 class Features(NamedTuple):
     """What an extractor makes of N images.
 
     Attributes:
-      values: (N, F) float32.
-      probabilities: (N, K) float32 of the extractor's own classes; None if it has
-        none.
+      values: (N, F) float32 features.
+      probabilities: (N, K) float32 probabilities of the classes that the extractor
+        knows; None if it knows no classes.
     """
 
     values: np.ndarray
@@ -32,12 +32,12 @@ class Features(NamedTuple):
 
 
 class Extractor(NamedTuple):
-    """A named way from images to features.
+    """A named function from images to features.
 
     Attributes:
-      name: one of EXTRACTORS.
-      digest: SHA-256 of its weights file, "" without one.
-      extract: Features of (B, H, W, C) uint8.
+      name: name in EXTRACTORS.
+      digest: SHA-256 of the weights file, "" without a file.
+      extract: function from images (B, H, W, C) uint8 to Features.
     """
 
     name: str
@@ -71,7 +71,7 @@ def _shipped() -> Extractor:
 
 
 def _stacked(digits: Extractor) -> Extractor:
-    """Three digits an image: features side by side, products of probabilities."""
+    """Reads three digits in an image: joins features and multiplies probabilities."""
 
     def extract(images: np.ndarray) -> Features:
         if images.shape[-1] != 3:
@@ -107,15 +107,15 @@ def _inception(path: Path) -> Extractor:
 EXTRACTORS = ("pixels", "mnist", "stacked_mnist", "classifier", "inception")
 
 
-SHAPES = {"mnist": (28, 28, 1), "stacked_mnist": (28, 28, 3)}  # of their images
+SHAPES = {"mnist": (28, 28, 1), "stacked_mnist": (28, 28, 3)}  # (H, W, C) of the images
 
 
 def check(name: str, weights: str, shape: tuple[int, int, int]) -> None:
     """Refuses an extractor that cannot read images (H, W, C); opens no weights.
 
     Raises:
-      ValueError: unknown name, weights missing or not wanted, or images of a shape
-        that the shipped classifier does not read.
+      ValueError: the name is unknown, the weights are missing or not needed, or the
+        shipped classifier does not read images of this shape.
     """
     _check_weights(name, weights)
     if shape != SHAPES.get(name, shape):
@@ -150,15 +150,16 @@ def create(name: str, weights: str = "") -> Extractor:
     """The extractor of a name.
 
     Args:
-      name: "pixels", values in [0, 1], or the coordinates of points; "mnist", the
-        shipped classifier of 28x28 grey digits; "stacked_mnist", the same on each of
-        three channels, with 1,000 classes; "classifier", one made by
-        gan_jax.train_classifier; "inception", the Inception-v3 of FID.
-      weights: file of the last two; "" for the others.
+      name: "pixels", whose features are pixels in [0, 1] or the coordinates of points;
+        "mnist", the shipped classifier of 28x28 grey digits; "stacked_mnist", the same
+        classifier on each of three channels, with 1,000 classes; "classifier", a
+        classifier made by gan_jax.train_classifier; "inception", the Inception-v3 of
+        FID.
+      weights: weights file of "classifier" or "inception"; "" for the others.
 
     Raises:
-      ValueError: unknown name, weights missing or not wanted, or a file that does not
-        hold them.
+      ValueError: the name is unknown, the weights are missing or not needed, or the
+        file does not hold them.
     """
     _check_weights(name, weights)
     if name == "pixels":
@@ -172,7 +173,7 @@ def create(name: str, weights: str = "") -> Extractor:
 
 
 def extract(extractor: Extractor, images: np.ndarray) -> Features:
-    """Features of (N, H, W, C) uint8 images, a batch at a time, with a progress bar."""
+    """Features of images (N, H, W, C) uint8, in batches and with a progress bar."""
     starts = range(0, len(images), BATCH)
     parts = [
         extractor.extract(np.asarray(images[first : first + BATCH]))
@@ -190,7 +191,10 @@ def extract(extractor: Extractor, images: np.ndarray) -> Features:
 
 
 def extract_once(extractor: Extractor, images: np.ndarray, folder: Path) -> Features:
-    """As `extract`, kept in `folder` under a hash of the images and the extractor."""
+    """Does what `extract` does, and keeps the features in a file of `folder`.
+
+    The file is named by a hash of the images and the extractor.
+    """
     key = hashlib.sha256(f"{FORMAT} {extractor.name} {extractor.digest}".encode())
     key.update(f"{images.shape}".encode())
     for first in range(0, len(images), BATCH):
@@ -201,7 +205,9 @@ def extract_once(extractor: Extractor, images: np.ndarray, folder: Path) -> Feat
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 return Features(arrays["values"], arrays.get("probabilities"))
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
-            logging.warning("%s cannot be read (%s): extracted again.", path, error)
+            logging.warning(
+                "%s cannot be read (%s): the features are computed again.", path, error
+            )
     features = extract(extractor, images)
     arrays = {name: x for name, x in features._asdict().items() if x is not None}
     unfinished = path.with_name(f".{uuid.uuid4().hex}.npz")
@@ -209,7 +215,7 @@ def extract_once(extractor: Extractor, images: np.ndarray, folder: Path) -> Feat
         folder.mkdir(parents=True, exist_ok=True)
         np.savez(unfinished, allow_pickle=False, **arrays)
         unfinished.replace(path)
-    except OSError as error:  # the features are there; only the next run waits again
+    except OSError as error:  # only the next run must compute them again
         logging.warning("%s could not be written: %s.", path, error.strerror)
         unfinished.unlink(missing_ok=True)
     return features

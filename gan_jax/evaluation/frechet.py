@@ -1,8 +1,8 @@
 """Frechet distance between two sets of features.
 
-Only features of the Inception-v3 of the FID codes make it the FID; with others it is a
-Frechet distance with the extractor's name. It falls with the number of samples, so only
-distances from as many samples compare.
+It is the FID only with features of the Inception-v3 that the FID codes use. With other
+features it is a Frechet distance with the extractor's name. It falls with the number of
+samples, so compare only distances from equally many samples.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Rows that are in float64 at one time: 64 MiB at 2,048 features.
+# Number of rows in float64 at one time: 64 MiB with 2,048 features.
 BLOCK_ROWS = 4096
 
 
@@ -19,8 +19,8 @@ class Gaussian(NamedTuple):
 
     Attributes:
       mean: (F,) float64.
-      covariance: (F, F) float64, divided by num_samples - 1.
-      num_samples: that it was taken from.
+      covariance: (F, F) float64, with the divisor num_samples - 1.
+      num_samples: number of samples that the two were computed from.
     """
 
     mean: np.ndarray
@@ -31,11 +31,12 @@ class Gaussian(NamedTuple):
 def fit_gaussian(features: np.ndarray) -> Gaussian:
     """The mean and covariance of features (N, F), in float64 whatever their dtype.
 
-    Two passes over blocks of rows: the covariance is of centred values, so a large mean
-    costs no digits, and no float64 copy of all features is made.
+    There are two passes over blocks of rows. The covariance is computed from centred
+    values, so a large mean costs no digits, and all features are never copied to
+    float64 at once.
 
     Raises:
-      ValueError: fewer than 2 samples, or values that are not finite.
+      ValueError: there are fewer than 2 samples, or a value is not finite.
     """
     check_features(features, minimum=2)
     count, size = features.shape
@@ -53,15 +54,15 @@ def fit_gaussian(features: np.ndarray) -> Gaussian:
 def gaussian_distance(a: Gaussian, b: Gaussian) -> float:
     """||m_a - m_b||^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)), never negative.
 
-    Heusel et al. 2017 (arXiv 1706.08500). With C_a = L_a L_a^T, and so for b, the
-    trace of the root is the sum of the singular values of L_a^T L_b. They are the roots
-    of the eigenvalues of C_a^(1/2) C_b C_a^(1/2), got without squaring first, which
-    would lose half the digits of the small ones. L comes from the symmetric
-    eigendecomposition of C, at the rank that rounding leaves, so that fewer samples
-    than features need no offset on the diagonal and no complex numbers.
+    Heusel et al. 2017 (arXiv 1706.08500). With C_a = L_a L_a^T and C_b = L_b L_b^T, the
+    trace of the root is the sum of the singular values of L_a^T L_b. These are the
+    roots of the eigenvalues of C_a^(1/2) C_b C_a^(1/2), but are computed without
+    squaring, which would lose half the digits of the small ones. L comes from the
+    symmetric eigendecomposition of C, with the rank that rounding leaves. So fewer
+    samples than features need no offset on the diagonal and no complex numbers.
 
     Raises:
-      ValueError: Gaussians of different numbers of features.
+      ValueError: the Gaussians have different numbers of features.
     """
     if a.mean.shape != b.mean.shape:
         raise ValueError(
@@ -93,19 +94,20 @@ def intra_class_frechet_distance(
 ) -> float:
     """The mean over classes of the Frechet distance within the class.
 
-    Miyato and Koyama 2018 (arXiv 1802.05637), intra FID: it sees a generator that
-    ignores its labels, or that repeats itself within a class.
+    Miyato and Koyama 2018 (arXiv 1802.05637) call it intra FID. It is large for a
+    generator that ignores its labels, or that repeats itself within a class.
 
     Args:
       real: (N, F) features.
       real_labels: (N,) integers in [0, num_classes).
       fake: (M, F) features.
-      fake_labels: (M,) integers in [0, num_classes), the labels asked for.
-      num_classes: how many.
+      fake_labels: (M,) integers in [0, num_classes), the labels that the generator was
+        given.
+      num_classes: number of classes.
 
     Raises:
-      ValueError: labels that do not fit, a class with fewer than 2 samples of a kind,
-        or see frechet_distance.
+      ValueError: labels do not fit the features or the number of classes, a class has
+        fewer than 2 real or fake samples, or frechet_distance refuses the features.
     """
     sets = {"real": (real, real_labels), "fake": (fake, fake_labels)}
     for kind, (features, labels) in sets.items():
@@ -118,7 +120,7 @@ def intra_class_frechet_distance(
 
 
 def check_features(features: np.ndarray, *, minimum: int) -> None:
-    """Raises ValueError unless features are finite, (N, F), N at least `minimum`."""
+    """Raises ValueError unless features are finite (N, F) with N at least `minimum`."""
     if features.ndim != 2:
         raise ValueError(
             f"features have shape {features.shape}, but a row is one sample: "
@@ -138,7 +140,7 @@ def check_features(features: np.ndarray, *, minimum: int) -> None:
 
 
 def check_pair(real: np.ndarray, fake: np.ndarray, *, minimum: int) -> None:
-    """Raises ValueError unless check_features passes both, and they are as wide."""
+    """Raises ValueError unless both pass check_features and have the same F."""
     check_features(real, minimum=minimum)
     check_features(fake, minimum=minimum)
     if real.shape[1] != fake.shape[1]:
@@ -150,13 +152,13 @@ def check_pair(real: np.ndarray, fake: np.ndarray, *, minimum: int) -> None:
 
 
 def _blocks(features: np.ndarray) -> Iterator[np.ndarray]:
-    """Float64 copies of BLOCK_ROWS rows in turn."""
+    """Yields float64 copies of successive blocks of BLOCK_ROWS rows."""
     for start in range(0, len(features), BLOCK_ROWS):
         yield np.array(features[start : start + BLOCK_ROWS], np.float64)
 
 
 def _factor(covariance: np.ndarray) -> np.ndarray:
-    """L (F, R) of L L^T = covariance; R is its rank up to rounding."""
+    """The factor L (F, R) of covariance = L L^T, with its rank R up to rounding."""
     values, vectors = np.linalg.eigh(covariance)
     floor = values[-1] * len(values) * np.finfo(np.float64).eps
     kept = values > max(floor, 0)
@@ -166,7 +168,7 @@ def _factor(covariance: np.ndarray) -> np.ndarray:
 def _check_labels(
     kind: str, features: np.ndarray, labels: np.ndarray, num_classes: int
 ) -> None:
-    """Raises ValueError unless every class has 2 samples, and nothing else."""
+    """Raises ValueError unless all labels are classes and each class has 2 samples."""
     if labels.shape != features.shape[:1]:
         raise ValueError(
             f"{kind} labels have shape {labels.shape} and features {features.shape}, "

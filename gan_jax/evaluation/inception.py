@@ -1,8 +1,8 @@
 """Inception-v3 as FID uses it: features and logits of images, weights from a file.
 
-The net is TensorFlow's graph of 2015-12-05 in the conversion that pytorch-fid and
-torch-fidelity publish as pt_inception-2015-12-05-6726825d.pth. The weights are not
-part of this package: the user names a file.
+The network is TensorFlow's graph of 2015-12-05, as converted by pytorch-fid and
+torch-fidelity, which publish pt_inception-2015-12-05-6726825d.pth. The weights are not
+part of this package: the user gives a file.
 """
 
 from collections.abc import Callable
@@ -17,29 +17,29 @@ import numpy as np
 
 from gan_jax.evaluation import inception_weights
 
-SIZE = 299  # height and width of the net's images, pixels
-NUM_CLASSES = 1008  # 1000 of ImageNet and unused ones, as in the graph of 2015
+SIZE = 299  # height and width of the network's images in pixels
+NUM_CLASSES = 1008  # ImageNet's 1000 and unused classes, as in the graph of 2015
 
 
 class InceptionV3(nn.Module):
     """Features and logits of images: Inception-v3 in the variant of 2015-12-05.
 
     Szegedy et al. 2016 (arXiv 1512.00567); the features are those of FID, Heusel et
-    al. 2017 (arXiv 1706.08500). It departs from the paper as the graph does: the last
-    block's pool is a maximum. Inference only: BatchNorm is a fixed affine map and
-    there is no dropout. Convolutions and pools follow TensorFlow: an average counts
-    the pixels inside the image only.
+    al. 2017 (arXiv 1706.08500). Unlike the paper and like the graph, the last block
+    pools by the maximum. The module is for inference only: BatchNorm is a fixed affine
+    map and there is no dropout. Convolutions and pools follow TensorFlow, where an
+    average counts only the pixels inside the image.
     """
 
     @nn.compact
     def __call__(self, images: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Returns features (B, 2048) and logits (B, 1008), float32.
 
-        The logits are without the bias, as the Inception score takes them.
+        The logits do not include the bias, as the Inception score needs them.
 
         Args:
-          images: (B, 299, 299, 3) float32 in [-1, 1), from `preprocess`; at least
-            75 pixels high and wide.
+          images: (B, 299, 299, 3) float32 in [-1, 1), from `preprocess`; other sizes
+            of at least 75x75 pixels work too.
         """
         x = images
         x = ConvUnit(32, (3, 3), strides=2, padding="VALID", name="Conv2d_1a_3x3")(x)
@@ -70,8 +70,8 @@ class InceptionV3(nn.Module):
 class ConvUnit(nn.Module):
     """Convolution without bias, BatchNorm with stored statistics, ReLU.
 
-    Products are of full float32 precision on every device: TPUs and some GPUs round
-    factors to fewer bits by default, and the features would depend on the device.
+    Products have full float32 precision on every device. By default, TPUs and some
+    GPUs round factors to fewer bits, and the features would depend on the device.
 
     Attributes:
       features: channels of the output.
@@ -201,7 +201,7 @@ class InceptionE(nn.Module):
 
 
 def average_pool(x: jax.Array) -> jax.Array:
-    """Means over 3x3 pixels, of those inside the image: (B, H, W, C), same shape."""
+    """Means over the pixels of 3x3 windows inside the image; (B, H, W, C) stays."""
     return nn.avg_pool(x, (3, 3), (1, 1), "SAME", count_include_pad=False)
 
 
@@ -211,21 +211,22 @@ def max_pool(x: jax.Array) -> jax.Array:
 
 
 def _halve(x: jax.Array) -> jax.Array:
-    """Maxima over 3x3 pixels, two apart, windows inside the image only."""
+    """Maxima over 3x3 windows inside the image, with stride 2."""
     return nn.max_pool(x, (3, 3), (2, 2), "VALID")
 
 
 def preprocess(images: jax.Array | np.ndarray) -> jax.Array:
-    """Returns the net's input (B, 299, 299, 3), float32 in [-1, 1).
+    """Returns the network's input (B, 299, 299, 3), float32 in [-1, 1).
 
-    TensorFlow 1's bilinear resize without alignment of corners or half-pixel centres,
-    then (x - 128) / 128. Grey images are repeated over the three channels.
+    Images are resized as by TensorFlow 1's bilinear resize, without alignment of
+    corners or half-pixel centres, and mapped to (x - 128) / 128. Grey images are
+    repeated over the three channels.
 
     Args:
       images: (B, H, W, 3) or (B, H, W, 1) uint8 in [0, 255].
 
     Raises:
-      ValueError: images of another shape or dtype.
+      ValueError: the images have another shape or dtype.
     """
     _check_images(images)
     _, height, width, channels = images.shape
@@ -244,8 +245,9 @@ def preprocess(images: jax.Array | np.ndarray) -> jax.Array:
 def interpolation(size: int, target: int) -> np.ndarray:
     """Weights of TensorFlow 1's bilinear resize along one axis, (target, size) float32.
 
-    Row i takes pixel floor(p) and the next at p = i * size / target, in float32 as
-    TensorFlow does; beyond the last pixel it is the last.
+    Row i interpolates between pixel floor(p) and the next pixel, where
+    p = i * size / target, in float32 as in TensorFlow. The last pixel is repeated
+    beyond the edge.
     """
     places = np.arange(target, dtype=np.float32) * np.float32(size / target)
     low = places.astype(np.int64)
@@ -265,8 +267,8 @@ def load_weights(path: str | os.PathLike[str]) -> inception_weights.Weights:
         under their names; both are read without PyTorch.
 
     Raises:
-      ValueError: a file that is missing, damaged or of another kind; an entry that is
-        missing, of the wrong shape or unknown, the first of them by name.
+      ValueError: the file is missing, damaged or of another kind, or an entry is
+        missing, unknown or of the wrong shape; the first such entry is named.
     """
     images = jax.ShapeDtypeStruct((1, SIZE, SIZE, 3), jnp.float32)
     shapes = jax.eval_shape(InceptionV3().init, jax.random.key(0), images)
@@ -279,12 +281,12 @@ def predict(
     """Features (N, 2048) and class probabilities (N, 1008) of images, float32.
 
     Args:
-      weights: from `load_weights`.
+      weights: weights from `load_weights`.
       images: (N, H, W, 3) or (N, H, W, 1) uint8 in [0, 255], memory-mapped or not.
-      batch_size: images at once; it bounds the memory, some 9 MB an image.
+      batch_size: number of images at once; an image takes about 9 MB of memory.
 
     Raises:
-      ValueError: images of another form, or none.
+      ValueError: the images have another form, or there are no images.
     """
     _check_images(images)
     batch_size = min(batch_size, len(images))

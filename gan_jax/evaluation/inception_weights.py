@@ -1,8 +1,8 @@
-"""Weights of Inception-v3 from the published file, without PyTorch.
+"""Reads the weights of Inception-v3 from the published file without PyTorch.
 
-A PyTorch file is a pickle of tensors that point into raw storages: since PyTorch 1.6 in
-a zip archive, before in one stream. The pickle may name only what a state dict needs,
-so a file cannot run code.
+A PyTorch file is a pickle of tensors that point into raw storages. Since PyTorch 1.6
+the file is a zip archive; before, it was a single stream. The pickle may name only what
+a state dict needs, so a file cannot run code.
 """
 
 from collections import OrderedDict
@@ -16,12 +16,12 @@ import zipfile
 from flax import traverse_util
 import numpy as np
 
-# The first digits of the published file's hash, as its name gives them; torch-fidelity
-# calls it weights-inception-2015-12-05-6726825d.pth.
+# First digits of the published file's hash, which are part of its name. torch-fidelity
+# calls the file weights-inception-2015-12-05-6726825d.pth.
 PUBLISHED_SHA256 = "6726825d"
 PUBLISHED_NAME = f"pt_inception-2015-12-05-{PUBLISHED_SHA256}.pth"
 
-# Flax's names of a layer's variables, and PyTorch's.
+# PyTorch's name of a layer's variable for each of Flax's names.
 TORCH_NAMES = {
     "kernel": "weight",
     "scale": "weight",
@@ -43,10 +43,10 @@ class Weights(NamedTuple):
     """Weights of the net, and where they come from.
 
     Attributes:
-      variables: for `InceptionV3().apply(variables, images)`.
-      sha256: of the file, 64 hexadecimal digits.
-      is_published: whether sha256 begins as the published file's; a file of the same
-        weights that was saved again has another hash.
+      variables: first argument of `InceptionV3().apply(variables, images)`.
+      sha256: SHA-256 of the file, 64 hexadecimal digits.
+      is_published: whether sha256 begins with the digits of the published file. If the
+        same weights are saved again, the new file has another hash.
     """
 
     variables: dict[str, Any]
@@ -71,16 +71,16 @@ def _rebuild_tensor(
     strides: tuple[int, ...],
     *_: Any,
 ) -> _Tensor:
-    """What a pickle calls for a tensor."""
+    """The function that a pickle calls to make a tensor."""
     return _Tensor(*storage, offset, shape, strides)
 
 
 def _rebuild_parameter(tensor: _Tensor, *_: Any) -> _Tensor:
-    """What a pickle calls for a parameter."""
+    """The function that a pickle calls to make a parameter."""
     return tensor
 
 
-# All that a pickle may name, beside the dtypes.
+# Everything that a pickle may name besides the dtypes.
 CALLABLES: dict[tuple[str, str], Callable[..., Any]] = {
     ("collections", "OrderedDict"): OrderedDict,
     ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
@@ -93,11 +93,11 @@ def read(path: str | os.PathLike[str], shapes: Mapping[str, Any]) -> Weights:
 
     Args:
       path: a .pth file of a state dict, or an .npz file of its entries.
-      shapes: what `InceptionV3().init` returns, or its shapes.
+      shapes: variables that `InceptionV3().init` returns, or their shapes.
 
     Raises:
-      ValueError: a file that is missing, damaged or of another kind; the first entry
-        that is missing, of the wrong shape or unknown.
+      ValueError: the file is missing, damaged or of another kind, or an entry is
+        missing, unknown or of the wrong shape; the first such entry is named.
     """
     entries = read_entries(path)
     places = traverse_util.flatten_dict(dict(shapes))
@@ -117,17 +117,17 @@ def read(path: str | os.PathLike[str], shapes: Mapping[str, Any]) -> Weights:
 
 
 def _torch_name(place: tuple[str, ...]) -> str:
-    """("params", "fc", "kernel") -> "fc.weight"."""
+    """Returns "fc.weight" for ("params", "fc", "kernel"), for example."""
     return ".".join((*place[1:-1], TORCH_NAMES[place[-1]]))
 
 
 def _torch_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Flax's (kh, kw, in, out) to PyTorch's (out, in, kh, kw), or (in, out)."""
+    """PyTorch's shape of a kernel of Flax: (out, in, kh, kw) for (kh, kw, in, out)."""
     return (shape[3], shape[2], *shape[:2]) if len(shape) == 4 else shape[::-1]
 
 
 def _to_flax(values: np.ndarray) -> np.ndarray:
-    """PyTorch's layout of a kernel to Flax's; vectors stay."""
+    """Converts a kernel from PyTorch's layout to Flax's; vectors stay unchanged."""
     return values.transpose(2, 3, 1, 0) if values.ndim == 4 else values.T
 
 
@@ -136,7 +136,7 @@ def _check(
     found: Mapping[str, tuple[int, ...]],
     expected: Mapping[str, tuple[int, ...]],
 ) -> None:
-    """Raises ValueError with the first entry that differs."""
+    """Raises ValueError for the first entry whose name or shape is wrong."""
     unused = ("fc.bias", *(n for n in found if n.endswith(".num_batches_tracked")))
     advice = f"give {PUBLISHED_NAME} of torch-fidelity or pytorch-fid."
     for name, shape in sorted(expected.items()):
@@ -158,7 +158,7 @@ def read_entries(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """Returns the arrays in a file by name: .npz, or a state dict of PyTorch.
 
     Raises:
-      ValueError: a file that is missing, damaged or of another kind.
+      ValueError: the file is missing, damaged or of another kind.
     """
     try:
         if zipfile.is_zipfile(path):
@@ -174,7 +174,7 @@ def read_entries(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 
 
 def _read_archive(path: str, archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
-    """An .npz file, or PyTorch's since 1.6: a pickle, and one file a storage."""
+    """Reads an .npz file, or PyTorch's archive of a pickle and a file per storage."""
     names = archive.namelist()
     if all(name.endswith(".npy") for name in names):
         with np.load(path, allow_pickle=False) as arrays:
@@ -191,7 +191,7 @@ def _read_archive(path: str, archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
 
 
 def _read_stream(path: str, file: IO[bytes]) -> dict[str, np.ndarray]:
-    """The state dict before PyTorch 1.6: five pickles, then counts and storages."""
+    """Reads a file from before PyTorch 1.6: five pickles, then counts and storages."""
     if file.read(len(STREAM_START)) != STREAM_START:
         raise _unreadable(path, "it is no file of PyTorch, or not whole")
     for _ in ("version of the format", "sizes of integers"):
@@ -220,7 +220,7 @@ def _read_tensors(path: str, file: IO[bytes]) -> dict[str, _Tensor]:
 def _arrays(
     tensors: Mapping[str, _Tensor], storages: Mapping[str, bytes]
 ) -> dict[str, np.ndarray]:
-    """Read-only views of the storages; NumPy refuses those that leave their bytes."""
+    """Read-only views of the storages; NumPy refuses a view that exceeds its bytes."""
     arrays = {}
     for name, (key, dtype, offset, shape, strides) in tensors.items():
         size = dtype.itemsize
@@ -230,14 +230,14 @@ def _arrays(
 
 
 class _Unpickler(pickle.Unpickler):
-    """Reads tensors as _Tensor, and runs nothing else."""
+    """Reads tensors as _Tensor, and runs no other code."""
 
     def __init__(self, path: str, file: IO[bytes]) -> None:
         super().__init__(file)
         self.path = path
 
     def find_class(self, module: str, name: str) -> Any:
-        """Returns one of the names that a state dict needs."""
+        """Returns the object of a name, if a state dict needs that name."""
         if module == "torch" and name in DTYPES:
             return DTYPES[name]
         if (module, name) in CALLABLES:
@@ -251,7 +251,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _unreadable(path: str, found: str) -> ValueError:
-    """The error for a file that is not what it should be."""
+    """The error for a file that does not hold the weights."""
     return ValueError(
         f"weights file {path}: {found}, but it must be a state dict that PyTorch saved "
         f"or an .npz file of its arrays: give {PUBLISHED_NAME}, or with PyTorch save "

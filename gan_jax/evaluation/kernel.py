@@ -1,6 +1,6 @@
 """Kernel distance between two sets of features: unbiased, so it needs few samples.
 
-With features of the Inception-v3 of the FID codes it is the KID.
+It is the KID with features of the Inception-v3 that the FID codes use.
 """
 
 import numpy as np
@@ -18,25 +18,25 @@ def kernel_distance(
 ) -> estimate.Estimate:
     """Mean squared MMD of random subsets, kernel (x.y / F + 1)^3, in float64.
 
-    Binkowski et al. 2018 (arXiv 1801.01401). Unbiased: its mean is 0, so that it may
-    be negative, when both sets are of one distribution.
+    Binkowski et al. 2018 (arXiv 1801.01401). It is unbiased: if both sets come from
+    the same distribution, its mean is 0, so it may be negative.
 
     The standard error is the standard deviation over subsets divided by the root of
-    their number; other codes quote the deviation itself, 10 times as much at 100
-    subsets. Subsets are drawn without replacement within, but all from the same
-    images, so they overlap, and the standard error is less than the spread that
-    other images would show.
+    their number. Other codes quote the deviation itself, which is 10 times as large for
+    100 subsets. A subset holds no image twice, but all subsets are drawn from the same
+    images and overlap, so the standard error is less than the spread that other images
+    would show.
 
     Args:
       real: (N, F) features.
       fake: (M, F) features.
-      subset_size: samples of each kind in a subset.
-      num_subsets: how many; with 1 there is no standard error.
-      seed: of the subsets.
+      subset_size: number of real and of fake samples in a subset.
+      num_subsets: number of subsets; with 1 there is no standard error.
+      seed: seed of the subsets.
 
     Raises:
-      ValueError: fewer samples than subset_size, a subset_size below 2, no subset,
-        features that are not finite or not of one size.
+      ValueError: there are fewer samples than subset_size, subset_size is below 2,
+        there is no subset, or features are not finite or differ in size.
     """
     if subset_size < 2 or num_subsets < 1:
         raise ValueError(
@@ -64,7 +64,7 @@ def _draw(rng: np.random.Generator, features: np.ndarray, size: int) -> np.ndarr
 
 
 def _squared_mmd(x: np.ndarray, y: np.ndarray) -> float:
-    """The unbiased estimate from as many of each, (B, F): pairs i != j only."""
+    """The unbiased estimate from x and y (B, F), which uses only pairs i != j."""
     size, width = x.shape
     within = 0.0
     for features in x, y:

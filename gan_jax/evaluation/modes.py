@@ -1,4 +1,4 @@
-"""Counts of modes: mixtures of Gaussians, and stacked MNIST."""
+"""Counts the modes that samples cover, of mixtures of Gaussians and stacked MNIST."""
 
 from typing import NamedTuple
 
@@ -8,14 +8,14 @@ NUM_STACKED_MODES = 1000
 
 
 class ModeScore(NamedTuple):
-    """How samples fall on the modes of a mixture.
+    """How samples are distributed over the modes of a mixture.
 
     Attributes:
-      modes: that are nearest to at least one high-quality sample.
+      modes: number of modes that are nearest to at least one high-quality sample.
       high_quality: share of samples closer than 3 standard deviations to a mode.
       reverse_kl: KL(generated || uniform) in nats over the modes of high-quality
-        samples, ln K - entropy, from 0 to ln K. Infinite without such samples: then
-        there is nothing to compare, and no finite value may look better than that.
+        samples, ln K - entropy, from 0 to ln K. It is infinite without such samples,
+        so that their absence does not look better than any finite value.
     """
 
     modes: int
@@ -24,10 +24,10 @@ class ModeScore(NamedTuple):
 
 
 class StackedScore(NamedTuple):
-    """How samples fall on the 1,000 modes of stacked MNIST.
+    """How samples are distributed over the 1,000 modes of stacked MNIST.
 
     Attributes:
-      modes: with at least one sample.
+      modes: number of modes with at least one sample.
       reverse_kl: KL(generated || uniform) in nats, ln 1000 - entropy.
     """
 
@@ -38,13 +38,13 @@ class StackedScore(NamedTuple):
 def mixture_score(samples: np.ndarray, modes: np.ndarray, *, std: float) -> ModeScore:
     """The score of samples (N, D) on a mixture with means `modes` (K, D).
 
-    Srivastava et al. 2017, VEEGAN (arXiv 1705.07761): 2,500 samples, 3 standard
-    deviations. Distance is the Euclidean one in all D dimensions, so the mixture itself
-    scores 1 - exp(-9 / 2) = 0.989 high quality in two.
+    Srivastava et al. 2017, VEEGAN (arXiv 1705.07761), take 2,500 samples and 3 standard
+    deviations. The distance is Euclidean in all D dimensions, so in two dimensions the
+    mixture itself has a high-quality share of 1 - exp(-9 / 2) = 0.989.
 
     Raises:
-      ValueError: samples that are none, not finite, or of other dimensions than modes,
-        or std that is not above 0.
+      ValueError: there are no samples, samples are not finite or have another dimension
+        than modes, or std is not above 0.
     """
     if samples.ndim != 2 or samples.shape[1:] != modes.shape[1:] or not len(samples):
         raise ValueError(
@@ -72,17 +72,17 @@ def mixture_score(samples: np.ndarray, modes: np.ndarray, *, std: float) -> Mode
 
 
 def stacked_score(digits: np.ndarray) -> StackedScore:
-    """The score of images of three digits, by a classifier's view of each channel.
+    """The score of images of three digits, from the digit read in each channel.
 
-    Metz et al. 2016 (arXiv 1611.02163) and VEEGAN (arXiv 1705.07761): 26,000 samples
-    there. Counting has a floor: N samples of all modes alike have an expected
-    divergence of about 999 / (2 N), which is 0.019 at 26,000.
+    Metz et al. 2016 (arXiv 1611.02163) and VEEGAN (arXiv 1705.07761) take 26,000
+    samples. Counting has a floor: N samples drawn uniformly from all modes have an
+    expected divergence of about 999 / (2 N), which is 0.019 for 26,000.
 
     Args:
-      digits: (N, 3) integers in [0, 10), one a channel.
+      digits: (N, 3) integers in [0, 10), a digit for each channel.
 
     Raises:
-      ValueError: no sample, not three digits, or values that are no digits.
+      ValueError: there is no sample, or an image does not have three digits in [0, 10).
     """
     if digits.ndim != 2 or digits.shape[1] != 3 or not len(digits):
         raise ValueError(
@@ -100,7 +100,7 @@ def stacked_score(digits: np.ndarray) -> StackedScore:
 
 
 def _kl_to_uniform(counts: np.ndarray) -> float:
-    """KL of the shares of counts (K,) to 1 / K, in nats; infinite where all are 0."""
+    """KL of the shares of counts (K,) to 1 / K, in nats; infinite if all are 0."""
     if not counts.any():
         return float("inf")
     shares = counts[counts > 0] / counts.sum()

@@ -1,4 +1,4 @@
-"""Nearest neighbours: copies of training images, and a classifier made of samples."""
+"""Nearest neighbours: a search for copies, and a classifier made of samples."""
 
 import math
 from typing import NamedTuple
@@ -7,19 +7,21 @@ import numpy as np
 
 from gan_jax.evaluation import estimate
 
-BLOCK = 2000  # rows; a block of float64 distances takes 32 MB
+BLOCK = 2000  # rows of a block, whose float64 distances take 32 MB
 
 
 class Memorisation(NamedTuple):
-    """How near generated images are to training images, beside unseen real ones.
+    """How near generated images and unseen real images are to training images.
 
     Attributes:
       generated_distance: median Euclidean distance from a generated image to its
         nearest training image, in the units of the features.
-      test_distance: the same from real test images: the floor of an honest generator.
-      ratio: of the two; 0 for copies, 1 for images as new as test images.
-      share_near: of the generated images that are as near to a training image as the
-        nearest 1 % of the test images; 1 for copies, about 0.01 for new images.
+      test_distance: the same from a real test image, which a generator that copies
+        nothing reaches.
+      ratio: generated_distance / test_distance; 0 for copies, 1 for images that are as
+        new as test images.
+      share_near: share of the generated images that are as near to a training image as
+        the nearest 1 % of the test images; 1 for copies, about 0.01 for new images.
     """
 
     generated_distance: float
@@ -33,17 +35,17 @@ def nearest(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Euclidean distances (N,) float64 and indices (N,) of the nearest references.
 
-    The search compares squared distances out of a float64 matrix product, exact for
-    integers such as pixels, to 1e-13 of the squared norms for floats. The winners'
-    distances are then computed from the differences, so those of copies are 0. Of
-    equally near references the first one wins.
+    The search compares squared distances from a float64 matrix product. They are exact
+    for integers such as pixels, and exact to 1e-13 of the squared norms for floats. The
+    distances of the nearest references are then computed from the differences, so a
+    copy has distance 0. Among equally near references the first is taken.
 
     Args:
       queries: (N, F), any real dtype.
-      references: (M, F).
+      references: (M, F), any real dtype.
 
     Raises:
-      ValueError: arrays that are not (N, F) and (M, F), or no references.
+      ValueError: the arrays are not (N, F) and (M, F), or there are no references.
     """
     _check_features(queries, references)
     best = np.full(len(queries), np.inf)
@@ -59,7 +61,7 @@ def nearest(
             scores += norms
             winners = np.argmin(scores, axis=1)
             values = scores[np.arange(len(rows)), winners]
-            nearer = ~(values >= best[i : i + BLOCK])  # NaN wins: it must be seen
+            nearer = ~(values >= best[i : i + BLOCK])  # NaN must not be hidden
             best[i : i + BLOCK][nearer] = values[nearer]
             indices[i : i + BLOCK][nearer] = j + winners[nearer]
     return _paired_distances(queries, references, indices), indices
@@ -68,16 +70,16 @@ def nearest(
 def memorisation(
     generated: np.ndarray, train: np.ndarray, test: np.ndarray
 ) -> Memorisation:
-    """Distances of generated images to training images, beside those of test images.
+    """Distances of generated images and of test images to the training images.
 
     Args:
       generated: (N, F) features or pixels of generated images.
-      train: (M, F) of the images that the generator was trained on.
-      test: (K, F) of real images that it has not seen.
+      train: (M, F) features of the images that the generator was trained on.
+      test: (K, F) features of real images that it was not trained on.
 
     Raises:
-      ValueError: unfit arrays; test images of which half or more are among the
-        training images.
+      ValueError: the arrays do not fit each other, or half of the test images or more
+        are training images.
     """
     _check_features(test, train)
     if not (len(generated) and len(test)):
@@ -111,13 +113,14 @@ def nearest_neighbour_error(
     MNIST's test images in pixels. The standard error is the binomial one.
 
     Args:
-      samples: (M, F) generated.
+      samples: (M, F) generated samples.
       sample_labels: (M,) integers, the classes that the samples were drawn for.
-      points: (N, F) real.
-      labels: (N,) integers.
+      points: (N, F) real points.
+      labels: (N,) integers, the classes of the points.
 
     Raises:
-      ValueError: unfit arrays, or labels of another number than the images.
+      ValueError: the arrays do not fit each other, or the number of labels differs from
+        the number of images.
     """
     for name, images, classes in (
         ("samples", samples, sample_labels),
@@ -146,7 +149,7 @@ def _check_features(queries: np.ndarray, references: np.ndarray) -> None:
 def _paired_distances(
     queries: np.ndarray, references: np.ndarray, indices: np.ndarray
 ) -> np.ndarray:
-    """(N,) float64 distances of each query to references[indices]."""
+    """Distances (N,) float64 of the queries to references[indices]."""
     distances = np.empty(len(queries))
     for i in range(0, len(queries), BLOCK):
         found = references[indices[i : i + BLOCK]].astype(np.float64)

@@ -7,8 +7,8 @@ import numpy as np
 
 from gan_jax.evaluation import estimate
 
-BLOCK = 2000  # rows; a block of float64 distances takes 32 MB
-# The candidates of the authors' script: ten from 0.1 to 1, in units of the pixel range.
+BLOCK = 2000  # rows of a block, whose float64 distances take 32 MB
+# The authors' script tries these ten widths from 0.1 to 1, in units of the pixel range.
 SIGMAS = tuple(float(sigma) for sigma in np.logspace(-1, 0, 10))
 
 
@@ -17,8 +17,8 @@ class Parzen(NamedTuple):
 
     Attributes:
       estimate: mean over the test images, in nats, and its standard error.
-      sigma: the window's standard deviation, chosen on the validation images. At an
-        end of the candidates the best one may lie outside of them.
+      sigma: standard deviation of the window, chosen on the validation images. If it is
+        the smallest or largest candidate, a value beyond it may be better.
     """
 
     estimate: estimate.Estimate
@@ -37,20 +37,20 @@ def parzen_log_likelihood(
     Goodfellow et al. 2014 (arXiv 1406.2661), section 5 and table 1, with the numbers
     of the authors' parzen_ll.py (github.com/goodfeli/adversarial): 10,000 samples,
     1,000 validation images, all 10,000 test images. The standard error is the
-    standard deviation over test images by the square root of their number; it knows
-    nothing of the samples' randomness. Theis et al. 2016 (arXiv 1511.01844) show that
-    the number does not rank models: a model of centres of clusters can beat the data.
+    standard deviation over test images divided by the square root of their number; it
+    ignores that the samples are random. Theis et al. 2016 (arXiv 1511.01844) show that
+    the number does not rank models: a model of cluster centres can beat the data.
 
     Args:
-      samples: generated, (M, H, W, C) uint8, which are scaled to [0, 1], or (M, D)
-        floats, which are taken as they are.
-      validation: as samples, held out of training and of the test images.
-      test: as samples.
-      sigmas: the candidates, in the units of the scaled values.
+      samples: generated samples, (M, H, W, C) uint8, which are scaled to [0, 1], or
+        (M, D) floats, which are not scaled.
+      validation: real images in the form of the samples, held out of training and test.
+      test: real images in the form of the samples.
+      sigmas: candidates for sigma, in the units of the scaled values.
 
     Raises:
-      ValueError: no sigma, or one that is not positive; arrays that `log_likelihoods`
-        refuses.
+      ValueError: there is no sigma, a sigma is not positive, or `log_likelihoods`
+        refuses the arrays.
     """
     windows = np.asarray(sigmas, np.float64)
     means = np.mean(_log_likelihoods(validation, samples, windows), axis=1)
@@ -66,13 +66,13 @@ def log_likelihoods(
 
     Args:
       points: (N, H, W, C) uint8, which are scaled to [0, 1], or (N, D) floats, which
-        are taken as they are.
-      samples: the windows' centres, as points.
+        are not scaled.
+      samples: centres of the windows, in the form of the points.
       sigma: standard deviation of a window, in the units of the scaled values.
 
     Raises:
-      ValueError: a sigma that is not positive; no points or no samples; points and
-        samples of different sizes; arrays that are neither uint8 nor floats.
+      ValueError: sigma is not positive, there are no points or no samples, their sizes
+        differ, or the arrays are neither uint8 nor floats.
     """
     return _log_likelihoods(points, samples, np.array([sigma], np.float64))[0]
 
@@ -80,7 +80,7 @@ def log_likelihoods(
 def _log_likelihoods(
     points: np.ndarray, samples: np.ndarray, sigmas: np.ndarray
 ) -> np.ndarray:
-    """(S, N) for S sigmas; each distance is computed once."""
+    """Log-likelihoods (S, N) for S sigmas; each distance is computed once."""
     _check(points, samples, sigmas)
     size = int(np.prod(points.shape[1:]))
     totals = np.full((len(sigmas), len(points)), -np.inf)
@@ -116,13 +116,13 @@ def _check(points: np.ndarray, samples: np.ndarray, sigmas: np.ndarray) -> None:
 
 
 def _scale(array: np.ndarray) -> np.ndarray:
-    """(N, D) float64; integers of [0, 255] in [0, 1]."""
+    """The array as (N, D) float64; integers in [0, 255] are scaled to [0, 1]."""
     flat = array.reshape(len(array), -1).astype(np.float64)
     return flat / 255 if array.dtype == np.uint8 else flat
 
 
 def _squared_distances(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """(N, M); in float64 cancellation leaves 1e-13 of the squared norms."""
+    """Squared distances (N, M), in float64 exact to 1e-13 of the squared norms."""
     squares = rows @ columns.T
     squares *= -2
     squares += np.sum(rows**2, axis=1)[:, None]
@@ -133,7 +133,7 @@ def _squared_distances(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
 def _log_sums(squares: np.ndarray, sigmas: np.ndarray) -> np.ndarray:
     """Log of the sum over columns of exp(-squares / (2 sigma^2)), (S, N).
 
-    The nearest centre's exponent is taken out: its term is 1 for every sigma.
+    The exponent of the nearest centre is subtracted, so that its term is 1.
     """
     nearest = np.min(squares, axis=1)
     beyond = squares - nearest[:, None]

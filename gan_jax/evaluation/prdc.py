@@ -7,25 +7,26 @@ import numpy as np
 
 from gan_jax.evaluation import frechet
 
-# Distances that are held at one time: 64 MiB.
+# Number of distances in memory at one time: 64 MiB.
 BLOCK_VALUES = 2**23
-# Squared distances under this share of the squared norm are 0: rounding of float64
-# products of float32 features, whose own rounding is as large.
+# Squared distances below this share of the squared norms count as 0. They are rounding
+# errors of float64 products, as large as the rounding of the float32 features.
 ROUNDING = 1e-13
 
 
 class PRDC(NamedTuple):
     """Fidelity and diversity of fake samples.
 
-    A sample's ball reaches to its k-th nearest neighbour of the same set, border
-    included, itself not counted.
+    The ball of a sample reaches to its k-th nearest neighbour in the same set. The
+    sample itself does not count as a neighbour, and the ball includes its border.
 
     Attributes:
-      precision: share of fakes within the ball of some real sample.
-      recall: share of real samples within the ball of some fake.
-      density: real balls that a fake is in, divided by k, the mean over fakes; about 1
-        for fakes from the distribution of the real samples, but not bounded by it.
-      coverage: share of real samples whose ball holds a fake.
+      precision: share of fake samples within the ball of some real sample.
+      recall: share of real samples within the ball of some fake sample.
+      density: number of real balls around a fake sample divided by k, averaged over the
+        fake samples; about 1 if they have the distribution of the real samples, but it
+        may exceed 1.
+      coverage: share of real samples whose ball holds a fake sample.
     """
 
     precision: float
@@ -37,11 +38,12 @@ class PRDC(NamedTuple):
 def prdc(real: np.ndarray, fake: np.ndarray, *, neighbours: int = 5) -> PRDC:
     """Improved precision and recall, density and coverage of features.
 
-    Precision and recall: Kynkaanniemi et al. 2019 (arXiv 1904.06991), with 3
-    neighbours there. Density and coverage: Naeem et al. 2020 (arXiv 2002.09797), with 5
-    neighbours. The latter's code leaves a ball's border out, the former's formula does
-    not; it matters for samples that repeat others exactly. Density and coverage are
-    less moved by single outliers, whose balls are wide.
+    Precision and recall are from Kynkaanniemi et al. 2019 (arXiv 1904.06991), who use 3
+    neighbours; density and coverage are from Naeem et al. 2020 (arXiv 2002.09797), who
+    use 5. The border of a ball belongs to it in the formula of Kynkaanniemi et al. and
+    here, but not in the code of Naeem et al.; this matters for samples that repeat
+    others exactly. Density and coverage depend less on single outliers, whose balls are
+    wide.
 
     Distances are computed in float64, in blocks of rows.
 
@@ -51,8 +53,8 @@ def prdc(real: np.ndarray, fake: np.ndarray, *, neighbours: int = 5) -> PRDC:
       neighbours: k of the k-th nearest neighbour.
 
     Raises:
-      ValueError: no more samples than neighbours, or features that are not finite or
-        not of one size.
+      ValueError: there are not more samples than neighbours, or features are not finite
+        or differ in size.
     """
     if neighbours < 1:
         raise ValueError(
@@ -61,7 +63,7 @@ def prdc(real: np.ndarray, fake: np.ndarray, *, neighbours: int = 5) -> PRDC:
     frechet.check_pair(real, fake, minimum=neighbours + 1)
     real_radii = _squared_radii(real, neighbours)
     fake_radii = _squared_radii(fake, neighbours)
-    balls = np.zeros(len(fake))  # real balls that each fake is in
+    balls = np.zeros(len(fake))  # number of real balls around each fake sample
     recalled = np.zeros(len(real), bool)
     nearest = np.full(len(real), np.inf)
     for rows, distances in _squared_distances(fake, real):
@@ -90,10 +92,10 @@ def _squared_radii(features: np.ndarray, neighbours: int) -> np.ndarray:
 def _squared_distances(
     queries: np.ndarray, references: np.ndarray
 ) -> Iterator[tuple[slice, np.ndarray]]:
-    """Rows of queries (Q, F) in turn, with their distances to references (R, F).
+    """Yields blocks of queries (Q, F), with their distances to references (R, F).
 
-    |x|^2 + |y|^2 - 2 x.y loses digits where x is close to y; what rounding makes of
-    equal samples is set to 0.
+    |x|^2 + |y|^2 - 2 x.y loses digits where x is close to y, so values that may be
+    rounding errors of equal samples are set to 0.
     """
     points = references.astype(np.float64)
     norms = np.einsum("ij,ij->i", points, points)

@@ -15,7 +15,7 @@ from gan_jax.evaluation import estimate
 from gan_jax.models import convolution
 from gan_jax.step import sampling
 
-GRID = 4  # positions a side that a feature map is pooled to
+GRID = 4  # side of a pooled feature map, in positions
 STRENGTHS = (1e-4, 1e-3, 1e-2)
 
 
@@ -23,9 +23,9 @@ class Probe(NamedTuple):
     """Result of a linear probe.
 
     Attributes:
-      accuracy: share of the test points whose class is found; the standard error is
-        the binomial one.
-      strength: the C that was best on held-out training points.
+      accuracy: share of test points that are classified correctly, with its binomial
+        standard error.
+      strength: value of C that was best on held-out training points.
     """
 
     accuracy: estimate.Estimate
@@ -33,7 +33,7 @@ class Probe(NamedTuple):
 
 
 class _Call(NamedTuple):
-    """What a layer was given and what it made of it."""
+    """The inputs and outputs of a layer."""
 
     inputs: jax.Array
     outputs: jax.Array
@@ -49,24 +49,25 @@ def discriminator_features(
 ) -> np.ndarray:
     """Activations of all hidden layers, (N, F) float32.
 
-    Radford et al. 2015 (arXiv 1511.06434), section 5.1: the activations of each
-    convolution, max-pooled to 4x4 and flattened, side by side. A layer's activation
-    is what it passes to the next one, after normalisation and nonlinearity (on which
-    `capture_intermediates` has no hold, since nonlinearities are no modules); the
-    convolution to the logit is left out. Maps whose side 4 does not divide are pooled
-    over windows that overlap by a pixel, smaller ones are kept. Of a discriminator
-    without convolutions the hidden dense layers are taken.
+    Radford et al. 2015 (arXiv 1511.06434), section 5.1, join the activations of all
+    convolutions, each max-pooled to 4x4 and flattened. The activation of a layer is
+    what the next layer gets, after normalisation and nonlinearity;
+    `capture_intermediates` does not see it, since nonlinearities are not modules. The
+    convolution to the logit is left out. A map whose side is not a multiple of 4 is
+    pooled over windows that overlap by a pixel, and a smaller map is kept. The hidden
+    dense layers are used if a discriminator has no convolutions.
 
     Args:
-      discriminator: the module, called with train=False.
-      variables: its `params` and `batch_stats`.
+      discriminator: discriminator's module, which is called with train=False.
+      variables: discriminator's `params` and `batch_stats`.
       images: (N, H, W, C) uint8.
-      labels: (N,) integers for a conditional discriminator; None: zeros, so that the
-        features know nothing of the true class.
-      batch_size: images at once; the result does not depend on it.
+      labels: (N,) integers for a conditional discriminator. None passes zeros, so that
+        the features do not depend on the true class.
+      batch_size: number of images at once; the result does not depend on it.
 
     Raises:
-      ValueError: no images, or labels of another number than the images.
+      ValueError: there are no images, or the number of labels differs from the number
+        of images.
     """
     labels = np.zeros(len(images), np.int32) if labels is None else labels
     if labels.shape != images.shape[:1] or not len(images):
@@ -88,7 +89,7 @@ def discriminator_features(
     features = []
     batch_size = min(batch_size, len(images))
     for start in range(0, len(images), batch_size):
-        # The last batch repeats its last image: one shape, compiled once.
+        # The last batch repeats its last image, so that all batches have one shape.
         indices = np.minimum(np.arange(start, start + batch_size), len(images) - 1)
         batch = extract(variables, images[indices], labels[indices].astype(np.int32))
         features.append(np.asarray(batch)[: len(images) - start])
@@ -108,28 +109,31 @@ def linear_probe(
 ) -> Probe:
     """Test accuracy of a linear L2-SVM on standardised features.
 
-    Radford et al. 2015 (arXiv 1511.06434), sections 5.1 and 5.2: one classifier a
-    class, squared hinge loss, L2 penalty. The strength C is the best one, at equal
-    accuracies the smallest, on a random fifth of the training points, or on several
-    fifths, each held out in its turn; the classifier is then fitted to all of them.
-    Features are standardised by those it is fitted to.
+    Radford et al. 2015 (arXiv 1511.06434), sections 5.1 and 5.2: a classifier for each
+    class, with squared hinge loss and L2 penalty. The strength C is the candidate with
+    the best accuracy on a random fifth of the training points, or on several fifths
+    held out in turn; the smallest one if accuracies are equal. The classifier is then
+    fitted to all training points. Features are standardised by the mean and deviation
+    of the points that the classifier is fitted to.
 
-    It is solved in the dual, to a tolerance of 1e-3: for 4,000 points of 3,072 features
-    coordinate descent took a sixth of the primal's time and agreed in the accuracy.
+    The problem is solved in the dual, to a tolerance of 1e-3. For 4,000 points of 3,072
+    features, coordinate descent took a sixth of the time of the primal solver and gave
+    the same accuracy.
 
     Args:
-      train_features: (N, F), five or more.
+      train_features: (N, F) features of five or more training points.
       train_labels: (N,) integers.
-      test_features: (M, F).
+      test_features: (M, F) features of the test points.
       test_labels: (M,) integers.
-      strengths: candidates of C, the weight of the loss against the penalty.
-      max_iterations: limit of the solver's steps.
-      folds: fifths that are held out; 5 is cross-validation, for few points.
-      seed: of the division into fifths.
+      strengths: candidates for C, the weight of the loss relative to the penalty.
+      max_iterations: largest number of the solver's iterations.
+      folds: number of fifths that are held out in turn; 5 is cross-validation, which
+        few points need.
+      seed: seed of the division into fifths.
 
     Raises:
-      ValueError: arrays that do not fit, fewer than five training points or two
-        classes, no strengths, a solver that has not converged.
+      ValueError: the arrays do not fit each other, there are fewer than five training
+        points or two classes or no strengths, or the solver has not converged.
     """
     _check_points(train_features, train_labels, test_features, test_labels)
     if not len(strengths):
@@ -157,20 +161,20 @@ def linear_probe(
 def label_subset(
     labels: np.ndarray, count: int, *, num_classes: int, seed: int
 ) -> np.ndarray:
-    """Indices of about `count` examples, equally many of each class, none twice.
+    """Indices of about `count` different examples, equally many of each class.
 
-    With one seed the smaller subsets are parts of the larger ones. A count that
-    num_classes does not divide is rounded down.
+    For the same seed, a smaller subset is part of every larger subset. A count that is
+    not a multiple of num_classes is rounded down.
 
     Args:
       labels: (N,) integers in [0, num_classes).
-      count: examples.
-      num_classes: K.
-      seed: of the choice.
+      count: number of examples.
+      num_classes: K, number of classes.
+      seed: seed of the choice.
 
     Raises:
-      ValueError: fewer than one example of each class are asked for, or more than
-        there are.
+      ValueError: the count asks for less than one example of each class, or for more
+        than there are.
     """
     share = count // num_classes
     least = int(np.min(np.bincount(labels, minlength=num_classes)))
@@ -196,7 +200,7 @@ def _layer_calls(
     images: jax.Array,
     labels: jax.Array,
 ) -> list[_Call]:
-    """The calls of its convolutions in order, or of its dense layers without any."""
+    """The calls of the convolutions in order, or of dense layers if there are none."""
     calls: dict[bool, list[_Call]] = {True: [], False: []}
 
     def record(
@@ -218,11 +222,11 @@ def _layer_calls(
 
 
 def _activations(calls: list[_Call]) -> list[jax.Array]:
-    """What the layers before the logit pass on, finest first."""
+    """The activations of the layers before the logit, the finest first."""
     hidden = []
     for number, call in enumerate(calls):
         if math.prod(call.outputs.shape[1:-1]) == 1 and call.outputs.ndim == 4:
-            continue  # a convolution over the whole map: to the logit or to classes
+            continue  # this convolution takes the whole map to the logit or to classes
         if number + 1 < len(calls):
             hidden.append(calls[number + 1].inputs)
         elif call.outputs.ndim == 4:
@@ -231,7 +235,7 @@ def _activations(calls: list[_Call]) -> list[jax.Array]:
 
 
 def _pool(x: jax.Array) -> jax.Array:
-    """Largest values on at most 4x4 positions, of maps (B, h, w, C); others as is."""
+    """Max-pools maps (B, h, w, C) to at most 4x4 positions; other arrays stay."""
     for axis in range(1, x.ndim - 1):
         side = x.shape[axis]
         count = min(side, GRID)
@@ -251,8 +255,8 @@ def _pool(x: jax.Array) -> jax.Array:
 def _fit(
     features: np.ndarray, labels: np.ndarray, strength: float, max_iterations: int
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """A function of features to predicted labels."""
-    # Imported where it is used: it takes a second, which training need not wait for.
+    """A function from features to predicted labels."""
+    # This import takes a second, and training does not need it.
     from sklearn import exceptions, preprocessing, svm
 
     scaler = preprocessing.StandardScaler().fit(features)

@@ -1,4 +1,4 @@
-"""Scores of a generator: what is drawn, measured and written down, and how."""
+"""Scores of a generator: draws images, computes the metrics and keeps the records."""
 
 from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
@@ -19,10 +19,10 @@ from gan_jax.evaluation.estimate import Estimate
 from gan_jax.run import files, trained
 
 PACKAGES = ("jax", "numpy")
-# In a run's folder, one line a generator: what it scored while it trained, and what
-# gan_jax.evaluate found afterwards, so that each file has one writer.
+# Files in a run's folder with a line for each scored generator. Training writes the
+# first and gan_jax.evaluate the second, so that each file has a single writer.
 RECORDS, LATER_RECORDS = "evaluations.jsonl", "scores.jsonl"
-RANGES = {  # of the section evaluation
+RANGES = {  # allowed values in the section evaluation
     "extractor": checks.one_of(features.EXTRACTORS),
     "weights": checks.TEXT,
     "metrics": checks.TEXT,
@@ -38,7 +38,7 @@ Draw = Callable[[int], tuple[np.ndarray, np.ndarray | None]]
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:
-    """The records of a file of scores; a damaged one is named and left out.
+    """The records of a file of scores; a damaged record is named and left out.
 
     Raises:
       ValueError: the file cannot be read.
@@ -55,15 +55,15 @@ def _is_record(record: Mapping[str, Any]) -> bool:
 
 
 class Scores(NamedTuple):
-    """What was measured.
+    """The measured numbers and the protocol by which they were measured.
 
     Attributes:
-      numbers: by name, with the standard error over draws or, of a single draw, the
-        one that the metric itself gives.
-      class_shares: (K,) shares of the extractor's classes as it reads the generated
-        images, means over draws; None without classes.
+      numbers: numbers by name. The standard error is the error of the mean over draws,
+        or the error that the metric gives if there is a single draw.
+      class_shares: (K,) shares of the classes that the extractor reads in the generated
+        images, averaged over draws; None if it knows no classes.
       protocol: everything but the generator that the numbers depend on.
-      seconds: that it took.
+      seconds: duration of the measurement.
     """
 
     numbers: Mapping[str, Estimate]
@@ -72,7 +72,7 @@ class Scores(NamedTuple):
     seconds: float
 
     def as_record(self) -> dict[str, Any]:
-        """A JSON object."""
+        """The scores as a JSON object."""
         shares = self.class_shares
         return {
             "numbers": {name: x._asdict() for name, x in self.numbers.items()},
@@ -83,19 +83,19 @@ class Scores(NamedTuple):
 
 
 class Scorer:
-    """Scores generators of one config by one protocol; the real data are read once."""
+    """Scores generators of a config by one protocol, and reads the real data once."""
 
     def __init__(self, data: ConfigDict, settings: ConfigDict) -> None:
-        """Reads the real images and takes their features.
+        """Reads the real images and computes their features.
 
         Args:
-          data: a config's data section.
-          settings: its evaluation section: extractor, weights, metrics, num_images,
-            draws, split, statistics, batch_size and seed are read.
+          data: data section of a config.
+          settings: evaluation section, of which extractor, weights, metrics,
+            num_images, draws, split, statistics, batch_size and seed are read.
 
         Raises:
-          ValueError: a setting out of range, or data or weights that cannot be read or
-            do not fit each other.
+          ValueError: a setting is out of range, or the data or the weights cannot be
+            read or do not fit each other.
         """
         advice = "change --config.{field}, or the flag of that name"
         checks.check_fields(settings, RANGES, path="evaluation", advice=advice)
@@ -133,8 +133,8 @@ class Scorer:
         """Scores of the generator with `run.variables`.
 
         Raises:
-          ValueError: a metric that this run cannot have, see suite.select, or more
-            images than the memory holds.
+          ValueError: a metric cannot be computed for this run (see suite.select), or
+            the memory cannot hold the images.
         """
         settings = self._settings
         shape = self.real.images.shape[1:]
@@ -166,8 +166,8 @@ class Scorer:
         """Scores of (N, H, W, C) images; each draw takes a random part of them.
 
         Raises:
-          ValueError: images of another shape than the real ones or too few, or labels
-            that are not theirs.
+          ValueError: there are too few images, their shape is not that of the real
+            images, or the labels do not fit them.
         """
         wanted = self.real.images.shape[1:]
         dtype = self.real.images.dtype
@@ -252,7 +252,7 @@ class Scorer:
 
 
 def _join(results: list[suite.Result]) -> Estimate:
-    """The mean over draws; of one draw the metric's own estimate."""
+    """The mean over draws, or the estimate of the metric if there is a single draw."""
     estimates = [
         x if isinstance(x, Estimate) else Estimate(float(x), None) for x in results
     ]
@@ -280,16 +280,18 @@ def _check_labels(labels: np.ndarray | None, count: int, num_classes: int) -> No
 
 
 def _subset(size: int, count: int, *, seed: int) -> np.ndarray:
-    """At most `count` of `size` indices in random order, none twice."""
+    """At most `count` different indices below `size`, in random order."""
     return np.random.default_rng(seed).permutation(size)[:count]
 
 
 def check(config: ConfigDict) -> None:
-    """Refuses a config whose evaluations while it trains cannot be, reading no data.
+    """Refuses a config whose run could not be evaluated during training.
+
+    No data are read.
 
     Raises:
-      ValueError: a setting out of range, metrics that this run cannot have, data that
-        do not fit the extractor, or a best_metric that is not computed.
+      ValueError: a setting is out of range, a metric cannot be computed for this run,
+        the data do not fit the extractor, or best_metric is not computed.
     """
     settings, data = config.evaluation, config.data
     checks.check_fields(settings, RANGES, path="evaluation")
@@ -324,10 +326,10 @@ def _with_split(data: ConfigDict, split: str) -> ConfigDict:
 
 
 def best_direction(name: str) -> int:
-    """+1 if more of the number evaluation.best_metric is better, -1 if less; "" is 0.
+    """+1 if a larger value of best_metric is better, -1 if a smaller one; 0 for "".
 
     Raises:
-      ValueError: an unknown number, or one that has no best.
+      ValueError: the number is unknown, or neither direction is better.
     """
     sign = suite.direction(name) if name else 0
     if name and not sign:
@@ -339,7 +341,7 @@ def best_direction(name: str) -> int:
 
 
 def _numbers(config: ConfigDict, shape: tuple[int, int, int]) -> list[str]:
-    """The names of the numbers that a run's evaluations will give."""
+    """The names of the numbers that the evaluations of a run will give."""
     settings, data = config.evaluation, config.data
     extractor = settings.extractor
     features.check(extractor, settings.weights, shape)
@@ -371,7 +373,7 @@ def _available(
     has_discriminator: bool,
     is_mixture: bool,
 ) -> list[str]:
-    """Which keys of suite.ABSENT there are."""
+    """The keys of suite.ABSENT that are available."""
     available = {
         "few_features": num_features <= suite.FRECHET_FEATURES,
         "held_out": is_held_out,

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from scipy import ndimage
 
-PATCH = 7  # pixels a side
-SMALLEST = 14  # pixels; the smallest level that halving makes
-BLOCK = 500  # images whose patches exist at once: 64,000 at 128 an image
-PROJECTED = 2**25  # projections of one set that exist at once: 128 MB of float32
+PATCH = 7  # side of a patch in pixels
+SMALLEST = 14  # side in pixels of the smallest level that halving makes
+BLOCK = 500  # images whose patches exist at once: 64,000 if an image has 128
+PROJECTED = 2**25  # projections of a set that exist at once: 128 MB of float32
 KERNEL = np.array([1, 4, 6, 4, 1], np.float32) / 16  # Burt and Adelson's, a = 3/8
 
 Project = Callable[[np.ndarray], np.ndarray]
@@ -22,34 +22,35 @@ def sliced_wasserstein(
     num_projections: int = 512,
     seed: int = 0,
 ) -> dict[int, float]:
-    """Distance of 7x7 patches at each level of a Laplacian pyramid, by its side.
+    """Distances of 7x7 patches at each level of a Laplacian pyramid.
 
     Karras et al. 2018 (arXiv 1710.10196), section 5, and the authors' code
-    (github.com/tkarras/progressive_growing_of_gans): patches at random places,
-    normalised for each set by its mean and standard deviation of each channel, sorted
-    along random directions; the mean difference, over 4 x 128 directions, is small
-    where the sets are alike. Their tables give it times 1000.
+    (github.com/tkarras/progressive_growing_of_gans): patches are cut at random places,
+    normalised by the mean and standard deviation of each channel in their set, and
+    sorted along random directions. The mean difference, over 4 x 128 directions, is
+    small where the sets are alike. Their tables give it times 1000.
 
-    Two differences. They halve down to 16 pixels, here levels have 14 or more: 28
-    pixels have the levels 28 and 14. The places are drawn once and used for both
-    sets, so that the distance of a set to itself is 0. A level's channel that is
-    constant over all patches is normalised to 0.
+    This function differs in three ways. They halve down to 16 pixels, while levels
+    here have 14 pixels or more: 28 pixels have the levels 28 and 14. The places are
+    drawn once for both sets, so that the distance of a set to itself is 0. A channel
+    that is constant over all patches of a level is normalised to 0.
 
-    The pyramids take five bytes a pixel of the images, the projections 256 MB.
+    The pyramids take five bytes for each pixel of the images, and the projections take
+    256 MB.
 
     Args:
-      real: (N, H, W, C) uint8.
-      fake: as many of the same size.
-      patches_per_image: patches of an image and level.
-      num_projections: directions.
-      seed: of places and directions.
+      real: (N, H, W, C) uint8 real images.
+      fake: (N, H, W, C) uint8 generated images.
+      patches_per_image: number of patches in each level of an image.
+      num_projections: number of random directions.
+      seed: seed of places and directions.
 
     Returns:
-      The distance at each level, the key being the level's smaller side in pixels.
+      The distance at each level, by the level's smaller side in pixels.
 
     Raises:
-      ValueError: arrays of different shapes, no images, images smaller than a patch,
-        no patches or no directions.
+      ValueError: the arrays differ in shape, there are no images, patches or
+        directions, or the images are smaller than a patch.
     """
     _check(real, fake, patches_per_image, num_projections)
     distances = {}
@@ -81,17 +82,17 @@ def distance(
     """Mean over random directions of the 1-Wasserstein distance along them.
 
     Rabin et al. 2012 (Wasserstein barycenter and its application to texture mixing),
-    with absolute differences, as Karras et al. take them. Along one direction it is
-    the mean difference of the sorted projections.
+    with absolute differences, as Karras et al. take them. Along a direction, the
+    distance is the mean difference of the sorted projections.
 
     Args:
-      first: (N, F).
-      second: (N, F), as many.
-      num_projections: directions.
-      seed: of the directions.
+      first: (N, F) points.
+      second: (N, F) points.
+      num_projections: number of random directions.
+      seed: seed of the directions.
 
     Raises:
-      ValueError: arrays of different shapes, no points, no directions.
+      ValueError: the arrays differ in shape, or there are no points or directions.
     """
     flat = first.ndim == second.ndim == 2
     if not flat or first.shape != second.shape or not first.size:
@@ -113,8 +114,8 @@ def distance(
 def pyramid(images: np.ndarray) -> list[np.ndarray]:
     """Laplacian levels (N, h, w, C) float32 of images (N, H, W, C), the finest first.
 
-    Burt and Adelson 1983 (The Laplacian pyramid as a compact image code): each level
-    is what blurring and halving it loses, the last one is the blurred rest. Sides
+    Burt and Adelson 1983 (The Laplacian pyramid as a compact image code): a level is
+    what blurring and halving loses, and the last level is the blurred rest. Sides
     halve, rounding up, while 14 pixels or more are left.
     """
     level = images.astype(np.float32)
@@ -135,10 +136,10 @@ def _blur(images: np.ndarray) -> np.ndarray:
 
 
 def _patch_projection(level: np.ndarray, places: np.ndarray) -> Project:
-    """A function of directions (K, C * 49) to projections (K, N * P) float32.
+    """A function from directions (K, C * 49) to projections (K, N * P) float32.
 
-    It cuts the patches anew for each block of directions, which bounds the memory;
-    the normalisation moves into the direction and an offset.
+    It cuts the patches anew for each block of directions, which bounds the memory. The
+    normalisation is applied to the directions and to an offset instead of the patches.
     """
     mean, scale = _moments(level, places)
 
@@ -155,7 +156,7 @@ def _patch_projection(level: np.ndarray, places: np.ndarray) -> Project:
 
 
 def _moments(level: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation (C,) over all patches; 1 instead of 0."""
+    """Mean and standard deviation (C,) over all patches; a deviation of 0 becomes 1."""
     channels = level.shape[-1]
     sums = np.zeros((2, channels))
     for patches in _patches(level, places):
@@ -167,7 +168,7 @@ def _moments(level: np.ndarray, places: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def _patches(level: np.ndarray, places: np.ndarray) -> Iterator[np.ndarray]:
-    """Blocks of patches (n, C * 49) at places (N, P, 2), images in order."""
+    """Yields blocks of patches (n, C * 49) at places (N, P, 2), image by image."""
     windows = np.lib.stride_tricks.sliding_window_view(level, (PATCH, PATCH), (1, 2))
     for i in range(0, len(level), BLOCK):
         rows, columns = np.moveaxis(places[i : i + BLOCK], 2, 0)
@@ -177,7 +178,7 @@ def _patches(level: np.ndarray, places: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _directions(rng: np.random.Generator, count: int, size: int) -> np.ndarray:
-    """Uniform on the unit sphere, (count, size) float32."""
+    """Directions (count, size) float32, uniform on the unit sphere."""
     vectors = rng.normal(size=(count, size))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors.astype(np.float32)
@@ -186,7 +187,7 @@ def _directions(rng: np.random.Generator, count: int, size: int) -> np.ndarray:
 def _mean_distance(
     first: Project, second: Project, directions: np.ndarray, block: int
 ) -> float:
-    """Over all directions, so many at once."""
+    """The mean distance over all directions, which are projected in blocks."""
     total = 0.0
     for i in range(0, len(directions), block):
         projected, other = (each(directions[i : i + block]) for each in (first, second))

@@ -4,8 +4,8 @@ import numpy as np
 
 from gan_jax.evaluation import estimate
 
-WINDOW = 11  # pixels a side
-SIGMA = 1.5  # pixels
+WINDOW = 11  # side of the window in pixels
+SIGMA = 1.5  # width of the window's Gaussian in pixels
 # Powers of the five scales of Wang et al. 2003, the finest first.
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 LUMINANCE = (0.01 * 255) ** 2  # C1 and C2 for pixels in [0, 255]
@@ -14,14 +14,14 @@ BLOCK = 256  # pairs
 
 
 def num_scales(height: int, width: int) -> int:
-    """How many of the five scales images of a size have: part of the protocol.
+    """The number of scales, at most five, at which images of this size are compared.
 
-    As many as keep the window of 11 pixels inside the image, which each scale halves,
-    rounding down: 1 from 11 pixels on, 2 from 22 (MNIST, CIFAR-10), 3 from 44, 4 from
-    88, all 5 from 176.
+    Each scale halves the image, rounding down, and the window of 11 pixels must fit
+    into it: there is 1 scale from 11 pixels on, 2 from 22 (MNIST, CIFAR-10), 3 from 44,
+    4 from 88 and 5 from 176.
 
     Raises:
-      ValueError: a side below 11 pixels.
+      ValueError: a side is below 11 pixels.
     """
     side = min(height, width)
     if side < WINDOW:
@@ -34,26 +34,26 @@ def num_scales(height: int, width: int) -> int:
 
 
 def ms_ssim(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Similarity of each pair of images, (N,) float64 in [0, 1]; 1 for equal ones.
+    """Similarity (N,) float64 in [0, 1] of each pair of images; 1 if they are equal.
 
     Wang, Simoncelli and Bovik 2003 (Multi-scale structural similarity for image
     quality assessment), equation 7: a Gaussian window of 11 pixels and sigma 1.5
     inside the image, contrast and structure at each scale, luminance at the coarsest,
     each averaged over the image before its power is taken, as in the authors' code.
 
-    Small images have fewer scales (`num_scales`); the weights of those that are left
-    are divided by their sum. So values of images of different sizes do not compare,
-    and 28 or 32 pixels do not compare with the 128 of Odena et al. A scale with
-    negative mean structure counts as 0, since its power does not exist. Scales halve
-    by the mean of 2x2 pixels; the last row of an odd side is left out. Of several
-    channels the values are averaged.
+    Small images have fewer scales (`num_scales`), whose weights are divided by their
+    sum. So do not compare values of images of different sizes, such as 28 or 32 pixels
+    with the 128 pixels of Odena et al. A scale with negative mean structure counts as
+    0, since its power does not exist. An image is halved by the mean of 2x2 pixels,
+    without the last row or column of an odd side. The values of several channels are
+    averaged.
 
     Args:
-      first: (N, H, W, C) uint8, or any real numbers in [0, 255].
-      second: the same.
+      first: (N, H, W, C) uint8, or real numbers in [0, 255].
+      second: images of the same shape.
 
     Raises:
-      ValueError: images of different shapes, or smaller than the window.
+      ValueError: the images differ in shape or are smaller than the window.
     """
     if first.shape != second.shape or first.ndim != 4:
         raise ValueError(
@@ -71,18 +71,19 @@ def ms_ssim(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 def diversity(
     images: np.ndarray, *, num_pairs: int = 100, seed: int = 0
 ) -> estimate.Estimate:
-    """Mean MS-SSIM of random pairs of different images: low is diverse.
+    """Mean MS-SSIM of random pairs of different images; diverse images have a low mean.
 
-    Odena et al. 2017 (arXiv 1610.09585), section 4.2: 100 pairs within a class, so
-    give the images of one class, and compare with the number of the real ones.
+    Odena et al. 2017 (arXiv 1610.09585), section 4.2, take 100 pairs within a class. So
+    give the images of a single class, and compare with the value of real images.
 
     Args:
       images: (N, H, W, C) uint8.
-      num_pairs: pairs, drawn with replacement.
-      seed: of the draws.
+      num_pairs: number of pairs, which are drawn with replacement.
+      seed: seed of the draws.
 
     Raises:
-      ValueError: fewer than two images, no pairs, images smaller than the window.
+      ValueError: there are fewer than two images or no pairs, or the images are smaller
+        than the window.
     """
     if len(images) < 2 or num_pairs < 1:
         raise ValueError(
@@ -97,7 +98,7 @@ def diversity(
 
 
 def _similarities(first: np.ndarray, second: np.ndarray, scales: int) -> np.ndarray:
-    """(N,) of a block of pairs."""
+    """The similarities (N,) of a block of pairs."""
     x, y = (np.moveaxis(images, 3, 1).astype(np.float64) for images in (first, second))
     weights = np.array(WEIGHTS[:scales]) / sum(WEIGHTS[:scales])
     products = np.ones(x.shape[:2])  # (N, C)
@@ -110,7 +111,7 @@ def _similarities(first: np.ndarray, second: np.ndarray, scales: int) -> np.ndar
 
 
 def _maps(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Contrast times structure, and that times luminance, at each window's place."""
+    """Contrast times structure at each window, and the same times luminance."""
     filters = [_window_matrix(size) for size in x.shape[2:]]
 
     def average(values: np.ndarray) -> np.ndarray:
@@ -127,7 +128,7 @@ def _maps(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _window_matrix(size: int) -> np.ndarray:
-    """(size - 10, size): row i is the window at pixels i to i + 10, of sum 1."""
+    """A matrix (size - 10, size), whose row i is the window at pixels i to i + 10."""
     offsets = np.arange(size)[None, :] - np.arange(size - WINDOW + 1)[:, None]
     inside = (offsets >= 0) & (offsets < WINDOW)
     weights = np.exp(-((offsets - WINDOW // 2) ** 2) / (2 * SIGMA**2)) * inside
@@ -135,7 +136,7 @@ def _window_matrix(size: int) -> np.ndarray:
 
 
 def _halve(x: np.ndarray) -> np.ndarray:
-    """(N, C, H // 2, W // 2) means of 2x2 pixels."""
+    """Means (N, C, H // 2, W // 2) of 2x2 pixels."""
     height, width = (side // 2 for side in x.shape[2:])
     x = x[:, :, : 2 * height, : 2 * width]
     return x.reshape(*x.shape[:2], height, 2, width, 2).mean((3, 5))

@@ -1,7 +1,7 @@
-"""The metrics: how each is computed, what it needs, and which way is better.
+"""The metrics: how they are computed, what they need, and which direction is better.
 
-A new metric is a function here, and its row in METRICS; its formula has a file of its
-own in this folder.
+A new metric needs a function here and a row in METRICS; its formula lies in another
+file of this folder.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,24 +25,26 @@ from gan_jax.evaluation import prdc as prdc_lib
 from gan_jax.evaluation import sliced_wasserstein as sliced_wasserstein_lib
 from gan_jax.evaluation.estimate import Estimate
 
-FRECHET_FEATURES = 4_096  # more would take minutes and gigabytes for one number
-MEMORISED = 1_000  # generated images whose nearest training image is looked for
-TRAINING = 60_000  # training images that are searched
+FRECHET_FEATURES = 4_096  # more features would take minutes and gigabytes
+MEMORISED = 1_000  # generated images whose nearest training image is searched
+TRAINING = 60_000  # training images among which the nearest is searched
 VALIDATION = 1_000  # last training images, on which Parzen's width is chosen
 PROBED = 10_000  # training images of the linear probe
-LABELLED = {100: 5, 1_000: 5, 10_000: 1}  # training images with labels, and how many
-# fifths of them choose the probe's strength
-SLICED = 2_000  # images of the sliced Wasserstein distance, the slowest a pair
+LABELLED = {100: 5, 1_000: 5, 10_000: 1}  # number of labelled training images, and
+# number of fifths of them that choose the probe's strength
+SLICED = 2_000  # images of the sliced Wasserstein distance, the slowest metric
 
 
 class Images(NamedTuple):
-    """One set of images as the metrics see it.
+    """A set of images as the metrics see it.
 
     Attributes:
       images: (N, H, W, C) uint8, or points (N, 1, 1, 2) float32.
-      labels: (N,) int32, true or asked for; None without any.
+      labels: (N,) int32, the true labels, or those that the generator was given; None
+        without labels.
       features: (N, F) float32.
-      probabilities: (N, K) of the extractor's classes; None if it has none.
+      probabilities: (N, K) probabilities of the extractor's classes; None if it knows
+        no classes.
     """
 
     images: np.ndarray
@@ -52,7 +54,7 @@ class Images(NamedTuple):
 
     @property
     def predicted(self) -> np.ndarray:
-        """(N,) the classes that the extractor reads."""
+        """The most probable classes (N,) according to the extractor."""
         assert self.probabilities is not None
         return np.argmax(self.probabilities, axis=1)
 
@@ -61,15 +63,16 @@ class Sets(NamedTuple):
     """Everything that a metric may look at.
 
     Attributes:
-      real: the real images.
-      fake: the judged ones.
-      training: (T, H, W, C) uint8, what the generator learned from.
+      real: real images.
+      fake: images to score.
+      training: (T, H, W, C) uint8 training images of the generator.
       training_labels: (T,) int32.
-      num_classes: K of the labels.
-      discriminate: (N, F) features of the discriminator; None without one.
+      num_classes: K, number of the labels' classes.
+      discriminate: function from images to the discriminator's features (N, F); None
+        without a discriminator.
       mixture: means (K, 2) and standard deviation of the points' distribution; None
-        of images.
-      seed: of the metrics that draw.
+        for images.
+      seed: seed of the metrics that draw at random.
     """
 
     real: Images
@@ -86,15 +89,16 @@ Result = float | Estimate
 
 
 class Metric(NamedTuple):
-    """A metric and what it takes.
+    """A metric and what it needs.
 
     Attributes:
-      compute: yields a result for each of the numbers.
-      numbers: names of what it yields, each with +1 where more is better, -1 where
-        less is, 0 where the value of real images is the aim.
+      compute: function that yields a result for each of the numbers.
+      numbers: names of the numbers, each with +1 if more is better, -1 if less is
+        better, 0 if the value of real images is the aim.
       needs: keys of ABSENT.
-      least: the fewest generated images.
-      is_cheap: seconds for 10,000 images of 28x28, so that it belongs to the default.
+      least: smallest number of generated images.
+      is_cheap: whether 10,000 images of 28x28 take seconds, so that the metric is
+        computed by default.
     """
 
     compute: Callable[[Sets], Iterable[Result]]
@@ -104,16 +108,16 @@ class Metric(NamedTuple):
     is_cheap: bool = True
 
 
-# Each function has the name of its metric in METRICS and yields its numbers.
+# A function has the name of its metric in METRICS and yields the metric's numbers.
 
 
 def frechet_distance(sets: Sets) -> Iterable[Result]:
-    """Between the features of real and generated images."""
+    """The Frechet distance between the features of real and generated images."""
     yield frechet.frechet_distance(sets.real.features, sets.fake.features)
 
 
 def intra_class_frechet_distance(sets: Sets) -> Iterable[Result]:
-    """Within each label, averaged."""
+    """The Frechet distance within each class, averaged over the classes."""
     assert sets.real.labels is not None and sets.fake.labels is not None
     yield frechet.intra_class_frechet_distance(
         sets.real.features,
@@ -125,7 +129,7 @@ def intra_class_frechet_distance(sets: Sets) -> Iterable[Result]:
 
 
 def kernel_distance(sets: Sets) -> Iterable[Result]:
-    """Over subsets of at most 1,000 features; over all, if there are no more."""
+    """The kernel distance over subsets of at most 1,000 images."""
     counts = len(sets.real.features), len(sets.fake.features)
     size = min(1_000, *counts)
     yield kernel.kernel_distance(
@@ -138,7 +142,7 @@ def kernel_distance(sets: Sets) -> Iterable[Result]:
 
 
 def classifier_score(sets: Sets) -> Iterable[Result]:
-    """Of the generated images' probabilities."""
+    """The classifier score of the generated images."""
     assert sets.fake.probabilities is not None
     yield classes.classifier_score(sets.fake.probabilities)
 
@@ -149,7 +153,7 @@ def prdc(sets: Sets) -> Iterable[Result]:
 
 
 def class_distance(sets: Sets) -> Iterable[Result]:
-    """Total variation between the shares of the classes that are read."""
+    """Total variation between the class shares of real and generated images."""
     assert sets.fake.probabilities is not None
     kinds = sets.fake.probabilities.shape[1]
     shares = (
@@ -160,13 +164,13 @@ def class_distance(sets: Sets) -> Iterable[Result]:
 
 
 def label_accuracy(sets: Sets) -> Iterable[Result]:
-    """The share of images read as the label that they were asked for."""
+    """The share of generated images that the extractor reads as their label."""
     assert sets.fake.labels is not None
     yield classes.label_accuracy(sets.fake.predicted, sets.fake.labels)
 
 
 def modes(sets: Sets) -> Iterable[Result]:
-    """Modes, high-quality share and reverse KL of points of the plane."""
+    """Modes, high-quality share and reverse KL of points in the plane."""
     assert sets.mixture is not None
     means, std = sets.mixture
     points = sets.fake.images.reshape(-1, means.shape[1])
@@ -174,7 +178,7 @@ def modes(sets: Sets) -> Iterable[Result]:
 
 
 def stacked_modes(sets: Sets) -> Iterable[Result]:
-    """Modes and reverse KL of three digits in a picture."""
+    """Modes and reverse KL of images of three digits."""
     number = sets.fake.predicted
     yield from modes_lib.stacked_score(
         np.stack([number // 100, number // 10, number], 1) % 10
@@ -187,7 +191,7 @@ def ms_ssim(sets: Sets) -> Iterable[Result]:
 
 
 def sliced_wasserstein(sets: Sets) -> Iterable[Result]:
-    """The mean over the pyramid's levels."""
+    """The sliced Wasserstein distance, averaged over the pyramid's levels."""
     count = min(SLICED, len(sets.real.images), len(sets.fake.images))
     levels = sliced_wasserstein_lib.sliced_wasserstein(
         sets.real.images[:count], sets.fake.images[:count], seed=sets.seed
@@ -200,7 +204,7 @@ def _flat(images: np.ndarray) -> np.ndarray:
 
 
 def memorisation(sets: Sets) -> Iterable[Result]:
-    """Ratio of nearest distances, and the share that is nearer than real images."""
+    """The ratio of distances to training images, and the share of near images."""
     found = neighbours.memorisation(
         _flat(sets.fake.images[:MEMORISED]),
         _flat(sets.training[:TRAINING]),
@@ -211,7 +215,7 @@ def memorisation(sets: Sets) -> Iterable[Result]:
 
 
 def parzen_log_likelihood(sets: Sets) -> Iterable[Result]:
-    """Of the real images, the width chosen on the last training images."""
+    """Parzen log-likelihood of real images; training images choose the width."""
     found = parzen.parzen_log_likelihood(
         sets.fake.images, sets.training[-VALIDATION:], sets.real.images
     )
@@ -219,7 +223,7 @@ def parzen_log_likelihood(sets: Sets) -> Iterable[Result]:
 
 
 def nearest_neighbour_error(sets: Sets) -> Iterable[Result]:
-    """Of real images classified by the nearest generated one."""
+    """The error of classifying real images by the nearest generated image."""
     assert sets.real.labels is not None and sets.fake.labels is not None
     yield neighbours.nearest_neighbour_error(
         _flat(sets.fake.images),
@@ -230,7 +234,7 @@ def nearest_neighbour_error(sets: Sets) -> Iterable[Result]:
 
 
 def classification_accuracy_score(sets: Sets) -> Iterable[Result]:
-    """On real images, of a classifier trained on generated ones."""
+    """The accuracy on real images of a classifier trained on generated images."""
     assert sets.real.labels is not None and sets.fake.labels is not None
     weights = classifier_training.fit(
         sets.fake.images,
@@ -242,7 +246,7 @@ def classification_accuracy_score(sets: Sets) -> Iterable[Result]:
 
 
 def linear_probe(sets: Sets) -> Iterable[Result]:
-    """Accuracy on real images of a probe of the discriminator's features."""
+    """The accuracy on real images of a linear probe of discriminator features."""
     assert sets.discriminate is not None and sets.real.labels is not None
     yield probe.linear_probe(
         sets.discriminate(sets.training[:PROBED]),
@@ -254,7 +258,7 @@ def linear_probe(sets: Sets) -> Iterable[Result]:
 
 
 def label_efficiency(sets: Sets) -> Iterable[Result]:
-    """Accuracies with few labels, of the discriminator's features and of pixels."""
+    """The accuracies of probes with few labels, on discriminator features and pixels."""
     assert sets.discriminate is not None and sets.real.labels is not None
     chosen = {
         count: probe.label_subset(
@@ -347,7 +351,7 @@ METRICS: Mapping[str, Metric] = {
     ),
 }
 
-# What a metric may need, and what it means that it is absent.
+# What a metric may need, with the message that says why it is absent.
 ABSENT = {
     "few_features": f"it takes minutes with more than {FRECHET_FEATURES} features (set "
     "another extractor)",
@@ -362,7 +366,7 @@ ABSENT = {
 }
 
 
-# What the same formulas are called with Inception's features, and only with those.
+# The names that papers give to these numbers if the features are Inception's.
 INCEPTION_NAMES = {
     "frechet_distance": "fid",
     "kernel_distance": "kid",
@@ -372,10 +376,10 @@ INCEPTION_NAMES = {
 
 
 def direction(number: str) -> int:
-    """+1 where more is better, -1 where less is, 0 where real images set the aim.
+    """+1 if more is better, -1 if less is better, 0 if real images set the aim.
 
     Raises:
-      ValueError: no metric gives such a number.
+      ValueError: no metric gives a number of this name.
     """
     known: dict[str, int] = {}
     for metric in METRICS.values():
@@ -393,13 +397,14 @@ def select(names: Sequence[str], *, available: Iterable[str], num: int) -> list[
     """The metrics to compute, in the table's order.
 
     Args:
-      names: of METRICS; "cheap" stands for all cheap ones that can be computed, "all"
-        for all that can be.
-      available: which keys of ABSENT there are.
-      num: generated images.
+      names: names in METRICS; "all" stands for all metrics that can be computed, and
+        "cheap" for the cheap ones among them.
+      available: keys of ABSENT that are available.
+      num: number of generated images.
 
     Raises:
-      ValueError: an unknown name, a metric that lacks what it needs, or too few images.
+      ValueError: a name is unknown, a metric lacks what it needs, or there are too few
+        images.
     """
     available = set(available)
     chosen = set()

@@ -1,4 +1,4 @@
-"""Pairs of networks by name."""
+"""The models by name: each is a generator and a discriminator."""
 
 from collections.abc import Mapping
 import dataclasses
@@ -12,7 +12,7 @@ from gan_jax import checks
 from gan_jax.models import convolution, dcgan, keras_dcgan, mlp
 
 MODELS: dict[str, Any] = {"dcgan": dcgan, "keras_dcgan": keras_dcgan, "mlp": mlp}
-RANGES = {  # of the section model, but for what sampling.py reads
+RANGES = {  # allowed values in the section model; sampling.py has those that it reads
     "name": checks.one_of(MODELS),
     "convolution": checks.one_of(convolution.IMPLEMENTATIONS),
     "dtype": checks.one_of(("float32", "bfloat16")),
@@ -22,7 +22,7 @@ SHARED = (  # attributes that do not come from a network's own section
     *("image_size", "channels", "num_classes", "convolution", "axis_name", "dtype"),
 )
 _WIDTH = checks.integer(1, checks.WIDEST)
-ATTRIBUTES = {  # of networks, where the annotation alone does not say what may be
+ATTRIBUTES = {  # ranges of attributes whose annotation does not say what is allowed
     "features": _WIDTH,
     "embedding_size": _WIDTH,
     "hidden_dense": checks.integer(0, checks.WIDEST, ", 0 for no such layer"),
@@ -41,12 +41,12 @@ def build(config: ConfigDict, *, axis_name: str | None) -> tuple[nn.Module, nn.M
     """The generator and the discriminator that a run's config describes.
 
     Args:
-      config: the whole config; reads its sections data and model.
-      axis_name: replicas over which BatchNorm averages, if config says so.
+      config: whole config, of which the sections data and model are read.
+      axis_name: axis of the replicas over which BatchNorm averages, if config says so.
 
     Raises:
-      ValueError: an unknown model, dtype, option or value of an option; an image size
-        that the model cannot make; or conditions that do not go together.
+      ValueError: the model, dtype, an option or its value is unknown, the model cannot
+        make images of this size, or the conditions do not go together.
     """
     model, data = checks.section(config, "model"), checks.section(config, "data")
     checks.check_fields(model, RANGES, path="model")
@@ -74,7 +74,7 @@ def build(config: ConfigDict, *, axis_name: str | None) -> tuple[nn.Module, nn.M
 
 
 def attribute_ranges(module: Any) -> dict[str, checks.Range]:
-    """What each field of a network's section may be, by the module's attributes."""
+    """The range of each field in a network's section, from the module's attributes."""
     ranges = {}
     for field in dataclasses.fields(module):
         if field.name in ("parent", "name", *SHARED):
@@ -91,10 +91,10 @@ def attribute_ranges(module: Any) -> dict[str, checks.Range]:
 
 
 def default_options(name: str) -> dict[str, dict[str, Any]]:
-    """For both networks of a model, every option of its section and its default.
+    """The options of both networks of a model, with their defaults.
 
     Args:
-      name: one of MODELS.
+      name: name in MODELS.
     """
     family = MODELS[name]
     return {
@@ -113,7 +113,7 @@ def default_options(name: str) -> dict[str, dict[str, Any]]:
 def _create(
     module: Any, section: str, shared: Mapping[str, Any], options: ConfigDict
 ) -> nn.Module:
-    """The module with what it takes of `shared`, and its own section of the config."""
+    """The module with its section of the config and those `shared` values it takes."""
     ranges, path = attribute_ranges(module), f"model.{section}"
     unknown = sorted(set(options).difference(ranges))
     if unknown:
@@ -147,8 +147,8 @@ def _check_conditions(
         raise ValueError(
             f"config.model.generator.condition is {pair['generator']!r}, but "
             f"config.data.num_classes is {num_classes}, and it takes 2 or more: set "
-            "--config.data.num_classes to the data's own number, or both conditions "
-            "to none."
+            "--config.data.num_classes to the number of classes in the data, or both "
+            "conditions to none."
         )
     if pair["generator"] == "batch_norm" and generator.norm == "none":
         raise ValueError(
@@ -163,6 +163,6 @@ def _check_layers(section: str, module: nn.Module) -> None:
     if getattr(module, "norm_ends", False) and module.norm in ("none", "spectral"):
         raise ValueError(
             f"config.model.{section}.norm_ends is True, but its norm is "
-            f"{module.norm!r}, of which the first or last layer has none to add: set "
+            f"{module.norm!r}, which adds nothing to the first or last layer: set "
             f"--config.model.{section}.norm=batch, or .norm_ends=False."
         )

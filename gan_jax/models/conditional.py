@@ -13,10 +13,10 @@ CODES = ("onehot", "embedding")  # conditions that append a code to the input
 
 
 def check_labels(labels: jax.Array | None, condition: str) -> jax.Array:
-    """The labels that a network with a condition cannot do without.
+    """Returns the labels, which a network with a condition needs.
 
     Raises:
-      ValueError: no labels.
+      ValueError: labels is None.
     """
     if labels is None:
         raise ValueError(
@@ -29,15 +29,15 @@ def check_labels(labels: jax.Array | None, condition: str) -> jax.Array:
 class LabelVector(nn.Module):
     """Vectors with a code of their labels appended.
 
-    Mirza and Osindero 2014 (arXiv 1411.1784), section 3.2: latents and label are
-    joint input of the generator, images and label of the discriminator.
+    Mirza and Osindero 2014 (arXiv 1411.1784), section 3.2: latents and label are the
+    joint input of the generator, images and label that of the discriminator.
 
     Attributes:
-      condition: "onehot", or "embedding": one learned vector a class, drawn from
-        N(0, 1) as latents are.
-      num_classes: K.
+      condition: "onehot", or "embedding", a learned vector for each class, which is
+        initialised from N(0, 1) like latents.
+      num_classes: K, number of classes.
       embedding_size: E, length of a learned vector.
-      dtype: of the result.
+      dtype: dtype of the result.
     """
 
     condition: Literal["onehot", "embedding"] = "onehot"
@@ -65,10 +65,14 @@ class LabelVector(nn.Module):
 class LabelChannel(nn.Module):
     """Images with one more channel, which a dense layer makes from the label's code.
 
-    Mirza and Osindero 2014 (arXiv 1411.1784), section 3.2, for convolutions: their
-    networks are dense, so the form of the second input is ours to choose.
+    Mirza and Osindero 2014 (arXiv 1411.1784), section 3.2, adapted to convolutions:
+    their networks are dense, so they do not say which form the label has here.
 
-    Attributes: as in `LabelVector`.
+    Attributes:
+      condition: "onehot" or "embedding", as in `LabelVector`.
+      num_classes: K, number of classes.
+      embedding_size: E, length of a learned vector.
+      dtype: dtype of the result.
     """
 
     condition: Literal["onehot", "embedding"] = "onehot"
@@ -96,11 +100,11 @@ class ConditionalBatchNorm(nn.Module):
     batch, over all labels.
 
     Attributes:
-      num_classes: K.
+      num_classes: K, number of classes.
       use_running_average: normalise by the running statistics.
       momentum: share of the running statistics that a step keeps.
-      axis_name: replicas over which the statistics are averaged.
-      dtype: of the result.
+      axis_name: axis of the replicas over which the statistics are averaged.
+      dtype: dtype of the result.
     """
 
     num_classes: int = 10
@@ -136,8 +140,8 @@ class Projection(nn.Module):
     y^T V phi(x) + psi(phi(x)); this is its first term.
 
     Attributes:
-      num_classes: K, rows of V.
-      dtype: of the features and of V in the product; the sum is float32.
+      num_classes: K, number of classes and of rows of V.
+      dtype: dtype of the features and of V in the product; the sum is float32.
     """
 
     num_classes: int = 10
@@ -160,8 +164,8 @@ class Projection(nn.Module):
 def class_loss(class_logits: jax.Array, labels: jax.Array | None) -> jax.Array:
     """Mean cross-entropy of an auxiliary classifier, a float32 scalar.
 
-    Odena et al. 2017 (arXiv 1610.09585), equation 3: L_C, here to be minimised. Both
-    networks add it to their own loss, on real and on generated images.
+    Odena et al. 2017 (arXiv 1610.09585), equation 3, call it L_C; here it is minimised.
+    Both networks add it to their losses, on real and on generated images.
 
     Args:
       class_logits: (B, K).

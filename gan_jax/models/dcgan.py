@@ -20,7 +20,7 @@ def pyramid(image_size: int) -> tuple[int, int]:
     64 -> (4, 4).
 
     Raises:
-      ValueError: a size that is not 4, 5, 6 or 7 times a power of two, at least 8.
+      ValueError: the size is below 8, or not 4, 5, 6 or 7 times a power of two.
     """
     base, doublings = image_size, 0
     while base > 7 and base % 2 == 0:
@@ -40,14 +40,14 @@ def check_image_size(image_size: int) -> None:
 
 
 def double(x: jax.Array) -> jax.Array:
-    """Each pixel as 2x2 of them: (B, 2H, 2W, C) from (B, H, W, C)."""
+    """Repeats each pixel as 2x2 pixels: (B, 2H, 2W, C) from (B, H, W, C)."""
     return jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
 
 
 def halve(x: jax.Array, reduce: Callable[..., jax.Array]) -> jax.Array:
-    """Windows of 2x2 pixels reduced to one: (B, H/2, W/2, C) from (B, H, W, C).
+    """Reduces windows of 2x2 pixels to a pixel: (B, H/2, W/2, C) from (B, H, W, C).
 
-    By reshaping, since the gradient of `nn.max_pool` is slow on a CPU.
+    It reshapes the images, since the gradient of `nn.max_pool` is slow on a CPU.
     """
     b, h, w, c = x.shape
     return reduce(x.reshape(b, h // 2, 2, w // 2, 2, c), axis=(2, 4))
@@ -62,28 +62,28 @@ POOLING: dict[str, Callable[..., jax.Array]] = {
 class Generator(nn.Module):
     """Latents, and labels of a conditional GAN, to images by transposed convolutions.
 
-    Radford et al. 2015 (arXiv 1511.06434), section 3 and figure 1: project to a
-    small map, then stride-2 transposed convolutions that double the size and halve
-    the width; BatchNorm and ReLU after all but the last, which ends in tanh. Kernels
-    are 5x5 in the paper's figure and the authors' code, 4x4 in the PyTorch example
-    and here, which stride 2 covers evenly. Options that break a guideline of the
-    paper's section 3 quote it.
+    Radford et al. 2015 (arXiv 1511.06434), section 3 and figure 1: latents are
+    projected to a small map, and transposed convolutions of stride 2 double its size
+    and halve its width. BatchNorm and ReLU follow all layers but the last, which ends
+    in tanh. Kernels are 5x5 in the paper's figure and the authors' code. They are 4x4
+    in the PyTorch example and here, since stride 2 covers 4x4 evenly. Options that
+    break a guideline of the paper's section 3 quote the guideline.
 
     Attributes:
-      image_size: side of the images, pixels; 4 to 7 times a power of two.
-      channels: image channels.
-      features: width of the last hidden map; doubles towards the latents.
+      image_size: side of the images in pixels; 4 to 7 times a power of two.
+      channels: number of image channels.
+      features: width of the last hidden map; widths double towards the latents.
       condition: how labels enter: "none"; a code appended to the latents, "onehot"
         or "embedding"; or "batch_norm", class-dependent scales and offsets.
       num_classes: K, labels are in [0, K).
       embedding_size: length of a label's learned vector.
       norm: "batch", or "none", where convolutions have biases instead: against "use
         batchnorm in both the generator and the discriminator".
-      norm_ends: BatchNorm on the image too, before tanh: on all layers it "resulted in
-        sample oscillation and model instability".
+      norm_ends: apply BatchNorm to the image too, before tanh. Applied to all layers,
+        it "resulted in sample oscillation and model instability".
       norm_momentum: share of BatchNorm's running statistics that a step keeps.
-      activation: of hidden layers: "relu", or "leaky_relu" against "use ReLU
-        activation in generator for all layers except for the output".
+      activation: activation of hidden layers: "relu", or "leaky_relu" against "use
+        ReLU activation in generator for all layers except for the output".
       output: "tanh", or "sigmoid" against "which uses Tanh"; both in [-1, 1].
       upsampling: "transposed" convolutions of stride 2, or "nearest", pixels doubled
         before a convolution of stride 1 with as many parameters, against "replace any
@@ -91,8 +91,8 @@ class Generator(nn.Module):
       hidden_dense: width of a dense layer, with norm and activation, between latents
         and projection, against "remove fully connected hidden layers"; 0: none.
       convolution: "auto", "lax" or "matmul", see convolution.py.
-      axis_name: replicas over which BatchNorm averages its statistics.
-      dtype: of the computation; parameters are float32.
+      axis_name: axis of the replicas over which BatchNorm averages its statistics.
+      dtype: dtype of the computation; parameters are float32.
     """
 
     image_size: int = 28
@@ -170,14 +170,14 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Images, and labels of a conditional GAN, to logits by strided convolutions.
 
-    Radford et al. 2015 (arXiv 1511.06434), section 3: stride-2 convolutions, here
-    4x4, that halve the size and double the width, LeakyReLU 0.2, BatchNorm on all but
-    the first, then one convolution over the whole last map. Options that break a
-    guideline of the paper's section 3 quote it.
+    Radford et al. 2015 (arXiv 1511.06434), section 3: convolutions of stride 2, here
+    4x4, halve the size and double the width. LeakyReLU 0.2 follows all of them, and
+    BatchNorm all but the first. Then a convolution over the whole last map gives the
+    logit. Options that break a guideline of the paper's section 3 quote the guideline.
 
     Attributes:
-      image_size: side of the images, pixels; 4 to 7 times a power of two.
-      features: width of the first map; doubles towards the logit.
+      image_size: side of the images in pixels; 4 to 7 times a power of two.
+      features: width of the first map; widths double towards the logit.
       condition: how labels enter: "none"; one more image channel made of a code,
         "onehot" or "embedding"; "projection", Miyato and Koyama 2018, with phi(x) the
         whole last map, where theirs is its sum over positions; or "auxiliary", a
@@ -187,8 +187,8 @@ class Discriminator(nn.Module):
       auxiliary_weight: factor of the classifier's loss.
       norm: "batch"; "layer"; or "none" and "spectral" (on every kernel), where
         convolutions have biases.
-      norm_ends: norm "batch" or "layer" on the first map too: on all layers it
-        "resulted in sample oscillation and model instability".
+      norm_ends: apply norm "batch" or "layer" to the first map too. Applied to all
+        layers, it "resulted in sample oscillation and model instability".
       activation: "leaky_relu", or "relu" against "use LeakyReLU activation in the
         discriminator for all layers".
       downsampling: "strided"; or "max_pool" and "average_pool": convolution of stride
@@ -198,8 +198,8 @@ class Discriminator(nn.Module):
         map and the logit, against "remove fully connected hidden layers for deeper
         architectures"; 0: none.
       convolution: "auto", "lax" or "matmul", see convolution.py.
-      axis_name: replicas over which BatchNorm averages its statistics.
-      dtype: of the computation; parameters and logits are float32.
+      axis_name: axis of the replicas over which BatchNorm averages its statistics.
+      dtype: dtype of the computation; parameters and logits are float32.
     """
 
     image_size: int = 28

@@ -11,14 +11,14 @@ import jax.numpy as jnp
 from gan_jax.models import activations, conditional, convolution
 
 KERNEL_INIT = nn.initializers.glorot_uniform()  # Keras's default
-SHRINKING = 4  # image pixels a side per pixel of the generator's first map
+SHRINKING = 4  # ratio of the image's side to that of the generator's first map
 
 
 def check_image_size(image_size: int) -> None:
     """Checks that two doublings make the size.
 
     Raises:
-      ValueError: a size that is not a multiple of 4.
+      ValueError: the size is not a multiple of 4.
     """
     if image_size < SHRINKING or image_size % SHRINKING:
         raise ValueError(
@@ -32,24 +32,24 @@ class Generator(nn.Module):
     """Latents, and labels of a conditional GAN, to images by transposed convolutions.
 
     Atienza 2018, Advanced Deep Learning with Keras, chapter 4 (code dcgan-mnist,
-    with labels cgan-mnist): a dense layer to a map of a quarter of the size, then
-    BatchNorm, ReLU and a 5x5 transposed convolution for each width, the first two
-    with stride 2. Initial values and BatchNorm's constants are Keras's defaults. The
-    sigmoid's image in [0, 1] is scaled to our [-1, 1].
+    with labels cgan-mnist): a dense layer makes a map of a quarter of the size. Then
+    BatchNorm, ReLU and a 5x5 transposed convolution follow for each width, the first
+    two convolutions with stride 2. Initial values and BatchNorm's constants are Keras's
+    defaults. The sigmoid's range [0, 1] is scaled to [-1, 1].
 
     Attributes:
-      image_size: side of the images, pixels; a multiple of 4.
-      channels: image channels.
-      features: widths of the maps before the image, two or more; the first also of
-        the dense layer's map.
+      image_size: side of the images in pixels; a multiple of 4.
+      channels: number of image channels.
+      features: widths of the maps before the image, two or more; the dense layer's map
+        has the first width too.
       condition: "none", or a code appended to the latents: "onehot" or "embedding".
       num_classes: K, labels are in [0, K).
       embedding_size: length of a label's learned vector.
       norm_momentum: share of BatchNorm's running statistics that a step keeps.
       output: "tanh" or "sigmoid", both scaled to [-1, 1].
       convolution: "auto", "lax" or "matmul", see convolution.py.
-      axis_name: replicas over which BatchNorm averages its statistics.
-      dtype: of the computation; parameters are float32.
+      axis_name: axis of the replicas over which BatchNorm averages its statistics.
+      dtype: dtype of the computation; parameters are float32.
     """
 
     image_size: int = 28
@@ -107,8 +107,8 @@ class Discriminator(nn.Module):
     """Images, and labels of a conditional GAN, to logits by strided convolutions.
 
     Atienza 2018, as above: LeakyReLU 0.2 and a 5x5 convolution for each width, all but
-    the last with stride 2, then a dense layer; no BatchNorm. The LeakyReLU comes
-    first, so the image passes it: it is mapped from our [-1, 1] to the book's [0, 1].
+    the last with stride 2, then a dense layer. There is no BatchNorm. A LeakyReLU comes
+    first, so the image is mapped from [-1, 1] to the book's [0, 1] before it.
 
     Attributes:
       features: widths of the maps.
@@ -117,7 +117,7 @@ class Discriminator(nn.Module):
       num_classes: K, labels are in [0, K).
       embedding_size: length of a label's learned vector.
       convolution: "auto", "lax" or "matmul", see convolution.py.
-      dtype: of the computation; parameters and logits are float32.
+      dtype: dtype of the computation; parameters and logits are float32.
     """
 
     features: Sequence[int] = (32, 64, 128, 256)

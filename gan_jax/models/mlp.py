@@ -13,7 +13,7 @@ from gan_jax.models import activations, conditional, normalization
 
 
 def check_image_size(image_size: int) -> None:
-    """Accepts every size: dense layers make images of any."""
+    """Accepts every size, since dense layers can make images of any size."""
     del image_size
 
 
@@ -33,31 +33,32 @@ def _kernel_init(init_range: float, init_std: float) -> Callable[..., jax.Array]
 class Generator(nn.Module):
     """Latents, and labels of a conditional GAN, to images by dense layers.
 
-    Goodfellow et al. 2014 (arXiv 1406.2661), section 5: rectifier and sigmoid
-    activations; features (1200, 1200), activation "relu", output "sigmoid",
+    Goodfellow et al. 2014 (arXiv 1406.2661), section 5, use rectifier and sigmoid
+    activations. Features (1200, 1200), activation "relu", output "sigmoid",
     init_range 0.05 and latent_scale sqrt(3) are the MNIST network of the authors'
     mnist.yaml, except that theirs starts the last bias at the data's mean image. The
-    defaults are the network of most tutorials. Lin et al. 2018 (arXiv 1712.04086),
-    section 4.1: features (400, 400, 400, 400), activation "relu", norm "batch" with
-    norm_momentum 0.95, output "linear" and init_std 0.02 make points of the plane.
+    defaults are the network of most tutorials. Features (400, 400, 400, 400),
+    activation "relu", norm "batch" with norm_momentum 0.95, output "linear" and
+    init_std 0.02 are the network of Lin et al. 2018 (arXiv 1712.04086), section 4.1,
+    which makes points in the plane.
 
     Attributes:
-      image_size: side of the images, pixels.
-      channels: image channels.
+      image_size: side of the images in pixels.
+      channels: number of image channels.
       features: widths of the hidden layers.
       condition: "none", or a code appended to the latents: "onehot" or "embedding".
       num_classes: K, labels are in [0, K).
       embedding_size: length of a label's learned vector.
-      activation: of the hidden layers, "leaky_relu" or "relu".
+      activation: activation of the hidden layers, "leaky_relu" or "relu".
       norm: "none", or "batch": BatchNorm after each hidden layer, which then has no
         bias.
       norm_momentum: share of the running statistics that a step keeps.
       output: "tanh" or "sigmoid", both scaled to [-1, 1], or "linear" for points.
       init_range: kernels start uniform in +-init_range; 0: LeCun normal.
       init_std: kernels start normal with this standard deviation; 0: as init_range.
-      latent_scale: factor of the latents.
-      axis_name: replicas over which BatchNorm averages its statistics.
-      dtype: of the computation; parameters are float32.
+      latent_scale: factor by which the latents are multiplied.
+      axis_name: axis of the replicas over which BatchNorm averages its statistics.
+      dtype: dtype of the computation; parameters are float32.
     """
 
     image_size: int = 28
@@ -110,28 +111,28 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     """Images, and labels of a conditional GAN, to logits by dense layers.
 
-    Goodfellow et al. 2014 (arXiv 1406.2661), section 5: maxout activations and
-    dropout; features (240, 240), activation "maxout" with 5 pieces, init_range 0.005,
-    dropout 0.2 on the input and 0.5 on both hidden layers' outputs, images in [0, 1]
-    are the MNIST network of the authors' mnist.yaml, whose
+    Goodfellow et al. 2014 (arXiv 1406.2661), section 5, use maxout activations and
+    dropout. Features (240, 240), activation "maxout" with 5 pieces, init_range 0.005,
+    dropout 0.2 on the input and 0.5 on both hidden layers' outputs, and images in
+    [0, 1] are the MNIST network of the authors' mnist.yaml, whose
     discriminator_input_include_probs are 0.8 for the input of layer h0 and 0.5 for
     those of h1 and y. The defaults mirror the generator's.
 
     Attributes:
-      features: widths of the hidden layers; under maxout after the maximum.
+      features: widths of the hidden layers, for maxout after the maximum.
       condition: "none", or a code appended to the pixels: "onehot" or "embedding".
       num_classes: K, labels are in [0, K).
       embedding_size: length of a label's learned vector.
-      activation: of the hidden layers: "leaky_relu", "relu" or "maxout".
+      activation: activation of the hidden layers: "leaky_relu", "relu" or "maxout".
       pieces: linear pieces of a maxout unit.
       norm: "none", or "spectral" on every kernel.
       input_dropout: share of the input set to 0 in training; the rest is scaled up.
       hidden_dropout: the same for the output of each hidden layer.
-      unit_range: computes on images mapped from [-1, 1] to [0, 1], where a dropped
-        pixel is black.
+      unit_range: map images from [-1, 1] to [0, 1] first, where a dropped pixel is
+        black.
       init_range: kernels start uniform in +-init_range; 0: LeCun normal.
       init_std: kernels start normal with this standard deviation; 0: as init_range.
-      dtype: of the computation; parameters and logits are float32.
+      dtype: dtype of the computation; parameters and logits are float32.
     """
 
     features: Sequence[int] = (1024, 512, 256)
