@@ -112,17 +112,19 @@ def _options() -> dict[str, object]:
     return options
 
 
-def _submit(todo: Sequence[trials.Program], workdir: Path, cores: int) -> None:
+def _submit(
+    todo: Sequence[trials.Program], workdir: Path, *, cluster: str, cores: int
+) -> None:
     jobs = runner.submit(
         todo,
         workdir / "jobs",
-        cluster=_CLUSTER.value,
+        cluster=cluster,
         options=_options(),
         cores=cores,
     )
     print(f"{len(jobs)} jobs, their output in {workdir / 'jobs'}: ", end="")
     print(", ".join(str(job.job_id) for job in jobs))
-    if _CLUSTER.value == "local":
+    if cluster == "local":
         for job in jobs:
             job.result()
 
@@ -162,7 +164,7 @@ def main() -> None:
         collect.collect(_EXPERIMENT.value, experiment, workdir, output)
         print(f"the page is {output / 'README.md'}")
     elif _CLUSTER.value:
-        _submit(todo, workdir, experiment.cores)
+        _submit(todo, workdir, cluster=_CLUSTER.value, cores=experiment.cores)
     else:
         if _PROCESSES.value == 1:
             runner.keep_to(*runner.shares(1, experiment.cores))

@@ -1,5 +1,6 @@
 """What a program will cost, said before it is run: parameters, FLOP, time, memory."""
 
+from collections.abc import Mapping
 import time
 from typing import NamedTuple
 
@@ -9,7 +10,7 @@ from ml_collections import ConfigDict
 import numpy as np
 
 from gan_jax import models
-from gan_jax.step import recipes, train_step
+from gan_jax.step import recipes, states, train_step
 from gan_jax.training import train
 
 EFFICIENCY = 0.4  # share of a matrix product's rate that steps of our nets reach
@@ -52,7 +53,7 @@ def forecast(config: ConfigDict) -> Forecast:
         "slots": jax.ShapeDtypeStruct(slots[1:], "i4"),
     }
 
-    def step(state: object, batch: object) -> object:
+    def step(state: states.GANState, batch: Mapping[str, jax.Array]) -> object:
         return train_step.train_step(state, batch, jax.random.key(0), recipe=recipe)
 
     cost = jax.jit(step).lower(state, batch).cost_analysis() or {}
@@ -61,7 +62,8 @@ def forecast(config: ConfigDict) -> Forecast:
         for network in (state.generator, state.discriminator)
     ]
     held = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
-    return Forecast(*sizes, flop=float(cost.get("flops", np.nan)), state_bytes=held)
+    flop = float(cost.get("flops", np.nan))
+    return Forecast(sizes[0], sizes[1], flop=flop, state_bytes=held)
 
 
 def matrix_product_rate(size: int = 2048, rounds: int = 5) -> float:

@@ -124,7 +124,7 @@ def choices(
     panel.errorbar(
         places, means, yerr=errors, marker="o", markersize=4, linewidth=1.2, **style
     )
-    if chosen in cells:
+    if chosen is not None and chosen in cells:
         index = list(cells).index(chosen)
         panel.plot(
             places[index],

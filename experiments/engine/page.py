@@ -116,7 +116,8 @@ def fill(text: str, experiment: Experiment, results: Sequence[Result]) -> str:
         column = _known(columns, wanted, "number", found[0])
         rows = summary.summarise(part_name, part, results)
         cells = [row.cells[wanted] for row in rows if row.name == row_name]
-        if not cells or cells[0].mean is None:
+        mean = cells[0].mean if cells else None
+        if mean is None:
             return NOT_RUN
         (cell,) = cells
         if words[3:] == [DIFFERENCE]:
@@ -124,7 +125,7 @@ def fill(text: str, experiment: Experiment, results: Sequence[Result]) -> str:
             pair = pairs.differences(part, rows)[row_name][wanted]
             return tables.format_difference(pair, column).strip("*")
         if words[3:] == [PLAIN]:
-            return tables.format_number(cell.mean, column)
+            return tables.format_number(mean, column)
         return tables.format_cell(cell, column)
 
     filled = re.sub(r"\[\[(.*?)\]\]", number, text, flags=re.DOTALL)

@@ -153,7 +153,9 @@ def _grid(images: Mapping[str, Image.Image], *, title: str = "") -> Image.Image:
     return grid
 
 
-def _wrapped(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
+def _wrapped(
+    text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int
+) -> list[str]:
     """The words of a label in lines of at most `width` pixels, longer words alone."""
     lines = [""]
     for word in text.split():

@@ -11,7 +11,7 @@ import types
 from typing import Any, NamedTuple
 
 Overrides = Mapping[str, Any]  # config fields, such as {"recipe.loss": "hinge"}
-NOTHING: Mapping[str, Any] = types.MappingProxyType({})
+NOTHING: Mapping[Any, Any] = types.MappingProxyType({})
 # Of a search on images of TFDS with 60,000 or 50,000 training images: the last 5,000
 # choose, and are not trained on meanwhile; the test images are left for the table.
 HELD_OUT = {"data.split": "train[:-5000]", "evaluation.split": "train[-5000:]"}

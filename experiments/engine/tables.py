@@ -169,8 +169,8 @@ def to_csv(experiment: Experiment, results: Sequence[Result]) -> str:
         for row in rows:
             start = (part_name, row.name, row.choice or "")
             for number, cell in row.cells.items():
-                ours = (_plain(cell.mean), _plain(cell.standard_error))
-                ours += (len(cell.values), row.failed)
+                errors = (_plain(cell.mean), _plain(cell.standard_error))
+                ours: tuple[str | int, ...] = (*errors, len(cell.values), row.failed)
                 found = differences.get(row.name, {}).get(number)
                 if found:
                     less = (_plain(found.mean), _plain(found.standard_error))

@@ -77,7 +77,9 @@ def make_config(part: spec.Part, trial: spec.Trial) -> ConfigDict:
     """
     config = load_config(part.config)
     chosen = part.search.choices[trial.choice] if part.search else {}
-    searched = part.search.overrides if spec.is_searched(part, trial) else {}
+    searched = {}
+    if part.search and spec.is_searched(part, trial):
+        searched = part.search.overrides
     for overrides in (part.overrides, part.rows[trial.row], chosen, searched):
         for path, value in overrides.items():
             _override(config, path, value)
@@ -224,6 +226,6 @@ def result(trial: spec.Trial, config: ConfigDict, workdir: Path) -> spec.Result:
             name: [(step, records[step][name]) for step in sorted(records)]
             for name in records.get(last, {})
         },
-        seconds=seconds / sweep.company(workdir),
+        seconds=seconds / sweep.sweep_size(workdir),
         environments=environment.read(workdir),
     )

@@ -43,7 +43,7 @@ def make_images(count: int, shape: tuple[int, ...], *, seed: int) -> np.ndarray:
 
 def all_images() -> dict[str, np.ndarray]:
     """Every set of images by name."""
-    sets = {}
+    sets: dict[str, np.ndarray] = {}
     for kind, shape in KINDS.items():
         sets[f"{kind}_real"] = make_images(COUNT, shape, seed=2 * len(sets))
         sets[f"{kind}_fake"] = make_images(COUNT, shape, seed=2 * len(sets) + 1)

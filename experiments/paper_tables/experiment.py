@@ -1,6 +1,6 @@
 """Published tables that take a GPU or a TPU pod: ready to run, not run here."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from configs import cgan
 from experiments.engine.spec import (
@@ -27,7 +27,7 @@ WGAN_GP = {
     "recipe.penalty": "wgan_gp",
     "model.discriminator.norm": "none",
 }
-LOSSES = {
+LOSSES: dict[str, Overrides] = {
     "MM GAN": {"recipe.loss": "minimax"},
     "NS GAN": {},
     "LSGAN": {"recipe.loss": "least_squares"},
@@ -76,7 +76,7 @@ MIMICRY = {
 }
 
 
-def mimicry(data: str, rows: Sequence[str]) -> Mapping[str, Sequence[str]]:
+def mimicry(data: str, rows: Sequence[str]) -> dict[str, Sequence[str]]:
     """The registry's keys of rows of Mimicry's tables."""
     return {row: (f"mimicry/{data}/{row}/fid",) for row in rows}
 

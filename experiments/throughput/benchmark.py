@@ -37,9 +37,10 @@ _NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "Processes of the r
 _PROCESS_ID = flags.DEFINE_integer("process_id", None, "This process, from 0.")
 
 
-def time_alone(config: ConfigDict) -> tuple[float, dict[str, Any]]:
+def time_alone(config: ConfigDict) -> tuple[float, dict[str, float]]:
     """Seconds a step in this process, and the costs if wanted."""
-    program, line = steps.build(config, seeds=_SEEDS.value), {}
+    program = steps.build(config, seeds=_SEEDS.value)
+    line: dict[str, float] = {}
     if _COSTS.value:
         program, line = steps.compile_and_count(program)
     seconds = steps.seconds_per_step(program, _CALLS.value)
@@ -83,14 +84,15 @@ def main(argv: list[str]) -> None:
     """Times the steps and prints the line."""
     del argv
     config, together = _CONFIG.value, max(1, _SEEDS.value, _PROCESSES.value)
-    line = {
+    costs: dict[str, float] = {}
+    line: dict[str, float] = {
         "size": config.data.image_size,
         "batch": config.batch_size,
         "steps_per_call": config.steps_per_call,
     }
     if _PROCESSES.value:
         each = time_together(config, _PROCESSES.value, _CALLS.value)
-        seconds, rate, costs = max(each), sum(1 / one for one in each), {}
+        seconds, rate = max(each), sum(1 / one for one in each)
         line["processes"] = _PROCESSES.value
     else:
         job = (_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)

@@ -56,21 +56,21 @@ def main() -> None:
     parser.add_argument("configs", nargs="*", default=CONFIGS)
     parser.add_argument("--calls", type=int, default=2)
     arguments = parser.parse_args()
-    titles = ("config", "compilation, s", "steps a call", "call, ms")
-    titles += ("dispatch, ms", "share")
+    titles = ["config", "compilation, s", "steps a call", "call, ms"]
+    titles += ["dispatch, ms", "share"]
     print("|", " | ".join(titles), "|\n" + "| --- " * len(titles) + "|")
     for name in arguments.configs:
         program = steps.build(load(name))
         start = time.perf_counter()
-        compiled = program.call.lower(program.state, *program.rest).compile()
+        compiled = steps.lower(program).compile()
         compilation = time.perf_counter() - start
         runs = steps.run_calls(program._replace(call=compiled))
         seconds = statistics.median(next(runs) for _ in range(arguments.calls))
         call = seconds * program.steps
         # After the compilation, which it would warm up; the state was donated.
         dispatch = dispatch_seconds(steps.build(load(name)))
-        cells = (name, f"{compilation:.1f}", str(program.steps), f"{1e3 * call:.0f}")
-        cells += (f"{1e3 * dispatch:.2f}", f"{dispatch / call:.2%}")
+        cells = [name, f"{compilation:.1f}", str(program.steps), f"{1e3 * call:.0f}"]
+        cells += [f"{1e3 * dispatch:.2f}", f"{dispatch / call:.2%}"]
         print("|", " | ".join(cells), "|", flush=True)
         jax.clear_caches()
 

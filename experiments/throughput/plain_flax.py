@@ -127,7 +127,7 @@ def main() -> None:
     real = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
     key = jax.random.key(0)
     g = create(Generator(size, shape[-1]), key, jnp.zeros((1, LATENTS)))
-    d = create(Discriminator(size), key, real[:1])
+    d = create(Discriminator(size), key, jnp.asarray(real[:1]))
     times = []
     for number in range(1 + arguments.steps):
         start = time.perf_counter()

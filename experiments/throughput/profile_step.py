@@ -36,7 +36,8 @@ def main(argv: list[str]) -> None:
         with jax.profiler.trace(folder):
             seconds = next(runs)
         total = traces.read(Path(folder))
-    known, whole = traces.origins(program.call.as_text()), sum(total.values())
+    assert isinstance(program.call, jax.stages.Compiled)
+    known, whole = traces.origins(program.call.as_text() or ""), sum(total.values())
     rows = [
         {
             "operation": name,
@@ -46,11 +47,12 @@ def main(argv: list[str]) -> None:
         }
         for name in sorted(total, key=total.__getitem__, reverse=True)[: _TOP.value]
     ]
-    kinds: collections.Counter[str] = collections.Counter()
+    kinds: dict[str, float] = collections.defaultdict(float)
     for name, duration in total.items():
         kinds[traces.kind(name, known.get(name, ""))] += duration
     print("| kind | ms a step | share |\n| --- | --- | --- |")
-    for kind, duration in kinds.most_common(_TOP.value):
+    longest = sorted(kinds.items(), key=lambda item: item[1], reverse=True)
+    for kind, duration in longest[: _TOP.value]:
         milliseconds = duration / 1e6 / program.steps
         print(f"| {kind} | {milliseconds:.3f} | {duration / whole:.1%} |")
     print()

@@ -59,8 +59,8 @@ def main(argv: list[str]) -> None:
     config, (low, high) = _CONFIG.value, map(int, _BATCHES.value)
     batch, dtype = config.batch_size, config.model.dtype
     work = count(config, (low, high))
-    titles = ("machine", "images a chip", "compute, ms", "memory, ms", "all-reduce, ms")
-    titles += ("images a second", "all-reduce = compute at", "= memory at")
+    titles = ["machine", "images a chip", "compute, ms", "memory, ms", "all-reduce, ms"]
+    titles += ["images a second", "all-reduce = compute at", "= memory at"]
     print("|", " | ".join(titles), "|\n" + "| --- " * len(titles) + "|")
     for machine in machines.MACHINES:
         times = machines.step_times(machine, work, batch=batch, dtype=dtype)

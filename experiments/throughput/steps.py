@@ -6,6 +6,7 @@ import os
 import resource
 import statistics
 import time
+import typing
 from typing import Any, NamedTuple
 
 import jax
@@ -49,7 +50,7 @@ def build(config: ConfigDict, *, seeds: int = 0) -> Program:
     else:
         state, call = create(key), train.make_call(recipe)
     inputs = _inputs(config, recipe.examples_per_slot, seeds)
-    rest = ({}, inputs, key, parallel.on_each_device(np.int32(0)))
+    rest: tuple[Any, ...] = ({}, inputs, key, parallel.on_each_device(np.int32(0)))
     return Program(call, parallel.replicate(state), rest, config.steps_per_call)
 
 
@@ -88,6 +89,12 @@ def seconds_per_step(program: Program, calls: int) -> float:
     return statistics.median(next(runs) for _ in range(calls))
 
 
+def lower(program: Program) -> jax.stages.Lowered:
+    """The program traced and lowered for its arguments, before it is compiled."""
+    call = typing.cast(jax.stages.Wrapped, program.call)  # pmap has no type
+    return call.lower(program.state, *program.rest)
+
+
 def compile_and_count(program: Program) -> tuple[Program, dict[str, float]]:
     """The program compiled ahead of its first call, and what XLA says about it.
 
@@ -98,7 +105,7 @@ def compile_and_count(program: Program) -> tuple[Program, dict[str, float]]:
       once), `program_mib`: what a call holds, its arguments included, and
       `predicted_peak_mib`: what this process holds now, and what the call will add.
     """
-    lowered = program.call.lower(program.state, *program.rest)
+    lowered = lower(program)
     compiled, devices = lowered.compile(), jax.local_device_count()
     flop = (lowered.cost_analysis() or {}).get("flops", np.nan)
     moved = (compiled.cost_analysis() or {}).get("bytes accessed", np.nan)

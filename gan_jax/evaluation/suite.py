@@ -258,7 +258,7 @@ def linear_probe(sets: Sets) -> Iterable[Result]:
 
 
 def label_efficiency(sets: Sets) -> Iterable[Result]:
-    """The accuracies of probes with few labels, on discriminator features and pixels."""
+    """The accuracies of probes with few labels, on features and on pixels."""
     assert sets.discriminate is not None and sets.real.labels is not None
     chosen = {
         count: probe.label_subset(

@@ -1,1 +1,1 @@
-"""What lies in the folder of a run, and how it is read."""
+"""The folder of a run: its files, and how they are read."""

@@ -1,8 +1,8 @@
-"""Saves and restores a GANState with orbax; who reads changes nothing.
+"""Saves and restores a GANState with orbax; reading changes no file.
 
-A checkpoint is a folder named by its step. It is written under another name and
-renamed when it is whole, and renamed again before it is deleted, so that a reader
-either finds all of it or none. SHA256SUMS in it lists the digests of its files, in the
+A checkpoint is a folder named by its step. It is written under another name, renamed
+when it is complete, and renamed again before it is deleted, so that a reader sees all
+of it or nothing. Its file SHA256SUMS lists the digests of the other files, in the
 format of `sha256sum -c`, so that a bit that flips later is noticed.
 """
 
@@ -28,25 +28,25 @@ from gan_jax.step import states
 
 SUMS = "SHA256SUMS"
 PROGRESS = "progress.json"  # what the run's logs need to go on
-_LARGEST_TEXT = 2**20  # characters of SHA256SUMS that are read; it has some thousand
-_ITEM = "default"  # the folder of the arrays, orbax's own name for a single item
+_LARGEST_TEXT = 2**20  # characters read of SHA256SUMS, which has a few thousand
+_ITEM = "default"  # folder of the arrays; orbax gives this name to a single item
 _UNFINISHED, _DELETED, _DAMAGED = ".incomplete", ".deleted", ".damaged"
-# What may lie in a run's folder when its writer was killed. The last pattern is that
-# of versions before SHA256SUMS.
+# Files that a killed writer may leave in a run's folder. The last pattern is that of
+# versions before SHA256SUMS.
 _LEFTOVERS = (f"*{_UNFINISHED}", f"*{_DELETED}", "*.orbax-checkpoint-tmp*")
-# By one of these files orbax marked what is whole, in versions before SHA256SUMS.
+# Before SHA256SUMS, orbax marked a complete checkpoint by one of these files.
 _MARKS_WITHOUT_SUMS = ("commit_success.txt", "_CHECKPOINT_METADATA")
 
 
 class MisfitError(ValueError):
-    """A whole checkpoint, but of other networks or optimisers than those asked for."""
+    """A complete checkpoint belongs to other networks or optimisers than requested."""
 
 
 class Checkpoints:
-    """The checkpoints that a run writes: atomic, in the background, the newest kept.
+    """The checkpoints that a run writes in the background; the newest are kept.
 
-    One process at a time may open it, see files.own; anybody may read meanwhile with
-    the functions below.
+    Only one process at a time may write the checkpoints of a run, see files.own. Others
+    may read them meanwhile with the functions below.
     """
 
     def __init__(
@@ -55,10 +55,10 @@ class Checkpoints:
         """Opens or creates `directory`.
 
         Args:
-          directory: of the checkpoints.
-          keep: the number of newest ones kept; None keeps all.
-          first_step: steps done before. Damaged checkpoints of later steps are set
-            aside, since the run will save these steps again.
+          directory: folder of the checkpoints.
+          keep: number of newest checkpoints that are kept; None keeps all.
+          first_step: number of steps done before. Damaged checkpoints of later steps
+            are set aside, since the run will save these steps again.
         """
         directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
@@ -69,12 +69,12 @@ class Checkpoints:
         for step in steps(directory):
             if step > first_step and not is_good(directory, step):
                 _set_aside(directory / str(step))
-        self._steps = steps(directory)  # asked for at every call of the run
+        self._steps = steps(directory)  # the run reads them after every call
         self._thread = futures.ThreadPoolExecutor(1, thread_name_prefix="checkpoints")
         self._saving: futures.Future[None] | None = None
 
     def latest_step(self) -> int | None:
-        """The newest complete checkpoint's step, None without one."""
+        """The step of the newest complete checkpoint, or None."""
         return max(self.all_steps(), default=None)
 
     def all_steps(self) -> list[int]:
@@ -90,9 +90,9 @@ class Checkpoints:
         """Starts to save a state of NumPy arrays; returns before it is on disk.
 
         Args:
-          step: steps done; a step that was saved before is not saved again.
-          state: of NumPy arrays, which must not change any more.
-          progress: a JSON object that `read_progress` gives back.
+          step: number of steps done; a step that was saved before is not saved again.
+          state: state of NumPy arrays, which must not change any more.
+          progress: JSON object that `read_progress` returns.
 
         Raises:
           OSError: this or an earlier checkpoint could not be written.
@@ -106,7 +106,7 @@ class Checkpoints:
             self._saving = self._thread.submit(self._write, step, tree, progress or {})
 
     def wait(self) -> None:
-        """Returns once everything saved is on disk.
+        """Returns when all checkpoints are on disk.
 
         Raises:
           OSError: a checkpoint could not be written.
@@ -128,7 +128,7 @@ class Checkpoints:
             _save_arrays(unfinished / _ITEM, tree)
             (unfinished / PROGRESS).write_text(json.dumps(progress))
             (unfinished / SUMS).write_text(_sums(unfinished))
-            if final.exists():  # a folder of that name which is no checkpoint
+            if final.exists():  # a folder of that name is not a checkpoint
                 _set_aside(final)
             unfinished.rename(final)
             self._steps = sorted([*self._steps, step])
@@ -148,7 +148,7 @@ class Checkpoints:
                     _remove(folder.rename(folder.with_name(folder.name + _DELETED)))
 
     def _check_room(self, tree: Any) -> None:
-        # Asked beforehand: on a full disk the writing threads fail one by one, loudly.
+        # On a full disk all writing threads would fail, and each would print an error.
         needed = sum(leaf.nbytes for leaf in jax.tree.leaves(tree))
         free = shutil.disk_usage(self._directory).free
         if free < needed:
@@ -170,17 +170,17 @@ class Checkpoints:
 
 
 def steps(directory: Path) -> list[int]:
-    """The steps of the complete checkpoints, in order; none without the folder.
+    """The steps of the complete checkpoints, in order; empty without the folder.
 
-    A folder that holds no checkpoint, or only a part of one, does not count.
+    A folder with an incomplete checkpoint, or with something else, does not count.
     """
     return [step for step in _numbered(directory) if _is_complete(directory, step)]
 
 
 def is_good(directory: Path, step: int) -> bool:
-    """Whether the checkpoint of `step` can be read and is as it was written.
+    """Whether the checkpoint of `step` can be read and is undamaged.
 
-    A warning names the damage otherwise.
+    If it is not, a warning names the damage.
     """
     folder = directory / str(step)
     try:
@@ -194,9 +194,9 @@ def is_good(directory: Path, step: int) -> bool:
 
 
 def newest_step(directory: Path) -> int | None:
-    """The newest step whose checkpoint is good, None without one.
+    """The newest step whose checkpoint is good, or None.
 
-    A warning names each damaged one that is left out.
+    A warning names each damaged checkpoint that is left out.
     """
     _name_incomplete(directory)
     found = reversed(steps(directory))
@@ -206,19 +206,19 @@ def newest_step(directory: Path) -> int | None:
 def read(
     directory: Path, step: int | None = None, *, like: Any | None = None
 ) -> dict[str, Any]:
-    """The state dict saved at `step`, or at the newest good step; leaves NumPy arrays.
+    """The state dict of NumPy arrays saved at `step`, or at the newest good step.
 
     `flax.serialization.from_state_dict` puts it into a GANState. Nothing is written,
     and a run that trains meanwhile may delete older checkpoints and write new ones.
 
     Args:
-      directory: of the checkpoints.
-      step: None takes the newest that is not damaged.
-      like: a state dict of the arrays to read, or of their shapes; None reads all.
+      directory: folder of the checkpoints.
+      step: step of the checkpoint; None takes the newest that is not damaged.
+      like: state dict of the arrays to read, or of their shapes; None reads all.
 
     Raises:
-      ValueError: there is no such checkpoint, it is damaged, or a MisfitError: its
-        arrays have other shapes than those of `like`.
+      MisfitError: the arrays have other shapes than those of `like`.
+      ValueError: there is no such checkpoint, or it is damaged.
     """
     damaged: dict[int, str] = {}
     if step is None:
@@ -236,7 +236,7 @@ def read(
             raise
         except (OSError, ValueError) as error:
             if not _is_complete(directory, chosen):
-                continue  # deleted meanwhile, when newer ones were saved
+                continue  # the run has saved newer checkpoints and deleted this one
             damaged[chosen] = _damage(folder, error)
         if step is not None:
             raise ValueError(
@@ -250,8 +250,9 @@ def restore(directory: Path, step: int, state: states.GANState) -> states.GANSta
     """The state saved at `step`, of the same networks and optimisers as `state`.
 
     Raises:
-      ValueError: there is no such checkpoint, it is damaged, or a MisfitError: it has
-        more or fewer arrays than `state`, or arrays of other shapes.
+      MisfitError: the checkpoint has more or fewer arrays than `state`, or arrays of
+        other shapes.
+      ValueError: there is no such checkpoint, or it is damaged.
     """
     saved = read(directory, step)
     like = serialization.to_state_dict(state)
@@ -264,7 +265,7 @@ def restore(directory: Path, step: int, state: states.GANState) -> states.GANSta
 
 
 def read_progress(directory: Path, step: int) -> dict[str, Any]:
-    """What was given to `save` beside the state; empty if nothing was."""
+    """The progress that was given to `save`; empty if there was none."""
     path = directory / str(step) / PROGRESS
     return dict(json.loads(path.read_text())) if path.exists() else {}
 
@@ -329,7 +330,7 @@ def _files(folder: Path) -> list[str]:
     """The names of the files in a folder and below, in order.
 
     Raises:
-      ValueError: a link or something else that is no file: it may lead anywhere.
+      ValueError: there is a link or another special file, which may lead anywhere.
     """
     found = []
     for root, folders, names in os.walk(folder):
@@ -351,7 +352,7 @@ def _digest(path: Path, *, flush: bool = False) -> str:
 
 
 def _sums(folder: Path) -> str:
-    """The text of SHA256SUMS; the files are flushed to the disk on the way."""
+    """The text of SHA256SUMS; also flushes the files to the disk."""
     return "".join(
         f"{_digest(folder / name, flush=True)}  {name}\n" for name in _files(folder)
     )
@@ -385,7 +386,7 @@ def _check(folder: Path) -> None:
 
 
 def _checkpointer() -> ocp.Checkpointer:
-    # The writing host alone: orbax would wait for the others of a job.
+    # Only the writing host takes part: orbax would wait for the other hosts of a job.
     alone = ocp.options.MultiprocessingOptions(
         primary_host=jax.process_index(),
         active_processes={jax.process_index()},
@@ -401,10 +402,10 @@ def _save_arrays(folder: Path, tree: Any) -> None:
 
 
 def _read_arrays(folder: Path, like: Any | None) -> dict[str, Any]:
-    """The arrays of a checkpoint, or those that `like` has, if the shapes agree.
+    """The arrays of a checkpoint, or only those in `like`, whose shapes must agree.
 
     Raises:
-      ValueError: they cannot be read, or the shapes differ.
+      ValueError: the arrays cannot be read, or their shapes differ.
     """
     path = (folder / _ITEM).absolute()
     as_numpy = ocp.RestoreArgs(restore_type=np.ndarray)
@@ -434,7 +435,7 @@ def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
 
 
 def _compare_shapes(folder: Path, saved: Any, wanted: Any) -> None:
-    """Raises a MisfitError unless all that is wanted was saved, in the same shapes."""
+    """Raises MisfitError unless all wanted arrays were saved with the same shapes."""
     there = _shapes(saved)
     for name, shape in _shapes(wanted).items():
         if there.get(name) != shape:
@@ -453,7 +454,7 @@ def _misfit(folder: Path, what: str) -> MisfitError:
 
 
 def _set_aside(folder: Path) -> None:
-    """Renames what is no good checkpoint; only the last one of a name is kept."""
+    """Renames a bad checkpoint, and replaces an older one that has the new name."""
     aside = folder.with_name(folder.name + _DAMAGED)
     _remove(aside)
     folder.rename(aside)
@@ -461,7 +462,7 @@ def _set_aside(folder: Path) -> None:
 
 
 def _remove(path: Path) -> None:
-    """Removes a folder, or a file or link, or nothing."""
+    """Removes a folder, file or link, if there is something at `path`."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:

@@ -1,6 +1,6 @@
-"""What lies in a run's folder: config.json, checkpoints/, samples/ and JSON lines.
+"""The files of a run's folder: config.json, JSON lines, and the lock of its writer.
 
-A run is understood, resumed and sampled from its folder alone.
+The folder is all that is needed to understand, resume and sample a run.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -22,25 +22,25 @@ import gan_jax
 
 MISSING = "(no such field)"
 VERSION = "gan_jax_version"  # in config.json, beside the fields of the config
-_LARGEST_CONFIG = 2**20  # bytes of config.json; those of default.py are three thousand
+_LARGEST_CONFIG = 2**20  # bytes of config.json; default.py needs three thousand
 
 # Fields and sections that may change when a run goes on, since its parameters after a
-# step do not depend on them. Places of the data are not among them: the data might be
-# others there.
+# step do not depend on them. The folders of the data may not change, since other
+# folders may hold other data.
 CHANGEABLE = {
-    "steps_per_call",  # how steps are put together, not what they compute
-    "log_every_steps",  # these four say when something is written, and so shorten calls
+    "steps_per_call",  # how many steps are compiled together, not what they compute
+    "log_every_steps",  # these four say when something is written, which ends a call
     "sample_every_steps",
     "checkpoint_every_steps",
     "eval_every_steps",
     "checkpoints_to_keep",  # how many files stay
-    "sample_rows",  # the size of a picture, whose latents have a key of their own
+    "sample_rows",  # the size of a picture, whose latents have a separate key
     "sample_columns",
     "tensorboard",  # a second copy of what metrics.jsonl has
     "compilation_cache_dir",  # the place of compiled programs
-    "data.cache_dir",  # the place of decoded data, which are found by what they are
+    "data.cache_dir",  # the place of decoded data, whose name depends on their content
     "data.device_bytes",  # whether the host or the device gathers the same batches
-    "evaluation",  # scores only, and each says by which protocol; best/ follows them
+    "evaluation",  # concerns scores, which record their protocol, and best/
 }
 
 
@@ -55,10 +55,10 @@ def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
-    """Writes a file under a temporary name first, so that it is never half.
+    """Writes a file under a temporary name first, so that it is never incomplete.
 
     Raises:
-      OSError: it cannot be written.
+      OSError: the file cannot be written.
     """
     unfinished = path.with_name(path.name + ".tmp")
     whole = content.encode() if isinstance(content, str) else content
@@ -70,7 +70,7 @@ def write_whole(path: Path, content: str | bytes) -> None:
 
 
 def _as_json(config: ConfigDict) -> ConfigDict:
-    """The config as config.json gives it back: tuples are lists."""
+    """The config as it is read from config.json, where tuples become lists."""
     return ConfigDict(json.loads(json.dumps(config.to_dict())))
 
 
@@ -86,9 +86,9 @@ def differences(old: ConfigDict, new: ConfigDict) -> dict[str, tuple[Any, Any]]:
 
 
 def _open_own_file(path: Path, flags: int) -> int:
-    """Opens a file of a run's folder, but not what a link or a pipe leads to.
+    """Opens an ordinary file of a run's folder, but no link or pipe.
 
-    The folder may be a stranger's.
+    The folder may come from a stranger.
 
     Raises:
       OSError: the file cannot be opened.
@@ -110,8 +110,8 @@ def read_config(workdir: Path) -> ConfigDict:
     """The resolved config of the run in `workdir`; its values are not checked.
 
     Raises:
-      ValueError: the folder holds no run, or its config.json cannot be read or is no
-        config.
+      ValueError: the folder holds no run, or its config.json cannot be read or does not
+        hold a config.
     """
     fields = _read_fields(workdir)
     fields.pop(VERSION, None)
@@ -152,7 +152,7 @@ def _read_fields(workdir: Path) -> dict[str, Any]:
 
 
 def _fault(fields: Any) -> str:
-    """Why what was read from JSON cannot be a config; "" if it can."""
+    """Says why fields read from JSON cannot be a config; "" if they can."""
     if not isinstance(fields, dict):
         return "it holds no object with the fields of a config"
     for name in _names(fields):
@@ -172,9 +172,10 @@ def _names(tree: Mapping[str, Any]) -> Iterator[str]:
 
 
 def other_version(workdir: Path) -> str | None:
-    """The gan_jax that wrote config.json; None for this version, or without a run.
+    """The version of gan_jax that wrote config.json, if it is another version.
 
-    Versions up to 0.1.0 left no name.
+    The result is None for this version and if there is no run. Versions up to 0.1.0 did
+    not record their number.
 
     Raises:
       ValueError: config.json cannot be read.
@@ -187,14 +188,14 @@ def other_version(workdir: Path) -> str | None:
 
 @contextlib.contextmanager
 def naming_version(workdir: Path, kind: type[Exception] = Exception) -> Iterator[None]:
-    """Turns an error over the run of another version into a sentence that names it.
+    """Names the version in an error that occurs with a run of another version.
 
     Args:
-      workdir: the run's folder.
-      kind: of the errors; others pass.
+      workdir: folder of the run.
+      kind: type of the errors that are turned into a ValueError.
 
     Raises:
-      ValueError: names both versions.
+      ValueError: an error occurred inside, and another version made the run.
     """
     try:
         yield
@@ -220,7 +221,7 @@ def check(workdir: Path, config: ConfigDict) -> None:
     """Refuses a folder that belongs to a run with another config; writes nothing.
 
     Raises:
-      ValueError: names the fields that differ and may not.
+      ValueError: fields differ that must not change; they are named.
     """
     if not (workdir / "config.json").exists():
         return
@@ -242,7 +243,7 @@ def check(workdir: Path, config: ConfigDict) -> None:
             "--override_config to go on with the new ones"
             + (", or use the version that made it." if maker else ".")
         )
-    schedule = config.optimizer.get("schedule", "constant")  # 0.1.0 had none
+    schedule = config.optimizer.get("schedule", "constant")  # 0.1.0 had no schedules
     if "num_train_steps" in differing and schedule != "constant":
         logging.info(
             "The %s schedule of the learning rates now spans %d steps, before %d: the "
@@ -273,14 +274,15 @@ def claim(workdir: Path, config: ConfigDict) -> None:
 
 @contextlib.contextmanager
 def own(workdir: Path) -> Iterator[None]:
-    """Makes this process the only one that writes the run in `workdir`, meanwhile.
+    """A context in which only this process may write the run in `workdir`.
 
-    The kernel keeps the lock on the file `lock` and ends it with the process, however
-    that dies, so that nothing needs to be cleaned. Readers do not ask for it. Where a
-    file system has no locks, nothing keeps two processes apart, and a warning says so.
+    The kernel holds a lock on the file `lock` and releases it when the process ends,
+    for whatever reason, so that nothing needs to be cleaned up. Readers do not need the
+    lock. If a file system has no locks, a warning says that nothing keeps two
+    processes apart.
 
     Raises:
-      OSError: another process has it, or the folder cannot be written.
+      OSError: another process has the lock, or the folder cannot be written.
     """
     path = workdir / "lock"
     try:
@@ -317,7 +319,7 @@ def append_line(path: Path, record: Mapping[str, Any]) -> None:
     line = (json.dumps(record) + "\n").encode()
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
     try:
-        # One unbuffered write: lines of two processes do not mix.
+        # A single unbuffered write keeps the lines of two processes apart.
         with open(_open_own_file(path, flags), "ab", buffering=0) as file:
             if file.write(line) != len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -339,7 +341,7 @@ def _read_raw_lines(path: Path) -> list[bytes]:
 
 
 def _parse_line(line: bytes) -> dict[str, Any] | None:
-    """The record of a line, None if it holds none."""
+    """The record of a line, or None if the line does not hold a record."""
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):
@@ -351,14 +353,14 @@ def _parse_line(line: bytes) -> dict[str, Any] | None:
 def read_lines(
     path: Path, is_whole: Callable[[dict[str, Any]], bool] = bool
 ) -> list[dict[str, Any]]:
-    """The records of a file of JSON lines; none without the file.
+    """The records of a file of JSON lines; empty without the file.
 
-    A warning names each line that is damaged, which is left out. The last line may be
-    torn, if its writer was killed.
+    A damaged line is left out, and a warning names it. The last line may be incomplete
+    if its writer was killed.
 
     Args:
-      path: of the file.
-      is_whole: whether a record, which has a "step", has all that it should.
+      path: path of the file.
+      is_whole: says whether a record, which has a "step", has all that it needs.
 
     Raises:
       ValueError: the file cannot be read.
@@ -374,10 +376,10 @@ def read_lines(
 
 
 def drop_lines_after(path: Path, step: int) -> None:
-    """Removes the records whose "step" is above `step`: they will be written again.
+    """Removes the records whose "step" is above `step`, which will be written again.
 
-    Damaged lines are removed too; if there are more than the torn one of a killed
-    writer, the file as it was is kept beside the new one.
+    Damaged lines are removed too. If there are others than the incomplete last line of
+    a killed writer, a copy of the old file is kept.
 
     Raises:
       ValueError: the file cannot be read.

@@ -11,18 +11,18 @@ from PIL import Image
 
 
 def to_uint8(images: np.ndarray) -> np.ndarray:
-    """Images as uint8 in [0, 255] from floats in [-1, 1], any shape; clipped."""
+    """Images of any shape as uint8 in [0, 255], from floats clipped to [-1, 1]."""
     scaled = np.rint((np.asarray(images, np.float32) + 1) * 127.5)
     return np.clip(scaled, 0, 255).astype(np.uint8)
 
 
 def are_points(images: np.ndarray) -> bool:
-    """Whether (N, H, W, C) are the points of data/toy.py and no images."""
+    """Whether the array (N, H, W, C) holds points of data/toy.py instead of images."""
     return images.shape[1:] == (1, 1, 2)
 
 
 def as_stored(images: np.ndarray) -> np.ndarray:
-    """Generated images as their data are: uint8 in [0, 255], points as floats."""
+    """Generated images in the form of the data: uint8 in [0, 255], or float points."""
     if are_points(images):
         return np.asarray(images, np.float32)
     return to_uint8(images)
@@ -31,13 +31,13 @@ def as_stored(images: np.ndarray) -> np.ndarray:
 def draw_density(
     points: np.ndarray, *, extent: float, side: int = 256, bins: int = 128
 ) -> np.ndarray:
-    """A picture (side, side, 3) of points (N, 1, 1, 2): dark where they are.
+    """A picture (side, side, 3) of points (N, 1, 1, 2), dark where points are dense.
 
     Args:
-      points: first coordinate to the right, second up.
-      extent: the picture shows [-extent, extent]^2.
-      side: of the picture, pixels, a multiple of bins.
-      bins: squares along a side in which points are counted.
+      points: points, with the first coordinate to the right and the second up.
+      extent: half of the side of the square around the origin that is shown.
+      side: side of the picture in pixels, a multiple of bins.
+      bins: number of squares along a side, in which points are counted.
     """
     x, y = points.reshape(-1, 2).T
     limits = [[-extent, extent]] * 2
@@ -52,19 +52,19 @@ def draw_density(
 
 
 def make_picture(images: np.ndarray, columns: int, *, extent: float) -> np.ndarray:
-    """One picture (H, W, C) uint8: a grid of stored images, a density of points."""
+    """A picture (H, W, C) uint8: a grid of images, or the density of points."""
     if are_points(images):
         return draw_density(images, extent=extent)
     return make_grid(images, columns)
 
 
 def make_grid(images: np.ndarray, columns: int, *, gap: int = 2) -> np.ndarray:
-    """One picture of many, row by row, on white.
+    """A picture of many images, row by row, on white.
 
     Args:
       images: (N, H, W, C) uint8, C 1 or 3.
-      columns: images in a row; the last row may be short.
-      gap: white pixels between neighbours.
+      columns: number of images in a row; the last row may be shorter.
+      gap: number of white pixels between neighbours.
 
     Returns:
       (rows * (H + gap) - gap, columns * (W + gap) - gap, C) uint8.
@@ -81,9 +81,10 @@ def make_grid(images: np.ndarray, columns: int, *, gap: int = 2) -> np.ndarray:
 
 
 def mean_distance(images: np.ndarray) -> float:
-    """Mean root-mean-square difference of two different images of (N, H, W, C).
+    """Root-mean-square difference of two images, averaged over all pairs.
 
-    In the images' units. A generator that draws one image again and again has 0.
+    It has the units of the images (N, H, W, C). It is 0 for a generator that draws the
+    same image again and again.
     """
     count = len(images)
     flat = images.reshape(count, -1).astype(np.float64)
@@ -94,7 +95,7 @@ def mean_distance(images: np.ndarray) -> float:
 
 
 def save_png(path: Path, image: np.ndarray) -> None:
-    """Writes an (H, W, C) uint8 image, C 1 or 3, whole or not at all.
+    """Writes an (H, W, C) uint8 image, C 1 or 3, completely or not at all.
 
     Raises:
       OSError: the file cannot be written.
@@ -105,7 +106,7 @@ def save_png(path: Path, image: np.ndarray) -> None:
 
 
 def save_arrays(path: Path, **arrays: np.ndarray) -> None:
-    """Writes an .npz file, whole or not at all.
+    """Writes an .npz file, completely or not at all.
 
     Raises:
       OSError: the file cannot be written.
@@ -116,10 +117,10 @@ def save_arrays(path: Path, **arrays: np.ndarray) -> None:
 
 @contextlib.contextmanager
 def writing_whole(path: Path) -> Iterator[BinaryIO]:
-    """A file under a temporary name, which takes the place of `path` at the end.
+    """Opens a file under a temporary name, which replaces `path` at the end.
 
     Raises:
-      OSError: the file cannot be written; what was there before stays.
+      OSError: the file cannot be written; an earlier file at `path` stays.
     """
     unfinished = path.with_name(path.name + ".tmp")
     try:
@@ -138,7 +139,7 @@ def check_output(path: Path, flag: str) -> None:
     """Refuses a file that cannot be written, before anything is computed for it.
 
     Raises:
-      ValueError: a folder is in its place, or there is none for it.
+      ValueError: the path is a folder, or its folder is missing or cannot be written.
     """
     if path.is_dir():
         raise ValueError(

@@ -20,25 +20,25 @@ from gan_jax.run import files
 from gan_jax.run import images as images_lib
 from gan_jax.step import recipes, sampling, states
 
-RANGES = {  # of the fields in no section that images are drawn with
+RANGES = {  # allowed values of the fields in no section that drawing images needs
     "seed": checks.integer(0, checks.SEEDS),
     "batch_size": checks.integer(1, checks.MOST),
 }
 ADVICE = "mend {field} in the run's config.json, or restore the file from a copy"
-STATISTICS_STREAM = 1  # folded into the run's key for the averaged generator's latents
+STATISTICS_STREAM = 1  # is folded into the run's key for averaged_variables' latents
 
 
 class Run(NamedTuple):
     """A run at one step.
 
     Attributes:
-      config: the whole config.
-      step: steps done.
-      generator: the module.
-      discriminator: the module.
-      variables: the generator's `params` and `batch_stats`.
-      averaged: its averaged parameters; an empty dict if none are kept.
-      discriminator_variables: the discriminator's `params` and `batch_stats`.
+      config: whole config.
+      step: number of steps done.
+      generator: generator's module.
+      discriminator: discriminator's module.
+      variables: generator's `params` and `batch_stats`.
+      averaged: generator's averaged parameters; an empty dict if the run keeps none.
+      discriminator_variables: discriminator's `params` and `batch_stats`.
     """
 
     config: ConfigDict
@@ -51,7 +51,7 @@ class Run(NamedTuple):
 
     @property
     def is_conditional(self) -> bool:
-        """Whether the generator heeds labels."""
+        """Whether the generator depends on labels."""
         return self.config.model.generator.condition != "none"
 
     def with_averaged(self) -> "Run":
@@ -76,16 +76,17 @@ class Run(NamedTuple):
 def averaged_variables(
     config: ConfigDict, generator: nn.Module, variables: Any, averaged: Any
 ) -> dict[str, Any]:
-    """The averaged generator: its parameters, and BatchNorm statistics that fit them.
+    """The averaged parameters, with BatchNorm statistics that fit them.
 
-    The statistics are computed anew from 100 batches of the training batch size whose
-    latents follow from the run's seed, so that each reader of a run gets the same.
+    The statistics are computed anew from 100 batches of the training batch size. Their
+    latents follow from the run's seed, so every reader of the run gets the same
+    statistics.
 
     Args:
-      config: the whole config of the run.
-      generator: the module.
-      variables: the raw generator's `params` and `batch_stats`.
-      averaged: the averaged parameters.
+      config: whole config of the run.
+      generator: generator's module.
+      variables: raw generator's `params` and `batch_stats`.
+      averaged: averaged parameters.
     """
     variables = {**variables, "params": averaged}
     if not variables["batch_stats"]:
@@ -107,13 +108,13 @@ def load(workdir: Path, step: int | None = None, *, folder: str = "checkpoints")
     """The run in `workdir` at `step`, or at its newest checkpoint.
 
     Args:
-      workdir: a run's folder.
-      step: of the checkpoint; None takes the newest.
-      folder: which of the run's folders of checkpoints: "checkpoints" or "best".
+      workdir: folder of the run.
+      step: step of the checkpoint; None takes the newest.
+      folder: folder of checkpoints in the run's folder, "checkpoints" or "best".
 
     Raises:
-      ValueError: no run or no such checkpoint in `workdir`, or a config.json that does
-        not describe its networks.
+      ValueError: `workdir` has no run or no such checkpoint, or its config.json does
+        not describe the networks of the checkpoint.
     """
     config = files.read_config(workdir)
     with files.naming_version(workdir):
@@ -144,7 +145,7 @@ def load(workdir: Path, step: int | None = None, *, folder: str = "checkpoints")
 def _shapes(
     config: ConfigDict, generator: nn.Module, discriminator: nn.Module
 ) -> dict[str, Any]:
-    """The shapes of what a Run takes from a checkpoint, as the config implies them."""
+    """The shapes of the arrays that a Run reads from a checkpoint, by the config."""
     data = config.data
     create = functools.partial(
         states.create,
@@ -168,7 +169,7 @@ def _shapes(
 
 
 def _check(config: ConfigDict) -> None:
-    """Refuses values of a run's config.json that nothing can be drawn with."""
+    """Refuses values of a run's config.json with which no image can be drawn."""
     shape = ("image_size", "channels", "num_classes")
     state = ("generator_steps", "packing", "ema_decay")
     for path, ranges in {
@@ -182,7 +183,7 @@ def _check(config: ConfigDict) -> None:
     for name in ("generator", "discriminator"):
         network = checks.section(config.model, name)
         path = f"model.{name}"
-        condition = {"condition": checks.TEXT}  # its values are checked by the model
+        condition = {"condition": checks.TEXT}  # the model checks its values
         checks.check_fields(network, condition, path=path, advice=ADVICE)
 
 
@@ -230,24 +231,23 @@ def generate_batches(
     batch_size: int = 256,
     statistics: str = "running",
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Batches of images (B, H, W, C) uint8 and labels (B,) int32, `num` in all.
+    """Yields batches of images (B, H, W, C) uint8 and labels (B,) int32.
 
-    Points are (B, 1, 1, 2) float32.
-
-    An unconditional generator ignores the labels. With running BatchNorm statistics
-    image i depends on the parameters, the seed and i alone; with those of its batch
-    also on the batch size.
+    Points are (B, 1, 1, 2) float32. An unconditional generator ignores the labels. With
+    running BatchNorm statistics, image i depends only on the parameters, the seed and
+    i. With the statistics of its batch, it also depends on the batch size.
 
     Args:
-      run: whose `variables` are used.
-      num: images in all.
-      seed: of latents and labels.
-      label: the label of all images; None draws labels uniformly.
-      batch_size: images generated at once.
-      statistics: of the generator's BatchNorm, "running" or "batch".
+      run: run whose `variables` are used.
+      num: number of images in all batches together.
+      seed: seed of latents and labels.
+      label: label of all images; None draws labels uniformly.
+      batch_size: number of images generated at once.
+      statistics: statistics that the generator's BatchNorm uses, "running" or "batch".
 
     Raises:
-      ValueError: no such label, or a generator that draws infinities.
+      ValueError: there is no such label, or the generator draws values that are not
+        finite.
     """
     _check_label(run, label)
     batch_size = batch_size if statistics == "batch" else min(batch_size, num)
@@ -280,7 +280,7 @@ def _check_label(run: Run, label: int | None) -> None:
     if not run.is_conditional:
         raise ValueError(
             f"label is {label}, but the run is unconditional: leave --label out, or "
-            "train one of configs/cgan.py."
+            "train a conditional GAN, such as configs/cgan.py."
         )
     if not 0 <= label < classes:
         raise ValueError(

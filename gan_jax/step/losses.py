@@ -1,7 +1,8 @@
 """Adversarial losses on logits: label 1 is real, 0 is fake.
 
-Each is a mean over the batch, to minimise; logits that are not (B,) are a ValueError.
-At zero logits non_saturating is 2 ln 2 for the discriminator, ln 2 for the generator.
+Every loss is a mean over the batch and is minimised. Logits that are not (B,) raise a
+ValueError. At zero logits, non_saturating is 2 ln 2 for the discriminator and ln 2 for
+the generator.
 """
 
 from collections.abc import Callable
@@ -16,11 +17,11 @@ from gan_jax import checks
 
 
 class Loss(NamedTuple):
-    """The two losses of one game: functions of logits (B,) to a scalar."""
+    """The losses of both networks: functions from logits (B,) to a scalar."""
 
-    # Of (real_logits, fake_logits).
+    # Takes (real_logits, fake_logits).
     discriminator: Callable[[jax.Array, jax.Array], jax.Array]
-    # Of (fake_logits, real_logits); the real ones may be None unless uses_real.
+    # Takes (fake_logits, real_logits); real_logits may be None unless uses_real.
     generator: Callable[[jax.Array, jax.Array | None], jax.Array]
     uses_real: bool = False
 
@@ -36,7 +37,7 @@ def _check(*several_logits: jax.Array) -> None:
 
 
 def _cross_entropy(logits: jax.Array, label: float) -> jax.Array:
-    """Mean BCE of (B,) logits against one label, in softplus form."""
+    """Mean BCE of logits (B,) against the same label, in softplus form."""
     _check(logits)
     return jnp.mean(optax.sigmoid_binary_cross_entropy(logits, label))
 
@@ -44,7 +45,7 @@ def _cross_entropy(logits: jax.Array, label: float) -> jax.Array:
 def cross_entropy_discriminator_loss(
     real_logits: jax.Array, fake_logits: jax.Array, *, real_label: float = 1.0
 ) -> jax.Array:
-    """Mean BCE of the real logits against real_label plus of the fake against 0.
+    """Mean BCE of real logits against real_label, plus that of fake logits against 0.
 
     Goodfellow et al. 2014 (arXiv 1406.2661), equation 1, as a loss to minimise. A
     real_label below 1 is the one-sided smoothing of Salimans et al. 2016 (arXiv
@@ -71,7 +72,7 @@ def minimax_generator_loss(
 def least_squares_discriminator_loss(
     real_logits: jax.Array, fake_logits: jax.Array
 ) -> jax.Array:
-    """Half the mean squares of (real - 1) plus half those of fake.
+    """Half the mean square of (real - 1) plus half the mean square of fake.
 
     Mao et al. 2017 (arXiv 1611.04076), equation 2 with a = 0 and b = 1, on the logits
     themselves: there is no sigmoid.
@@ -83,7 +84,7 @@ def least_squares_discriminator_loss(
 def least_squares_generator_loss(
     fake_logits: jax.Array, real_logits: jax.Array | None = None
 ) -> jax.Array:
-    """Half the mean squares of (fake - 1): Mao et al., equation 2 with c = 1."""
+    """Half the mean square of (fake - 1): Mao et al., equation 2 with c = 1."""
     _check(fake_logits)
     return jnp.mean(jnp.square(fake_logits - 1)) / 2
 
@@ -93,7 +94,7 @@ def wasserstein_discriminator_loss(
 ) -> jax.Array:
     """Mean fake minus mean real logit; the discriminator must be kept Lipschitz.
 
-    Arjovsky et al. 2017 (arXiv 1701.07875), algorithm 1, with the sign turned.
+    Arjovsky et al. 2017 (arXiv 1701.07875), algorithm 1, with the opposite sign.
     """
     _check(real_logits, fake_logits)
     return jnp.mean(fake_logits) - jnp.mean(real_logits)
@@ -102,7 +103,7 @@ def wasserstein_discriminator_loss(
 def linear_generator_loss(
     fake_logits: jax.Array, real_logits: jax.Array | None = None
 ) -> jax.Array:
-    """Minus the mean fake logit: Arjovsky, algorithm 1; Miyato, equation 17."""
+    """Minus the mean fake logit: Arjovsky et al., algorithm 1; Miyato, equation 17."""
     _check(fake_logits)
     return -jnp.mean(fake_logits)
 
@@ -113,7 +114,7 @@ def hinge_discriminator_loss(
     """Mean max(0, 1 - real) plus mean max(0, 1 + fake).
 
     Lim and Ye 2017 (arXiv 1705.02894); Miyato et al. 2018 (arXiv 1802.05957),
-    equation 16, with the sign turned.
+    equation 16, with the opposite sign.
     """
     _check(real_logits, fake_logits)
     real, fake = jax.nn.relu(1 - real_logits), jax.nn.relu(1 + fake_logits)
@@ -123,10 +124,10 @@ def hinge_discriminator_loss(
 def relativistic_discriminator_loss(
     real_logits: jax.Array, fake_logits: jax.Array
 ) -> jax.Array:
-    """Mean -log sigmoid(real - fake), example i against example i.
+    """Mean -log sigmoid(real - fake) over pairs of real and fake logits.
 
     Jolicoeur-Martineau 2018 (arXiv 1807.00734), RSGAN; Huang et al. 2024 (R3GAN, arXiv
-    2501.05441), equation 2. Not the average form (RaGAN).
+    2501.05441), equation 2. It is not the average form (RaGAN).
     """
     _check(real_logits, fake_logits)
     if real_logits.shape != fake_logits.shape:
@@ -140,7 +141,7 @@ def relativistic_discriminator_loss(
 def relativistic_generator_loss(
     fake_logits: jax.Array, real_logits: jax.Array | None
 ) -> jax.Array:
-    """Mean -log sigmoid(fake - real): the discriminator's loss, roles exchanged."""
+    """Mean -log sigmoid(fake - real): the discriminator's loss with exchanged roles."""
     if real_logits is None:
         raise ValueError(
             "no real logits, but the relativistic loss compares the fake ones with "
@@ -173,15 +174,16 @@ REAL_LABEL = checks.number(
 
 
 def create(name: str, *, real_label: float = 1.0) -> Loss:
-    """The loss of that name, the label of real images smoothed to real_label.
+    """The loss of that name, with real_label as the label of real images.
 
     Args:
-      name: one of LOSSES.
-      real_label: in (0.5, 1], the target of the real logits; 1 does not smooth. Fake
-        logits keep 0 and the generator's target stays 1: smoothing is one-sided.
+      name: name in LOSSES.
+      real_label: target of the real logits in (0.5, 1]; 1 does not smooth. Smoothing is
+        one-sided: the target of fake logits stays 0 and that of the generator 1.
 
     Raises:
-      ValueError: an unknown name, a label out of range or of a loss that has none.
+      ValueError: the name is unknown, the label is out of range, or the loss has no
+        label to smooth.
     """
     checks.check("loss", name, checks.one_of(LOSSES), advice="name one of them")
     advice = "set it to 1, or to 0.9 to smooth"

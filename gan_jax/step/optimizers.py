@@ -1,4 +1,4 @@
-"""Optimisers by name: optax's, and two as the sources' own libraries compute them."""
+"""Optimisers by name: those of optax, and two as Keras and pylearn2 compute them."""
 
 from collections.abc import Callable, Mapping
 import math
@@ -15,16 +15,16 @@ from gan_jax import checks
 def keras_rmsprop(
     learning_rate: float, *, decay: float = 0.0, rho: float = 0.9, epsilon: float = 1e-7
 ) -> optax.GradientTransformation:
-    """RMSprop of Keras 2: a decaying rate, and epsilon outside the square root.
+    """RMSprop of Keras 2, with a decaying rate and epsilon outside the square root.
 
     Update t, from 0, is -rate_t * g / (sqrt(mean of squared gradients) + epsilon)
     with rate_t = learning_rate / (1 + decay * t).
 
     Args:
-      learning_rate: of the first update.
-      decay: of the rate, per update.
+      learning_rate: learning rate of the first update.
+      decay: decay of the learning rate in an update.
       rho: decay of the mean of squared gradients, which starts at 0.
-      epsilon: keeps the quotient finite.
+      epsilon: small number that keeps the quotient finite.
     """
     return optax.rmsprop(
         lambda count: learning_rate / (1 + decay * count),
@@ -35,7 +35,7 @@ def keras_rmsprop(
 
 
 class MomentumState(NamedTuple):
-    """Updates done, and the last of them."""
+    """The number of updates done, and the last update."""
 
     step: jax.Array
     updates: Any
@@ -50,23 +50,23 @@ def momentum_sgd(
     final_momentum: float = 0.5,
     momentum_steps: int = 1,
 ) -> optax.GradientTransformation:
-    """SGD of pylearn2, in which Goodfellow et al. 2014 trained.
+    """SGD of pylearn2, with which Goodfellow et al. 2014 trained.
 
     Update t, from 0, is u_t = m_t * u_(t-1) - rate_t * g with
-    rate_t = max(learning_rate / decay_factor^t, min_learning_rate) and m_t going
-    linearly from `momentum` to `final_momentum` in `momentum_steps` updates, where
-    pylearn2 changes m once an epoch. Unlike optax.sgd it scales gradients before it
-    adds them up, so a falling rate does not shorten what has been added.
+    rate_t = max(learning_rate / decay_factor^t, min_learning_rate). The momentum m_t
+    goes linearly from `momentum` to `final_momentum` in `momentum_steps` updates, while
+    pylearn2 changes it once an epoch. Unlike optax.sgd it scales gradients before it
+    adds them up, so a falling rate does not reduce earlier gradients.
 
     Args:
-      learning_rate: of the first update.
-      decay_factor: divides the rate after each update.
-      min_learning_rate: where the rate stops to fall.
-      momentum: of the first update.
-      final_momentum: from update `momentum_steps` on.
-      momentum_steps: updates.
+      learning_rate: learning rate of the first update.
+      decay_factor: number by which the learning rate is divided after each update.
+      min_learning_rate: smallest learning rate.
+      momentum: momentum of the first update.
+      final_momentum: momentum from update `momentum_steps` on.
+      momentum_steps: number of updates in which the momentum changes.
     """
-    log_decay = math.log(decay_factor)  # float32 has no 1.000004, but its logarithm
+    log_decay = math.log(decay_factor)  # float32 rounds 1.000004, but not its logarithm
 
     def init(params: Any) -> MomentumState:
         return MomentumState(jnp.zeros((), jnp.int32), optax.tree.zeros_like(params))
@@ -101,14 +101,14 @@ SCHEDULES: dict[str, Callable[[int], optax.Schedule]] = {
 }
 
 
-RANGES = {  # of the section optimizer, but for the networks' own
+RANGES = {  # allowed values in the section optimizer, outside of the networks' sections
     "schedule": checks.one_of(SCHEDULES),
     "warmup_steps": checks.integer(0, checks.MOST),
     "decay_share": checks.number("in (0, 1]", most=1, above=True),
 }
 _DTYPE = checks.one_of(("float32", "bfloat16"))
 _RATE = {"learning_rate": checks.NOT_NEGATIVE}
-ARGUMENTS: dict[str, dict[str, checks.Range]] = {  # of each optimiser
+ARGUMENTS: dict[str, dict[str, checks.Range]] = {  # allowed values, by optimiser
     "adam": {
         **_RATE,
         "b1": checks.share(),
@@ -150,7 +150,7 @@ ARGUMENTS: dict[str, dict[str, checks.Range]] = {  # of each optimiser
 }
 
 
-TAKE_SCHEDULES = ("adam", "rmsprop", "sgd")  # the others' rates fall by themselves
+TAKE_SCHEDULES = ("adam", "rmsprop", "sgd")  # other optimisers have a decay built in
 
 
 def rate_factor(
@@ -159,18 +159,18 @@ def rate_factor(
     """The factor in [0, 1] of the learning rates as a function of the run's step.
 
     Args:
-      schedule: one of SCHEDULES: the factor stays 1, or falls to 0 at the end of the
+      schedule: name in SCHEDULES: the factor stays 1, or falls to 0 at the end of the
         run, linearly or as half a cosine.
-      num_steps: of the whole run.
-      warmup_steps: the factor rises linearly from 0 during so many first steps.
-      decay_share: the last share of the run, in (0, 1], during which the factor
-        falls; "constant" does not read it.
+      num_steps: number of steps of the whole run.
+      warmup_steps: number of first steps in which the factor rises linearly from 0.
+      decay_share: last share of the run, in (0, 1], in which the factor falls;
+        "constant" does not read it.
 
     Returns:
       A schedule of optax, or None if the factor is always 1.
 
     Raises:
-      ValueError: a warm-up that ends after the fall begins.
+      ValueError: the warm-up ends after the fall begins.
     """
     falling = 0 if schedule == "constant" else max(1, round(decay_share * num_steps))
     if warmup_steps > num_steps - falling:
@@ -194,7 +194,7 @@ def rate_factor(
 
 
 def _scheduled_rate(config: ConfigDict, network: str, rate: Any) -> Any:
-    """The network's learning rate as its optimiser takes it: a number or a schedule."""
+    """The network's learning rate, as a number or a schedule for its optimiser."""
     optimizer = config.optimizer
     checks.check_fields(optimizer, RANGES, path="optimizer")
     factor = rate_factor(
@@ -226,15 +226,15 @@ def create(
     """The optimiser of a network, with the run's schedule of the learning rate.
 
     Args:
-      config: the whole config; reads its section optimizer, where config.optimizer
-        [network] has `name`, one of OPTIMIZERS, and that optimiser's own arguments,
-        and what a schedule depends on.
+      config: whole config, of which the section optimizer and the number of steps are
+        read. config.optimizer[network] has `name`, a name in OPTIMIZERS, and the
+        arguments of that optimiser.
       network: "generator" or "discriminator".
-      values: arguments that differ from config's, which may be traced.
+      values: arguments that replace those of the config; they may be traced.
 
     Raises:
-      ValueError: an unknown name, arguments that the optimiser does not take or that
-        are out of range, or a schedule that it or the run cannot have.
+      ValueError: the name is unknown, an argument is unknown or out of range, or the
+        optimiser or the run cannot have the schedule.
     """
     path = f"optimizer.{network}"
     section = checks.section(checks.section(config, "optimizer"), network)

@@ -1,8 +1,9 @@
-"""Gradient penalties on the discriminator: scalars to weigh and add to its loss.
+"""Gradient penalties on the discriminator, which are weighted and added to its loss.
 
-Each is a mean over the given examples, of the gradient of an image's logit with respect
-to that image. Random draws follow the examples' slots alone, so the mean over replicas
-is the penalty of the whole batch, however it is divided.
+A penalty is a mean over the given examples of a function of the gradient of an image's
+logit with respect to that image. Random draws depend only on the examples' batch
+indices, so the mean over replicas is the penalty of the whole batch, however the batch
+is divided.
 """
 
 from collections.abc import Callable
@@ -16,12 +17,12 @@ from gan_jax.step import sampling
 
 Discriminate = Callable[[jax.Array], jax.Array]
 
-# Added to squared norms: at a gradient of 0 the square root's derivative is infinite.
+# Is added to squared norms, since the derivative of the square root is infinite at 0.
 EPSILON = 1e-12
 
 
 class Penalty(Protocol):
-    """A function of a discriminator and one batch."""
+    """A function of a discriminator and a batch."""
 
     def __call__(
         self,
@@ -36,17 +37,19 @@ class Penalty(Protocol):
         """The penalty, a float32 scalar; differentiate it through `discriminate`.
 
         Args:
-          discriminate: images (B, H, W, C) -> logits (B,), the parameters closed over.
-            Logit i must depend on image i alone: no BatchNorm over the batch.
+          discriminate: function from images (B, H, W, C) to logits (B,), which holds
+            the parameters. Logit i must depend on image i only, so there must be no
+            BatchNorm over the batch.
           real_images: (B, H, W, C) float32 in [-1, 1].
           fake_images: (B, H, W, C) float32 in [-1, 1].
           key: PRNG key of this step, the same on all replicas.
-          slots: (B,) int32, the examples' places in the global batch.
-          axis_name: replicas that share the batch; dragan's standard deviation is
-            taken over all of them, the other penalties do not look.
+          slots: (B,) int32, batch indices of the examples in the global batch.
+          axis_name: axis of the replicas that share the batch. dragan computes its
+            standard deviation over all of them; the other penalties do not use it.
 
         Raises:
-          ValueError: images or slots that do not go in pairs, in those that draw.
+          ValueError: a penalty that draws at random gets images or slots whose numbers
+            differ.
         """
 
 
@@ -61,8 +64,8 @@ def wgan_gp(
 ) -> jax.Array:
     """Mean (||gradient|| - 1)^2 at random points between real and fake images.
 
-    Gulrajani et al. 2017 (arXiv 1704.00028), equation 3; their weight is 10. One
-    epsilon in [0, 1) an example is the share of the real image.
+    Gulrajani et al. 2017 (arXiv 1704.00028), equation 3; their weight is 10. For each
+    example an epsilon in [0, 1) is drawn, the share of the real image.
     """
     if real_images.shape != fake_images.shape:
         raise ValueError(
@@ -86,9 +89,9 @@ def dragan(
     """Mean (||gradient|| - 1)^2 at real images with noise.
 
     Kodali et al. 2017 (arXiv 1705.07215), with the noise of the authors' code
-    (github.com/kodalinaveen3/DRAGAN; weight 10): alpha * std / 2 * u, with alpha in
-    [0, 1) one an example, u in [0, 1) one a value, and std the standard deviation of
-    all values of the batch around their common mean. The paper writes N(0, c I).
+    (github.com/kodalinaveen3/DRAGAN; weight 10): alpha * std / 2 * u, where alpha in
+    [0, 1) is drawn for each example, u in [0, 1) for each value, and std is the
+    standard deviation of all values of the batch. The paper writes N(0, c I).
     """
     alpha_key, noise_key = jax.random.split(key)
     alpha = _draw(alpha_key, slots, real_images, per_pixel=False)
@@ -107,7 +110,7 @@ def r1(
     slots: jax.Array,
     axis_name: str | None = None,
 ) -> jax.Array:
-    """Half the mean ||gradient||^2 at the real images; nothing is drawn.
+    """Half the mean ||gradient||^2 at the real images; nothing is drawn at random.
 
     Mescheder et al. 2018 (arXiv 1801.04406), equation 9; gamma is the weight.
     """
@@ -123,7 +126,7 @@ def r2(
     slots: jax.Array,
     axis_name: str | None = None,
 ) -> jax.Array:
-    """Half the mean ||gradient||^2 at the fake images; nothing is drawn.
+    """Half the mean ||gradient||^2 at the fake images; nothing is drawn at random.
 
     Mescheder et al. 2018 (arXiv 1801.04406), equation 10; gamma is the weight.
     """
@@ -141,7 +144,7 @@ PENALTIES: dict[str, Penalty] = {
 def _draw(
     key: jax.Array, slots: jax.Array, images: jax.Array, *, per_pixel: bool
 ) -> jax.Array:
-    """Uniform in [0, 1), by slot: like images, or (B, 1, 1, 1) without per_pixel."""
+    """Uniform draws in [0, 1) for the slots, for each pixel or (B, 1, 1, 1)."""
     if slots.shape != images.shape[:1]:
         raise ValueError(
             f"slots have shape {slots.shape} and images {images.shape}, but each image "
@@ -153,7 +156,7 @@ def _draw(
 
 
 def _standard_deviation(images: jax.Array, axis_name: str | None) -> jax.Array:
-    """Of all values of the images of all replicas, which hold as many each."""
+    """The standard deviation of all values of the images of all replicas."""
 
     def average(values: jax.Array) -> jax.Array:
         mean = jnp.mean(values)

@@ -1,4 +1,4 @@
-"""How a step is put together: the named options of published training recipes."""
+"""The options of a training step, by the names of published recipes."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 from gan_jax import checks
 from gan_jax.step import losses, penalties, sampling
 
-# Each pass of a network is compiled by itself: more of them take hours to compile.
+# Every update is compiled separately, and more of them would take hours to compile.
 MOST_UPDATES = 32
 MOST_PACKED = 16
 RANGES = {
@@ -27,35 +27,38 @@ RANGES = {
 
 
 class Recipe(NamedTuple):
-    """Everything static about a training step.
+    """The static options of a training step.
 
     Attributes:
       latent_size: length of a latent vector.
       latent_distribution: "normal" or "uniform", see sampling.draw_latents.
-      num_classes: labels of generated images are uniform in [0, num_classes).
+      num_classes: number of classes; generated images have labels in [0, num_classes).
       flip: mirror each real image with probability 1/2.
-      updates: "shared": one generator pass, whose images serve both gradients, the
-        discriminator first (Radford et al. 2015 as the PyTorch example has it);
-        "fresh": new latents for the generator's gradient (Goodfellow et al. 2014,
-        algorithm 1); "simultaneous": both gradients at the old parameters from one
-        pass (Lin et al. 2018, arXiv 1712.04086, in their code).
-      discriminator_batches: "separate": real and fake in two passes; "joint": in one,
-        so that BatchNorm sees both.
-      discriminator_steps: updates of the discriminator a step, each on data of its
-        own.
-      generator_steps: updates of the generator a step, each on latents of its own.
-      loss: the pair of losses.
-      penalty: on the discriminator's gradient; None for none.
-      penalty_weight: multiplies the penalty.
+      updates: how the two updates are computed. "shared": the images of a single
+        generator pass serve both gradients, the discriminator's first (Radford et al.
+        2015, as in the PyTorch example). "fresh": the generator's gradient takes new
+        latents (Goodfellow et al. 2014, algorithm 1). "simultaneous": a single pass
+        gives both gradients at the old parameters (code of Lin et al. 2018, arXiv
+        1712.04086).
+      discriminator_batches: "separate" judges real and fake images in two passes;
+        "joint" judges them in one pass, so that BatchNorm sees both.
+      discriminator_steps: number of discriminator updates in a step, each on other
+        data.
+      generator_steps: number of generator updates in a step, each on other latents.
+      loss: pair of losses.
+      penalty: penalty on the discriminator's gradient, or None.
+      penalty_weight: factor of the penalty.
       instance_noise: standard deviation of N(0, 1) noise on all images that the
         discriminator sees (Sonderby et al. 2017, arXiv 1610.04490, section 3).
-      packing: images that the discriminator judges together (Lin et al. 2018).
-      clip_weights: the discriminator's parameters are clipped to +- this after each
-        update; 0 leaves them (Arjovsky et al. 2017, arXiv 1701.07875, algorithm 1).
-      ema_decay: share that the generator's averaged parameters keep in an update,
-        less in the first ones, see train_step.average_decay; 0 keeps no average
-        (Yazici et al. 2019, arXiv 1806.04498).
-      axis_name: replicas to average over; None for one.
+      packing: number of images that the discriminator judges together (Lin et al.
+        2018).
+      clip_weights: bound to which the discriminator's parameters are clipped after
+        each update; 0 does not clip (Arjovsky et al. 2017, arXiv 1701.07875, algorithm
+        1).
+      ema_decay: share that the generator's averaged parameters keep in an update, less
+        in the first updates, see train_step.average_decay; 0 keeps no average (Yazici
+        et al. 2019, arXiv 1806.04498).
+      axis_name: axis of the replicas to average over; None without replicas.
     """
 
     latent_size: int
@@ -77,12 +80,12 @@ class Recipe(NamedTuple):
 
     @property
     def examples_per_slot(self) -> int:
-        """Real images that one place in the batch takes a step."""
+        """Number of real images that each batch index takes in a step."""
         return self.discriminator_steps * self.packing
 
 
 def _check_exclusions(config: ConfigDict) -> None:
-    """Refuses options that together mean nothing."""
+    """Refuses options that exclude each other."""
     recipe, discriminator = config.recipe, config.model.discriminator
     conditional = discriminator.get("condition", "none") != "none"
     if recipe.penalty != "none" and discriminator.get("norm", "none") == "batch":
@@ -126,11 +129,11 @@ def create(config: ConfigDict, *, axis_name: str | None) -> Recipe:
     """The recipe that a run's config describes.
 
     Args:
-      config: the whole config; reads its sections data, model and recipe.
-      axis_name: replicas to average over; None for one.
+      config: whole config, of which the sections data, model and recipe are read.
+      axis_name: axis of the replicas to average over; None without replicas.
 
     Raises:
-      ValueError: an unknown name, a number out of range, or options that exclude each
+      ValueError: a name is unknown, a number is out of range, or options exclude each
         other.
     """
     checks.check_fields(config.recipe, RANGES, path="recipe")

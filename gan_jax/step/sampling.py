@@ -1,7 +1,7 @@
 """Draws of latents and labels, and images generated from them: pure functions.
 
-Every draw of an example uses `fold_in(key, index)` with the example's index in the
-global batch, so the numbers do not depend on the number of devices or hosts.
+Every draw for an example uses `fold_in(key, index)` with the example's index in the
+global batch, so the draws do not depend on the number of devices or hosts.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ from gan_jax import checks
 
 
 def fold_in_each(key: jax.Array, indices: jax.Array) -> jax.Array:
-    """One key an example: (B,) keys from a key and (B,) global example indices."""
+    """A key for each example: (B,) keys from a key and (B,) global batch indices."""
     return jax.vmap(jax.random.fold_in, in_axes=(None, 0))(key, indices)
 
 
@@ -25,7 +25,7 @@ LATENT_DISTRIBUTIONS: dict[str, Callable[..., jax.Array]] = {
     "normal": jax.random.normal,
     "uniform": functools.partial(jax.random.uniform, minval=-1.0, maxval=1.0),
 }
-RANGES = {  # of the fields of a config's section model that say what is drawn
+RANGES = {  # allowed values in the section model, of the fields on latents
     "latent_size": checks.integer(1, checks.WIDEST),
     "latent_distribution": checks.one_of(LATENT_DISTRIBUTIONS),
 }
@@ -38,12 +38,12 @@ def draw_latents(
     latent_size: int,
     distribution: str = "normal",
 ) -> jax.Array:
-    """Latents (B, Z) float32 for (B,) global example indices.
+    """Latents (B, Z) float32 for (B,) global batch indices.
 
     Args:
       key: PRNG key, the same on all replicas.
-      indices: (B,) int32.
-      latent_size: Z.
+      indices: (B,) int32 batch indices.
+      latent_size: Z, length of a latent vector.
       distribution: "normal", N(0, 1), or "uniform" in [-1, 1).
     """
     draw = LATENT_DISTRIBUTIONS[distribution]
@@ -51,7 +51,7 @@ def draw_latents(
 
 
 def draw_labels(key: jax.Array, indices: jax.Array, *, num_classes: int) -> jax.Array:
-    """Labels (B,) int32, uniform in [0, num_classes), for (B,) example indices."""
+    """Labels (B,) int32, uniform in [0, num_classes), for (B,) batch indices."""
     keys = fold_in_each(key, indices)
     return jax.vmap(lambda k: jax.random.randint(k, (), 0, num_classes))(keys)
 
@@ -67,11 +67,12 @@ def generate_images(
     """Images (B, H, W, C) float32 in [-1, 1].
 
     Args:
-      generator: the module.
-      variables: its `params` and `batch_stats`.
+      generator: generator's module.
+      variables: generator's `params` and `batch_stats`.
       latents: (B, Z).
       labels: (B,) int32; an unconditional generator ignores them.
-      batch_statistics: BatchNorm uses this batch's statistics, not the running ones.
+      batch_statistics: BatchNorm uses the statistics of this batch instead of the
+        running statistics.
     """
     images, _ = generator.apply(
         variables, latents, labels, train=batch_statistics, mutable=["batch_stats"]
@@ -99,19 +100,20 @@ def recompute_batch_stats(
 ) -> Any:
     """BatchNorm's statistics at fixed parameters: means over many generated batches.
 
-    Averaged parameters need statistics of their own: the running ones belong to the
+    Averaged parameters need other statistics than the running ones, which belong to the
     parameters of the last steps (Izmailov et al. 2018, arXiv 1803.05407, section 3.2).
 
     Args:
-      generator: a module whose attribute norm_momentum is the share of the running
-        statistics that a pass keeps.
-      variables: its `params` and `batch_stats`, the latter only for their shapes.
+      generator: generator's module, whose attribute norm_momentum is the share of the
+        running statistics that a pass keeps.
+      variables: generator's `params` and `batch_stats`, the latter only for their
+        shapes.
       key: PRNG key of the latents and labels.
-      batch_size: images of a batch, as in training.
-      latent_size: Z.
-      distribution: of the latents, see `draw_latents`.
-      num_classes: labels are uniform in [0, num_classes).
-      batches: how many are generated.
+      batch_size: number of images in a batch, as in training.
+      latent_size: Z, length of a latent vector.
+      distribution: distribution of the latents, see `draw_latents`.
+      num_classes: number of classes; labels are uniform in [0, num_classes).
+      batches: number of generated batches.
     """
     memoryless = generator.clone(norm_momentum=0.0, axis_name=None)
     latent_key, label_key = jax.random.split(key)
@@ -133,9 +135,9 @@ def recompute_batch_stats(
 
 
 def to_float(images: jax.Array) -> jax.Array:
-    """Images as float32 in [-1, 1] from uint8 in [0, 255], any shape.
+    """Images of any shape as float32 in [-1, 1], from uint8 in [0, 255].
 
-    Floats, the points of data/toy.py, stay as they are.
+    Floats, which are the points of data/toy.py, are returned unchanged.
     """
     if jnp.issubdtype(images.dtype, jnp.floating):
         return images.astype(jnp.float32)
@@ -150,6 +152,6 @@ def flip_randomly(key: jax.Array, indices: jax.Array, images: jax.Array) -> jax.
 
 
 def draw_noise(key: jax.Array, indices: jax.Array, images: jax.Array) -> jax.Array:
-    """N(0, 1) noise of the images' shape (B, ...)."""
+    """N(0, 1) noise in the shape of the images (B, ...)."""
     keys = fold_in_each(key, indices)
     return jax.vmap(lambda one: jax.random.normal(one, images.shape[1:]))(keys)

@@ -1,4 +1,4 @@
-"""The state of a GAN: two train states and nothing else."""
+"""The state of a GAN: the train states of both networks and the averaged parameters."""
 
 from typing import Any, NamedTuple
 
@@ -11,12 +11,13 @@ import optax
 
 
 class Pass(NamedTuple):
-    """What one training pass through a network leaves.
+    """The results of a training pass through a network.
 
     Attributes:
       output: images or logits, or a pair of logits.
       batch_stats: BatchNorm's running statistics after the pass.
-      loss: scalar, the sum of what the network sowed into "losses"; 0 if nothing.
+      loss: scalar, the sum of the losses that the network sowed into "losses"; 0
+        without any.
     """
 
     output: Any
@@ -35,13 +36,13 @@ class TrainState(train_state.TrainState):
 
     @property
     def variables(self) -> dict[str, Any]:
-        """What the module's `apply` takes: `params` and `batch_stats`."""
+        """The variables for the module's `apply`: `params` and `batch_stats`."""
         return {"params": self.params, "batch_stats": self.batch_stats}
 
     def apply(
         self, params: Any, inputs: jax.Array, labels: jax.Array, key: jax.Array
     ) -> Pass:
-        """The training pass at `params`; `key` is for dropout, where there is any."""
+        """Runs a training pass with `params`; `key` is used by dropout."""
         output, updates = self.apply_fn(
             self.variables | {"params": params},
             inputs,
@@ -61,13 +62,13 @@ class TrainState(train_state.TrainState):
 class GANState(struct.PyTreeNode):
     """Both networks: the unit that is checkpointed, replicated and donated.
 
-    Each network's `step` counts its own updates; train_step.steps_done gives the
-    step of the run.
+    The `step` of a network counts the network's updates; train_step.steps_done gives
+    the step of the run.
 
     Attributes:
-      generator: parameters, statistics and optimiser's state.
-      discriminator: the same.
-      averaged: the generator's averaged parameters; an empty dict if none are kept.
+      generator: generator's parameters, statistics and optimiser state.
+      discriminator: discriminator's parameters, statistics and optimiser state.
+      averaged: generator's averaged parameters; an empty dict if none are kept.
     """
 
     generator: TrainState
@@ -104,14 +105,14 @@ def create(
     image_shape: tuple[int, ...],
     average: bool = False,
 ) -> GANState:
-    """A fresh GANState at step 0; pure, so it can be jitted, vmapped or only shaped.
+    """A new GANState at step 0; the function is pure, so it can be jitted or vmapped.
 
     Args:
       key: PRNG key of the initial parameters.
-      generator: maps latents (B, latent_size) and labels (B,) to images.
-      discriminator: maps images (B, H, W, C) and labels (B,) to logits (B,).
-      generator_tx: the generator's optimiser.
-      discriminator_tx: the discriminator's optimiser.
+      generator: module that maps latents (B, latent_size) and labels (B,) to images.
+      discriminator: module that maps images (B, H, W, C) and labels (B,) to logits.
+      generator_tx: generator's optimiser.
+      discriminator_tx: discriminator's optimiser.
       latent_size: length of a latent vector.
       image_shape: (H, W, C) of the images that the discriminator sees.
       average: keep averaged parameters of the generator.
@@ -126,6 +127,6 @@ def create(
         discriminator=_create_one(
             discriminator, d_key, discriminator_tx, images, labels
         ),
-        # A copy: two leaves of a donated state must not share a buffer.
+        # Copies, since two leaves of a donated state must not share a buffer.
         averaged=jax.tree.map(jnp.copy, g_state.params) if average else {},
     )

@@ -1,9 +1,9 @@
-"""One training step, from top to bottom: its parts are below in the order of use.
+"""The training step and its parts, in the order in which the step uses them.
 
-The two gradients are each in one network's own parameters. The other network enters as
-a constant, so nothing is ever frozen. Functions here are pure and undecorated: tests
-call them bare, under jit, and through parallel.py. Leading axes: B examples of one pass
-on this replica, P images in a pack.
+Each gradient is taken with respect to the parameters of a single network. The other
+network is a constant, so nothing needs to be frozen. The functions are pure and not
+decorated: tests call them directly, under jit, and through parallel.py. Leading axes: B
+examples of a pass on this replica, P images in a pack.
 """
 
 from collections.abc import Callable, Mapping
@@ -27,13 +27,13 @@ class Images(NamedTuple):
 
 
 class Fakes(NamedTuple):
-    """Generated images and the way back from them.
+    """Generated images, and the function that takes gradients back to the generator.
 
     Attributes:
-      batch: the images and the labels that they were generated for.
-      pull_back: takes the loss's gradient with respect to the images to that with
-        respect to the generator's parameters, as `jax.vjp` returns it.
-      batch_stats: the generator's running statistics after the pass.
+      batch: generated images and their labels.
+      pull_back: function from `jax.vjp`, from the gradient with respect to the images
+        to the gradient with respect to the generator's parameters.
+      batch_stats: generator's running statistics after the pass.
     """
 
     batch: Images
@@ -42,7 +42,7 @@ class Fakes(NamedTuple):
 
 
 class Gradient(NamedTuple):
-    """The gradient of one network's loss, and what its pass left."""
+    """The gradient of a network's loss, with the statistics and metrics of its pass."""
 
     grads: Any
     batch_stats: Any
@@ -50,9 +50,10 @@ class Gradient(NamedTuple):
 
 
 def steps_done(state: states.GANState, *, recipe: recipes.Recipe) -> jax.Array:
-    """The steps that a state has behind it, an int32 scalar.
+    """The number of steps that a state has been trained for, an int32 scalar.
 
-    A step may hold several updates of the generator, whose own count is higher then.
+    A step may hold several updates of the generator, which the generator's state
+    counts.
     """
     return state.generator.step // recipe.generator_steps
 
@@ -67,12 +68,12 @@ def train_step(
     """The state after one step of a recipe, and the step's metrics.
 
     Args:
-      state: both networks.
+      state: state of both networks.
       batch: `images` (N, B, H, W, C) uint8 and `labels` (N, B) int32 with N examples
-        for each slot, see Recipe.examples_per_slot, and `slots` (B,) int32, the places
-        in the global batch.
+        for each slot, see Recipe.examples_per_slot, and `slots` (B,) int32, the batch
+        indices in the global batch.
       key: PRNG key of this step, the same on all replicas.
-      recipe: the step's static options.
+      recipe: static options of the step.
     """
     flip_key, *d_keys, g_key = jax.random.split(key, 2 + recipe.discriminator_steps)
     g_keys = jax.random.split(g_key, recipe.generator_steps)
@@ -108,9 +109,9 @@ def train_step(
 def prepare_real(
     batch: Mapping[str, jax.Array], key: jax.Array, *, recipe: recipes.Recipe
 ) -> Images:
-    """The data of a step: (K, P, B, H, W, C) images and (K, P, B) labels.
+    """The data of a step: images (K, P, B, H, W, C) and labels (K, P, B).
 
-    K discriminator updates take the K * P examples of each slot in turn.
+    The K discriminator updates share the K * P examples of each slot.
     """
     shape = (recipe.discriminator_steps, recipe.packing)
     images = sampling.to_float(batch["images"])
@@ -132,7 +133,7 @@ def generate(
     *,
     recipe: recipes.Recipe,
 ) -> Fakes:
-    """P generator passes at (B,) slots, each with its own batch statistics."""
+    """P generator passes at slots (B,), each normalised by the batch of the pass."""
     latent_key, label_key, dropout_key = jax.random.split(key, 3)
     members = range(recipe.packing)
 
@@ -174,12 +175,12 @@ def discriminator_gradient(
     """The gradient of the discriminator's loss in the discriminator's parameters.
 
     Args:
-      state: both networks.
-      real: data.
-      fake: generated images, constants here.
-      slots: (B,) int32, places in the global batch.
+      state: state of both networks.
+      real: real images.
+      fake: generated images, which are constants here.
+      slots: (B,) int32, batch indices in the global batch.
       key: PRNG key of this gradient, the same on all replicas.
-      recipe: the step's static options.
+      recipe: static options of the step.
     """
     real_key, fake_key, dropout_key, penalty_key = jax.random.split(key, 4)
     dropout_key = jax.random.fold_in(dropout_key, slots[0])
@@ -234,8 +235,9 @@ def _judge_both(
 ) -> states.Pass:
     """The pass of real and fake images; its output is the pair of their logits.
 
-    Separately, each with its own batch statistics and the running ones threaded real,
-    then fake; jointly, in one pass over both.
+    Two separate passes, first of the real and then of the fake images, have different
+    batch statistics, and both update the running statistics. A joint pass normalises
+    real and fake images together.
     """
     if joint:
         both = discriminator.apply(
@@ -262,12 +264,12 @@ def generator_gradient(
     """The gradient of the generator's loss in the generator's parameters.
 
     Args:
-      state: both networks; the fakes come from its generator.
-      fakes: the generator's pass.
-      real: data, judged only if the loss compares fake logits with real ones.
-      slots: (B,) int32, places in the global batch.
+      state: state of both networks, whose generator made the fakes.
+      fakes: images of the generator's pass.
+      real: real images, used only if the loss compares fake logits with real logits.
+      slots: (B,) int32, batch indices in the global batch.
       key: PRNG key of this gradient, the same on all replicas.
-      recipe: the step's static options.
+      recipe: static options of the step.
     """
     discriminator = state.discriminator
     real_key, fake_key, dropout_key = jax.random.split(key, 3)
@@ -300,7 +302,7 @@ def generator_gradient(
 def _seen(
     batch: Images, slots: jax.Array, key: jax.Array, recipe: recipes.Recipe
 ) -> jax.Array:
-    """What the discriminator sees of a batch: packed, with instance noise."""
+    """The batch as the discriminator sees it: packed and with instance noise."""
     images = pack(batch.images)
     if recipe.instance_noise:
         noise = sampling.draw_noise(key, slots, images)
@@ -309,20 +311,20 @@ def _seen(
 
 
 def pack(images: jax.Array) -> jax.Array:
-    """Packs (P, B, ..., C) as (B, ..., P * C): the P images of a pack as channels."""
+    """Packs (P, B, ..., C) as (B, ..., P * C): the P images of a pack are channels."""
     moved = jnp.moveaxis(images, 0, -2)
     return moved.reshape(*moved.shape[:-2], -1)
 
 
 def average_replicas(tree: Any, axis_name: str | None) -> Any:
-    """The mean of a tree over the replicas; the tree itself without an axis."""
+    """The mean of a tree over the replicas; the unchanged tree without an axis."""
     return tree if axis_name is None else lax.pmean(tree, axis_name)
 
 
 def update_discriminator(
     state: states.GANState, gradient: Gradient, *, recipe: recipes.Recipe
 ) -> states.GANState:
-    """The state after one update of the discriminator; the generator is untouched."""
+    """The state after an update of the discriminator; the generator is unchanged."""
     discriminator = state.discriminator.apply_gradients(
         grads=gradient.grads, batch_stats=gradient.batch_stats
     )
@@ -336,7 +338,7 @@ def update_discriminator(
 def update_generator(
     state: states.GANState, gradient: Gradient, *, recipe: recipes.Recipe
 ) -> states.GANState:
-    """The state after one update of the generator; the discriminator is untouched."""
+    """The state after an update of the generator; the discriminator is unchanged."""
     generator = state.generator.apply_gradients(
         grads=gradient.grads, batch_stats=gradient.batch_stats
     )
@@ -350,9 +352,9 @@ def update_generator(
 def average_decay(update: jax.Array, decay: float) -> jax.Array:
     """The share that the averaged generator keeps in an update, a float32 scalar.
 
-    min(decay, (1 + t) / (10 + t)) for update t, counted from 0: the average forgets
-    the random initial parameters within few updates, where a constant decay of 0.999
-    still gives them 61 % after 500. It is the warm-up of TensorFlow's
-    ExponentialMovingAverage with num_updates.
+    It is min(decay, (1 + t) / (10 + t)) for update t, counted from 0, so that the
+    average forgets the random initial parameters within few updates. With a constant
+    decay of 0.999 they would still have a weight of 61 % after 500 updates. TensorFlow's
+    ExponentialMovingAverage has this warm-up if it gets num_updates.
     """
     return jnp.minimum(decay, (1.0 + update) / (10.0 + update))

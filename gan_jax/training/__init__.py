@@ -1,1 +1,1 @@
-"""Who drives the steps and writes the folder of a run."""
+"""The training loop, and what it writes into the folder of a run."""

@@ -1,4 +1,4 @@
-"""Evaluation while a run trains, and the best checkpoint by one of its numbers."""
+"""Evaluation during training, and the checkpoint with the best value of a metric."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,13 +14,13 @@ from gan_jax.step import states
 
 
 class Evaluator:
-    """Scores a run's generators, records the numbers, keeps the best checkpoint."""
+    """Scores a run's generators, records the scores and keeps the best checkpoint."""
 
     def __init__(self, config: ConfigDict, workdir: Path, *, first_step: int) -> None:
-        """Reads the real images; drops the records of steps after `first_step`.
+        """Reads the real images and drops the records of steps after `first_step`.
 
         Raises:
-          ValueError: what scores.Scorer refuses, or an unknown best_metric.
+          ValueError: scores.Scorer refuses the config, or best_metric is unknown.
         """
         self._best_metric = config.evaluation.best_metric
         self._sign = scores.best_direction(self._best_metric)
@@ -43,14 +43,14 @@ class Evaluator:
     def evaluate(
         self, step: int, state: states.GANState
     ) -> Mapping[str, scores.Scores]:
-        """Scores of the generator "raw" and, where it is kept, "averaged".
+        """Scores of the generator "raw" and, if the run keeps it, "averaged".
 
         Args:
-          step: steps done.
-          state: of NumPy arrays.
+          step: number of steps done.
+          state: state of NumPy arrays.
 
         Raises:
-          ValueError: best_metric is none of the numbers.
+          ValueError: best_metric is not computed.
           OSError: the best checkpoint cannot be written.
         """
         generator, discriminator = self._modules
@@ -66,7 +66,7 @@ class Evaluator:
         found = {"raw": self._scorer.score_run(run)}
         if run.averaged:
             found["averaged"] = self._scorer.score_run(run.with_averaged())
-        *_, kind = found  # that which sample.py draws from by default
+        *_, kind = found  # sample.py draws from the last one by default
         is_best = self._best is not None and self._beats(kind, found[kind])
         for name, one in found.items():
             record = {"step": step, "generator": name, **one.as_record()}
@@ -78,7 +78,7 @@ class Evaluator:
         return found
 
     def _beats(self, kind: str, found: scores.Scores) -> bool:
-        """Whether these scores are better than all recorded under their protocol."""
+        """Whether these scores beat all recorded scores of the same protocol."""
         name = self._best_metric
         if name not in found.numbers:
             raise ValueError(
@@ -97,10 +97,10 @@ class Evaluator:
         return all(value > self._sign * other for other in before)
 
     def close(self) -> None:
-        """Returns once the best checkpoint is on disk.
+        """Returns when the best checkpoint is on disk.
 
         Raises:
-          OSError: it could not be written.
+          OSError: the checkpoint could not be written.
         """
         if self._best:
             try:

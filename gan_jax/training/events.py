@@ -1,4 +1,4 @@
-"""TensorBoard events by clu, in a thread of their own."""
+"""TensorBoard events, written by clu in a separate thread."""
 
 from collections.abc import Callable, Mapping
 from concurrent import futures
@@ -10,10 +10,10 @@ import numpy as np
 
 
 def _open_writer(workdir: Path) -> Any:
-    # TensorFlow takes seconds to import: here it does so beside the compilation.
+    # TensorFlow takes seconds to import, while the main thread compiles.
     import tensorflow as tf
 
-    for kind in ("GPU", "TPU"):  # or it would take the device's memory
+    for kind in ("GPU", "TPU"):  # TensorFlow would take the device's memory
         tf.config.set_visible_devices([], kind)
     from clu import metric_writers
 
@@ -21,7 +21,7 @@ def _open_writer(workdir: Path) -> Any:
 
 
 class EventWriter:
-    """Writes scalars and images as TensorBoard events without holding up the steps."""
+    """Writes scalars and images as TensorBoard events without delaying the steps."""
 
     def __init__(self, workdir: Path) -> None:
         """Starts to import TensorFlow and to open the event file."""
@@ -32,20 +32,20 @@ class EventWriter:
         def attempt() -> None:
             try:
                 write(self._writer.result())
-            except Exception as error:  # events are a view; the run goes on
+            except Exception as error:  # the run does not need events
                 logging.warning("TensorBoard event not written: %s", error)
 
         self._thread.submit(attempt)
 
     def write_scalars(self, step: int, scalars: Mapping[str, float]) -> None:
-        """Adds scalars of one step."""
+        """Adds the scalars of a step."""
         self._submit(lambda writer: writer.write_scalars(step, scalars))
 
     def write_image(self, step: int, name: str, image: np.ndarray) -> None:
-        """Adds an (H, W, C) uint8 image of one step."""
+        """Adds an image (H, W, C) uint8 of a step."""
         self._submit(lambda writer: writer.write_images(step, {name: image[None]}))
 
     def close(self) -> None:
-        """Returns once everything is written."""
+        """Returns when everything is written."""
         self._submit(lambda writer: writer.close())
         self._thread.shutdown()

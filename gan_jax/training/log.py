@@ -1,4 +1,4 @@
-"""What a run shows and writes besides checkpoints: progress, metrics, sample grids."""
+"""Progress, metrics and sample grids: what a run shows and writes while it trains."""
 
 from collections.abc import Iterator, Mapping
 import contextlib
@@ -17,19 +17,19 @@ from gan_jax.training import events
 
 
 class Clock:
-    """How fast a run trains, in steps a second.
+    """Measures how fast a run trains, in steps per second.
 
-    The first call of several steps does not count, since it compiles and warms up, and
-    neither do evaluations. As long as there is no second call, the first one's speed
-    after its compilation stands in.
+    Evaluations do not count, and neither does the first call of several steps, since it
+    compiles and warms up. Until the second call has ended, the speed is that of the
+    first call after its compilation.
     """
 
     def __init__(self, step: int, before: Mapping[str, float] | None = None) -> None:
-        """Starts at `step`, the steps done before.
+        """Starts the clock.
 
         Args:
-          step: at which the run goes on.
-          before: what `reading` gave at that step; None or empty for a new run.
+          step: step at which the run starts or goes on.
+          before: result of `reading` at that step; None or empty for a new run.
         """
         before = before or {}
         self._seconds_before = before.get("seconds", 0.0)
@@ -40,11 +40,11 @@ class Clock:
         self.restart()
 
     def restart(self) -> None:
-        """Forgets the seconds that went by before the first call was compiled."""
+        """Forgets the seconds that passed before the first call was compiled."""
         self._zero = self._start = self._lap = time.perf_counter()
 
     def tick(self, step: int) -> None:
-        """Takes note that a call has ended at `step`."""
+        """Records that a call has ended at `step`."""
         if self._first_rate is None:
             self._first_rate = self.rate(step)
             self._start_step = self._lap_step = step
@@ -56,19 +56,19 @@ class Clock:
         return steps / seconds
 
     def rate(self, step: int) -> float:
-        """Steps a second since the run was started, which is at `step`."""
+        """Steps per second from the start of this process up to `step`."""
         seconds = time.perf_counter() - self._start
         return self._rate(step - self._start_step, seconds)
 
     def lap(self, step: int) -> float:
-        """Steps a second since the last lap; starts a new one."""
+        """Steps per second since the last lap; starts a new lap."""
         rate = self._rate(*self._since_lap(step))
         self._lap_step, self._lap = step, time.perf_counter()
         self._lap_steps_before, self._lap_seconds_before = 0, 0.0
         return rate
 
     def _since_lap(self, step: int) -> tuple[float, float]:
-        """Steps and seconds of this lap, with those before the run was cut."""
+        """Steps and seconds of this lap, including those before an interruption."""
         return (
             self._lap_steps_before + step - self._lap_step,
             self._lap_seconds_before + time.perf_counter() - self._lap,
@@ -77,18 +77,18 @@ class Clock:
     def seconds(self) -> float:
         """Seconds since the first call was compiled, without evaluations.
 
-        Those before the run was cut count too.
+        Seconds of the run before an interruption count too.
         """
         return self._seconds_before + time.perf_counter() - self._zero
 
     def reading(self, step: int) -> dict[str, float]:
-        """A JSON object from which a clock goes on at `step`."""
+        """The state of the clock as a JSON object, for a run that goes on at `step`."""
         steps, seconds = self._since_lap(step)
         return {"seconds": self.seconds(), "lap_steps": steps, "lap_seconds": seconds}
 
     @contextlib.contextmanager
     def stopped(self) -> Iterator[None]:
-        """Leaves out the seconds that pass inside."""
+        """A context in which seconds do not count."""
         before = time.perf_counter()
         try:
             yield
@@ -107,7 +107,7 @@ def progress_line(
     images_per_second: float,
     seconds_left: float,
 ) -> str:
-    """One line of at most 100 characters that says how the run stands."""
+    """A line of at most 100 characters that shows the progress of the run."""
     left = tqdm.tqdm.format_interval(round(seconds_left))
     return (
         f"step {step}/{num_steps}"
@@ -159,7 +159,7 @@ class Outputs:
         self.clock = Clock(first_step, progress.get("clock"))
 
     def progress(self, step: int) -> dict[str, Any]:
-        """A JSON object from which the logs go on at `step` as if nothing was cut."""
+        """The state of the logs as a JSON object, for a run that goes on at `step`."""
         return {
             "clock": self.clock.reading(step),
             "num_summed": self._num_summed,
@@ -168,8 +168,8 @@ class Outputs:
         }
 
     def add(self, step: int, metrics: Mapping[str, np.ndarray]) -> None:
-        """Takes the (T,) metrics of the call that ended at `step`."""
-        for name, values in metrics.items():  # in the order of the calls, as when cut
+        """Adds the metrics (T,) of the call that ended at `step`."""
+        for name, values in metrics.items():  # in order: an interruption changes no sum
             total = self._totals.get(name, 0.0) + np.sum(values, dtype=np.float64)
             self._totals[name] = float(total)
         self._num_summed += len(next(iter(metrics.values())))
@@ -192,10 +192,11 @@ class Outputs:
         self._totals, self._num_summed, self._sample_distance = {}, 0, None
 
     def save_samples(self, step: int, images: np.ndarray, columns: int) -> None:
-        """Writes a picture of (N, H, W, C) generated images as samples/step_*.
+        """Writes a picture of generated images (N, H, W, C) as samples/step_*.
 
-        The next log says how far these images are from each other relative to real
-        ones: `sample_distance`, near 1 as long as the generator has not collapsed.
+        The next log has `sample_distance`, the mean distance of these images from each
+        other divided by that of real images. It is near 1 as long as the generator has
+        not collapsed.
         """
         images = images_lib.as_stored(images)
         distance = images_lib.mean_distance(images)
@@ -233,7 +234,7 @@ class Outputs:
             images_per_second=steps_per_second * self._batch_size,
             seconds_left=(self._num_steps - step) / steps_per_second,
         )
-        # A shorter line must cover the one it replaces.
+        # A shorter line must cover the line that it replaces.
         start = "\r" if self._line_width else ""
         print(start + line.ljust(self._line_width), end=end, flush=True)
         self._line_width = 0 if end else len(line)

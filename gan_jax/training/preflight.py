@@ -33,7 +33,7 @@ def check_values(config: ConfigDict) -> None:
     """Refuses values out of range and values that exclude each other; opens no file.
 
     Raises:
-      ValueError: one sentence about the first of them.
+      ValueError: a value is refused; the message is about the first such value.
     """
     for path, ranges in SECTIONS.items():
         section = checks.section(config, path) if path else config
@@ -45,10 +45,11 @@ def check_values(config: ConfigDict) -> None:
 
 
 def check(config: ConfigDict) -> None:
-    """Refuses what `check_values` does, and files and metrics that there are not.
+    """Checks the values, the files that the config names, and the metrics.
 
     Raises:
-      ValueError: one sentence about the first of them.
+      ValueError: a value is refused, a file is missing, or a metric cannot be computed;
+        the message is about the first such mistake.
     """
     check_values(config)
     data.check(config.data)

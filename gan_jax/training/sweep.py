@@ -1,7 +1,7 @@
-"""Several runs trained together: seeds, and floats of the optimisers, as one more axis.
+"""Trains several runs together, which differ in seeds and floats of the optimisers.
 
-Each run keeps a folder of its own, in the form of a run that trained alone, so that it
-can be sampled and scored like one.
+Each run has a separate folder, in the form of a run that trained alone, so that it can
+be sampled and scored like any run.
 """
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -26,9 +26,9 @@ from gan_jax.step import recipes, states
 from gan_jax.training import preflight, train, vmapped
 from gan_jax.training import writer as writer_lib
 
-FAILURE = "failed.json"  # in the folder of a run that diverged
-COMPANY = "sweep.json"  # there: how many runs the program trains
-LOG = "log.txt"  # there: what the run would print if it trained alone
+FAILURE = "failed.json"  # in the folder of a run that diverged: the step and the error
+SWEEP_SIZE = "sweep.json"  # in each run's folder: how many runs train together
+LOG = "log.txt"  # in each run's folder: what the run would print if it trained alone
 
 
 def failure(workdir: Path) -> Mapping[str, Any] | None:
@@ -36,14 +36,14 @@ def failure(workdir: Path) -> Mapping[str, Any] | None:
     return _read_mark(workdir / FAILURE, "step", "error")
 
 
-def company(workdir: Path) -> int:
-    """How many runs trained together with the one in `workdir`, itself counted."""
-    mark = _read_mark(workdir / COMPANY, "runs")
+def sweep_size(workdir: Path) -> int:
+    """How many runs trained together, including the run in `workdir`."""
+    mark = _read_mark(workdir / SWEEP_SIZE, "runs")
     return int(mark["runs"]) if mark else 1
 
 
 def _read_mark(path: Path, *names: str) -> Mapping[str, Any] | None:
-    """The JSON object of a file, None without it.
+    """The JSON object in a file, or None without the file.
 
     Raises:
       ValueError: the file does not hold an object with these names.
@@ -68,27 +68,27 @@ def record_failure(workdir: Path, step: int, error: Exception) -> None:
 
 @contextlib.contextmanager
 def printing_to_log(workdir: Path) -> Iterator[None]:
-    """What is printed meanwhile goes to the run's log.txt."""
+    """A context in which everything printed goes to the run's log.txt."""
     workdir.mkdir(parents=True, exist_ok=True)
     with (workdir / LOG).open("a") as file, contextlib.redirect_stdout(file):
         yield
 
 
 def _take(index: int, tree: Any) -> Any:
-    """A host copy (NumPy) of one run's share of a replicated tree (D, S, ...)."""
+    """A host copy (NumPy) of the part of a replicated tree (D, S, ...) of one run."""
     return jax.tree.map(lambda leaf: np.array(leaf.addressable_data(0)[0, index]), tree)
 
 
 class Writers:
-    """The writers of all runs, in place of train.run_steps's one.
+    """The writers of all runs, which train.run_steps uses like a single writer.
 
-    A run that diverges is marked and written no further; the others go on.
+    A run that diverges is marked and no longer written; the others go on.
     """
 
     def __init__(
         self, writers: Sequence[writer_lib.Writer | None], workdirs: Sequence[Path]
     ) -> None:
-        """Takes a writer for each run, None for one that failed before."""
+        """Takes a writer for each run, and None for a run that failed before."""
         self._all = [
             (index, writer, workdir)
             for index, (writer, workdir) in enumerate(
@@ -103,7 +103,7 @@ class Writers:
             writer.start_clock()
 
     def settle(self, step: int, metrics: Mapping[str, np.ndarray]) -> None:
-        """Checks and shows the (T, S) metrics of the call that ended at `step`."""
+        """Checks and shows the metrics (T, S) of the call that ended at `step`."""
         for one in list(self._all):
             index, writer, workdir = one
             own = {name: values[:, index] for name, values in metrics.items()}
@@ -116,7 +116,7 @@ class Writers:
                 self._all.remove(one)
 
     def write(self, step: int, state: Any) -> None:
-        """Logs, draws, saves and evaluates what is due after `step` steps."""
+        """Logs, draws, evaluates and saves if that is due after `step` steps."""
         for _, writer, workdir in self._all:
             with printing_to_log(workdir):
                 writer.write(step, state)
@@ -128,7 +128,7 @@ class Writers:
 
 
 def _first_step(workdirs: Sequence[Path]) -> int:
-    """The newest step that all runs have saved which did not fail, on all hosts."""
+    """The newest step that all runs have saved, failed runs excepted, on all hosts."""
     step = 0
     if parallel.is_writer():
         folders = [x / "checkpoints" for x in workdirs if not failure(x)]
@@ -146,7 +146,7 @@ def _first_step(workdirs: Sequence[Path]) -> int:
 def _restore(
     state: states.GANState, step: int, workdirs: Sequence[Path]
 ) -> states.GANState:
-    """The (S, ...) state of `step`; a run that failed keeps its first parameters."""
+    """The state (S, ...) of `step`; a failed run keeps its initial parameters."""
     logging.info("Going on from the checkpoints of step %d.", step)
     state = jax.tree.map(np.asarray, state)
     runs = []
@@ -160,7 +160,7 @@ def _restore(
 
 
 def _join_calls(feeds: Sequence[feed.Feed]) -> Generator[dict[str, np.ndarray]]:
-    """The inputs of all runs, leaves (D, T, S, ...) but for the slots."""
+    """The joint inputs of all runs: leaves (D, T, S, ...), except for the slots."""
     with contextlib.ExitStack() as stack:
         calls = [stack.enter_context(contextlib.closing(one.calls)) for one in feeds]
         for inputs in zip(*calls, strict=True):
@@ -179,9 +179,9 @@ def _open_writers(
     samplers: Sequence[Callable[[Any, Any], jax.Array]],
     first_step: int,
 ) -> Iterator[contextlib.AbstractContextManager[writer_lib.Writer] | None]:
-    """Claims the folder of each run, and gives its writer to enter; None if it failed.
+    """Claims the folder of each run and yields its writer, or None if the run failed.
 
-    The writers take the share of their run from the state of all.
+    A writer is a context to enter. It takes the part of its run from the joint state.
     """
     for index, (config, workdir) in enumerate(zip(configs, workdirs, strict=True)):
         if failure(workdir):
@@ -189,7 +189,7 @@ def _open_writers(
             continue
         files.claim(workdir, config)
         text = json.dumps({"runs": len(configs)})
-        files.write_whole(workdir / COMPANY, text)
+        files.write_whole(workdir / SWEEP_SIZE, text)
         yield writer_lib.open_writer(
             config,
             workdir,
@@ -203,16 +203,16 @@ def _open_writers(
 def train_and_evaluate(configs: Sequence[ConfigDict], workdirs: Sequence[Path]) -> None:
     """Trains runs together, from the newest step that all have saved to the end.
 
-    Each run's parameters are those that it would have alone, to rounding. A run that
-    diverges is marked, see `failure`, and the others go on. Memory grows linearly with
-    the number of runs.
+    Apart from rounding, each run has the parameters that it would have if it trained
+    alone. A run that diverges is marked, see `failure`, and the others go on. Memory
+    grows linearly with the number of runs.
 
     Args:
-      configs: of the runs, which differ in the seed and in vmapped.FLOATS only.
-      workdirs: a folder each.
+      configs: configs of the runs, which differ only in the seed and in vmapped.FLOATS.
+      workdirs: folders of the runs.
 
     Raises:
-      ValueError: runs that cannot join, or a config that cannot be run.
+      ValueError: the runs cannot train together, or a config cannot be run.
       OSError: a checkpoint could not be written, or another process trains a run.
     """
     config, floats = configs[0], vmapped.differing_floats(configs)

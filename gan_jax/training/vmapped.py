@@ -22,7 +22,7 @@ FLOATS = tuple(
 
 
 def may_join(first: ConfigDict, other: ConfigDict) -> bool:
-    """Whether two runs can train in one program."""
+    """Whether two runs can train together."""
     return set(files.differences(first, other)) <= {"seed", *FLOATS}
 
 
@@ -31,18 +31,19 @@ def train_step_of(
 ) -> Callable[..., tuple[states.GANState, Any]]:
     """A training step of S runs, as parallel.scan_steps takes it.
 
-    The optimisers are built inside the step, around the run's own floats, where
-    optax.inject_hyperparams would keep those in the optimiser's state: so the state,
-    and with it a checkpoint, is that of a run that trains alone.
+    The optimisers are built inside the step from the floats of each run. So the state,
+    and with it a checkpoint, has the form of a run that trains alone.
+    optax.inject_hyperparams would keep the floats in the optimiser's state.
 
     Args:
-      config: of any of the runs.
-      recipe: of all of them.
+      config: config of any of the runs.
+      recipe: recipe, which all runs have in common.
 
     Returns:
-      `(state, data, inputs, each) -> (state, metrics)`: state and metrics (S, ...),
-      data of all runs, inputs (S, ...) but for `slots`; `each` holds the (S,) PRNG
-      keys and, by the fields' names, the (S,) floats that differ.
+      `(state, data, inputs, each) -> (state, metrics)`: state and metrics are (S, ...),
+      the data are common to all runs, and inputs are (S, ...) except for `slots`;
+      `each` holds the (S,) PRNG keys and, by the fields' names, the (S,) floats that
+      differ.
     """
 
     def step(state: Any, data: Any, inputs: Any, each: Any) -> Any:
@@ -62,7 +63,7 @@ def train_step_of(
 
 
 def _optimizers(config: ConfigDict, floats: Mapping[str, jax.Array]) -> dict[str, Any]:
-    """Each network's optimiser with values such as optimizer.generator.b1."""
+    """Both optimisers, with `floats` such as optimizer.generator.b1 in the config."""
     return {
         network: optimizers.create(
             config,
@@ -86,10 +87,10 @@ def _with_optimizers(
 
 
 def differing_floats(configs: Sequence[ConfigDict]) -> dict[str, jax.Array]:
-    """By name, the (S,) values of the fields in which the runs differ.
+    """The values (S,) of the fields in which the runs differ, by the fields' names.
 
     Raises:
-      ValueError: runs that differ in more than seeds and FLOATS.
+      ValueError: the runs differ in more than the seed and FLOATS.
     """
     names = {
         name for config in configs[1:] for name in files.differences(configs[0], config)

@@ -1,4 +1,4 @@
-"""What host 0 does between calls: checks, shows, logs, draws and saves."""
+"""Checks, shows, logs, draws, evaluates and saves a run between calls, on host 0."""
 
 from collections.abc import Callable, Iterator, Mapping
 import contextlib
@@ -29,12 +29,12 @@ INTERVALS = (
 
 
 def is_due(step: int, every: int, last: int) -> bool:
-    """Whether something done every so many steps is due after `step` steps.
+    """Whether something that is done every `every` steps is due after `step` steps.
 
     Args:
-      step: steps done.
+      step: number of steps done.
       every: interval in steps; 0 leaves only the last step.
-      last: the run's number of steps, after which everything is due.
+      last: number of steps of the run, after which everything is due.
     """
     return step == last or (every > 0 and step % every == 0)
 
@@ -55,10 +55,10 @@ def _draw(
 def make_draw(
     config: ConfigDict, generator: nn.Module, key: jax.Array
 ) -> Callable[[Any, Any], jax.Array]:
-    """Draws the sample grid's images: the same latents always, row r with class r.
+    """A function that draws the images of the sample grid.
 
-    The function takes the generator's variables and its averaged parameters; where a
-    run keeps the latter it draws from them.
+    It takes the generator's variables and averaged parameters, and uses the latter if
+    the run keeps them. The latents are always the same, and row r has class r.
     """
     count = config.sample_rows * config.sample_columns
     latents = sampling.draw_latents(
@@ -83,10 +83,11 @@ def make_draw(
 def check_finite(
     metrics: Mapping[str, np.ndarray], step: int, saved_step: int | None
 ) -> None:
-    """Raises if one of the (T,) metrics of the call that ended at `step` is not finite.
+    """Refuses metrics (T,) of the call that ended at `step` that are not finite.
 
     Raises:
-      ValueError: names the first such step, the metric and the last checkpoint.
+      ValueError: a metric is not finite; the message names the first such step, the
+        metric and the last checkpoint.
     """
     for name, values in metrics.items():
         bad = np.flatnonzero(~np.isfinite(values))
@@ -102,7 +103,7 @@ def check_finite(
 
 @dataclasses.dataclass(frozen=True)
 class Writer:
-    """What host 0 does between calls: check, show, log, draw, save, evaluate."""
+    """Checks, shows, logs, draws, evaluates and saves a run between calls."""
 
     config: ConfigDict
     checkpoints: checkpoints_lib.Checkpoints
@@ -121,7 +122,7 @@ class Writer:
         self.outputs.add(step, metrics)
 
     def write(self, step: int, state: Any) -> None:
-        """Logs, draws, evaluates and saves what is due after `step` steps."""
+        """Logs, draws, evaluates and saves if that is due after `step` steps."""
         due = functools.partial(is_due, step, last=self.config.num_train_steps)
         if due(self.config.sample_every_steps):
             self.save_samples(step, state)
@@ -131,11 +132,13 @@ class Writer:
             with self.outputs.clock.stopped():
                 found = self.evaluator.evaluate(step, self.to_host(state))
             self.outputs.log_scores(step, found)
-        if due(self.config.checkpoint_every_steps):  # last: then all before it is done
+        if due(
+            self.config.checkpoint_every_steps
+        ):  # comes last, so that all before is done
             self.save(step, state)
 
     def save_samples(self, step: int, state: Any) -> None:
-        """Writes the grid of the replicated state."""
+        """Draws the sample grid from the replicated state and writes it."""
         generator = state.generator.variables, state.averaged
         images = np.asarray(self.draw(*self.to_host(generator)))
         self.outputs.save_samples(step, images, self.config.sample_columns)
@@ -156,15 +159,15 @@ def open_writer(
     first_step: int,
     to_host: Callable[[Any], Any] = parallel.unreplicate,
 ) -> Iterator[Writer]:
-    """A Writer; at the end its checkpoints are on disk and its files closed.
+    """A context with a Writer, whose files are on disk and closed at the end.
 
     Args:
-      config: the whole config.
-      workdir: the run's folder.
-      draw: makes the sample grid's images, see make_draw.
-      real_images: as many real images (N, H, W, C).
-      first_step: steps done before.
-      to_host: takes the run's share of a replicated tree to NumPy.
+      config: whole config.
+      workdir: folder of the run.
+      draw: function that draws the images of the sample grid, see make_draw.
+      real_images: as many real images (N, H, W, C) as the grid has.
+      first_step: number of steps done before.
+      to_host: function that copies the run's part of a replicated tree to NumPy.
     """
     checkpoints = checkpoints_lib.Checkpoints(
         workdir / "checkpoints", keep=config.checkpoints_to_keep, first_step=first_step

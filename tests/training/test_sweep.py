@@ -126,7 +126,7 @@ def test_a_run_that_diverges_is_marked_and_the_others_go_on(shared_folder, tmp_p
 
 
 def test_a_damaged_mark_is_named(tmp_path):
-    assert sweep.failure(tmp_path) is None and sweep.company(tmp_path) == 1
+    assert sweep.failure(tmp_path) is None and sweep.sweep_size(tmp_path) == 1
     for content in ("{", "[]", "{}"):
         (tmp_path / sweep.FAILURE).write_text(content)
         with pytest.raises(ValueError, match=r"failed.json is damaged .*: remove it"):
