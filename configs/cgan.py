@@ -5,23 +5,24 @@
     python -m gan_jax.main --config=configs/cgan.py:projection
     python -m gan_jax.main --config=configs/cgan.py:acgan
 
-The presets differ in how the label enters and, but for projection, in nothing else:
+The presets differ in how the label enters; projection also has another norm and loss:
 
-- onehot: one-hot, appended to the latents and, through a dense layer, as one more image
-  channel (Mirza and Osindero 2014, Conditional Generative Adversarial Nets, arXiv
-  1411.1784, whose own networks are dense). Without a preset it is this one.
-- embedding: the same, with a learned vector a class.
+- onehot: the one-hot label is appended to the latents and, through a dense layer,
+  becomes one more image channel (Mirza and Osindero 2014, Conditional Generative
+  Adversarial Nets, arXiv 1411.1784, with dense networks). This is the default preset.
+- embedding: as onehot, with a learned vector for each class instead of the one-hot label.
 - projection: conditional BatchNorm and a projection discriminator (Miyato and Koyama
-  2018, cGANs with Projection Discriminator, arXiv 1802.05637), with their spectral
-  normalisation and hinge loss: with BatchNorm and the loss of the other presets the
-  discriminator wins outright. Their ResNets and five discriminator steps are not here.
+  2018, cGANs with Projection Discriminator, arXiv 1802.05637), with the spectral
+  normalisation and hinge loss of the paper. With BatchNorm and the loss of the other
+  presets, the discriminator wins. The paper's ResNets and five discriminator steps are
+  not used.
 - acgan: an auxiliary classifier in the discriminator (Odena et al. 2017, Conditional
   Image Synthesis with Auxiliary Classifier GANs, arXiv 1610.09585).
 
-Row r of the sample grid is class r. The averaged generator draws it; the raw one is
-kept beside it. The networks are those of configs/dcgan.py without a preset. The numbers
-of experiments/conditional_mnist are those of an earlier network, twice as wide and
-without dense layers; these presets have not been run to their end since.
+Row r of the sample grid has class r. The averaged generator draws the samples; the raw
+generator is saved too. The networks are those of configs/dcgan.py:mnist. The numbers of
+experiments/conditional_mnist come from an earlier network, twice as wide and without
+dense layers; these presets have not been run to their end since.
 """
 
 from ml_collections import ConfigDict
@@ -51,7 +52,7 @@ PRESETS = {
 
 
 def get_config(preset: str | None = "onehot") -> ConfigDict:
-    """One of the presets."""
+    """The config of a preset."""
     config = default.get_config()
     config.num_train_steps = 6_000
     config.eval_every_steps = 2_000

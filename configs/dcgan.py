@@ -11,17 +11,17 @@ example: one shared generator pass, discriminator first, Adam 2e-4 with b1 0.5.
     python -m gan_jax.main --config=configs/dcgan.py:folder \
         --config.data.manual_dir=DIR
 
-Without a preset it is `mnist`, which draws digits that can be read within minutes on
-two CPU cores. As in the authors' own code for MNIST (Newmu/dcgan_code on GitHub,
-mnist/train_cond_dcgan.py), both networks have a dense hidden layer; theirs has 1,024
-units. The convolutions have half the width of the PyTorch example's, the learning rates
-are twice as high and fall to 0 over the second half of the run, and the generator is
-averaged. The preset `paper` has the network of the PyTorch example, cut to 28x28: no
-dense layer, no average and constant rates.
+The default preset is `mnist`, which draws readable digits within minutes on two CPU
+cores. As in the authors' code for MNIST (Newmu/dcgan_code on GitHub,
+mnist/train_cond_dcgan.py), both networks have a dense hidden layer, which has 1,024
+units in their code. The convolutions have half the width of the PyTorch example's, the
+learning rates are twice as high and fall to 0 over the second half of the run, and the
+generator is averaged. The preset `paper` has the network of the PyTorch example, cut to
+28x28, without a dense layer, without an average and with constant rates.
 
 The 64x64 presets keep the paper's network. They cut out the largest centre square and
-resize it, which is what the example's Resize(64) and CenterCrop(64) leave. Where CelebA
-cannot be downloaded, its files go to --config.data.manual_dir.
+resize it, as the example's Resize(64) and CenterCrop(64) do. If CelebA cannot be
+downloaded, put its files into a folder and give that as --config.data.manual_dir.
 """
 
 from ml_collections import ConfigDict
@@ -53,17 +53,17 @@ PRESETS = {
     "celeba": {
         **RGB_64,
         "data.name": "celeb_a",
-        "data.num_classes": 1,  # no label; with --config.data.label=Smiling it is 2
-        "num_train_steps": 32_000,  # 25 epochs of the split "train", as the example
+        "data.num_classes": 1,  # no label; --config.data.label=Smiling has 2 classes
+        "num_train_steps": 32_000,  # 25 epochs of the split "train", as in the example
     },
     "folder": {
         **RGB_64,
         "data.name": "folder",
-        "data.num_classes": 0,  # as many as the folder has sub-folders, all unused
+        "data.num_classes": 0,  # accepts any number of sub-folders
     },
 }
 
 
 def get_config(preset: str | None = "mnist") -> ConfigDict:
-    """One of the presets."""
+    """The config of a preset."""
     return default.with_preset(default.get_config(), PRESETS, preset)

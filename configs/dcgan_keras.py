@@ -1,15 +1,17 @@
 """DCGAN on MNIST, 28x28, as the Keras books build it.
 
-Atienza 2018, Advanced Deep Learning with Keras, chapter 4, dcgan-mnist: dense first
-layer, 5x5 kernels, sigmoid output, no BatchNorm in the discriminator; real and fake
-images in one discriminator batch, new uniform latents for the generator's step, 40,000
-steps of RMSprop, the adversarial rate half of the discriminator's.
+Atienza 2018, Advanced Deep Learning with Keras, chapter 4, dcgan-mnist: a dense first
+layer, 5x5 kernels, sigmoid output and no BatchNorm in the discriminator. Real and fake
+images share a discriminator batch, and the generator's update takes new uniform
+latents. The book trains for 40,000 steps of RMSprop, with half the discriminator's
+learning rate for the generator.
 
     python -m gan_jax.main --config=configs/dcgan_keras.py
 
-Differences: the book averages the joint batch's loss over real and fake where ours
-adds the two means, which RMSprop does not see; it makes the discriminator's fakes with
-BatchNorm's running statistics, and draws real images with replacement.
+Differences: the book averages the loss over real and fake images, while this config
+adds the two means, which makes no difference under RMSprop. The book makes the
+discriminator's fake images with BatchNorm's running statistics, and draws real images
+with replacement.
 """
 
 from ml_collections import ConfigDict
@@ -20,7 +22,9 @@ from configs import default
 def get_config(preset: str | None = None) -> ConfigDict:
     """The book's config; it has no presets."""
     config = default.get_config()
-    config.num_train_steps = 6_000  # within an hour on two cores; the book: 40,000
+    config.num_train_steps = (
+        6_000  # less than an hour on two cores; the book has 40,000
+    )
     config.batch_size = 64
     default.use_networks(config, "keras_dcgan")
     config.model.latent_distribution = "uniform"

@@ -1,8 +1,9 @@
 """The vanilla GAN of dense layers on MNIST, 28x28.
 
-Goodfellow et al. 2014, Generative Adversarial Nets (arXiv 1406.2661), algorithm 1 with
-one discriminator update a step and new latents for the generator's. As it is, the nets
-of most tutorials (LeakyReLU, tanh, Adam); the preset `paper` has the paper's.
+Goodfellow et al. 2014, Generative Adversarial Nets (arXiv 1406.2661), algorithm 1, with
+one discriminator update in a step and new latents for the generator's update. Without a
+preset, the networks are those of most tutorials (LeakyReLU, tanh, Adam). The preset
+`paper` has the networks and optimisers of the paper.
 
     python -m gan_jax.main --config=configs/gan.py
     python -m gan_jax.main --config=configs/gan.py:paper
@@ -10,9 +11,9 @@ of most tutorials (LeakyReLU, tanh, Adam); the preset `paper` has the paper's.
 The preset follows mnist.yaml of github.com/goodfeli/adversarial: latents uniform in
 +-sqrt(3), 50,000 training images, 250 epochs. That code differs in three ways: it takes
 both gradients in one pass before either update (--config.recipe.updates=simultaneous),
-starts the generator's last bias at the mean image, and has no last step: its authors
-stopped it by hand. Its discriminator's cost is half of our sum, which under SGD is half
-the rate: 0.05 stands for its 0.1.
+starts the generator's last bias at the mean image, and has no last step, since its
+authors stopped it by hand. The cost of its discriminator is half the loss here, so
+under SGD its learning rate of 0.1 corresponds to 0.05.
 """
 
 from ml_collections import ConfigDict
@@ -59,7 +60,7 @@ PRESETS = {
 
 
 def get_config(preset: str | None = None) -> ConfigDict:
-    """The common nets, or the preset `paper`."""
+    """The networks of most tutorials, or the preset `paper`."""
     config = default.get_config()
     config.num_train_steps = 30_000
     default.use_networks(config, "mlp")

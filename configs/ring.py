@@ -1,14 +1,15 @@
-"""Points of the plane: a GAN on a ring of eight Gaussians, or on a grid of 25.
+"""Points in the plane: a GAN on a ring of eight Gaussians, or on a grid of 25.
 
-Lin et al. 2018, PacGAN (arXiv 1712.04086), section 4.1 and table 1, in the protocol of
-their code: both gradients at the old parameters from one pass, batches of 100, Adam
-1e-4 with b1 0.8, 400 epochs of 100,000 points, 2,500 samples of the generator with
-running BatchNorm statistics. PacGAN m is --config.recipe.packing=m.
+Lin et al. 2018, PacGAN (arXiv 1712.04086), section 4.1 and table 1, with the protocol
+of their code: both gradients at the old parameters from one pass, batches of 100, Adam
+1e-4 with b1 0.8, 400 epochs of 100,000 points, and 2,500 samples of the generator with
+running BatchNorm statistics. --config.recipe.packing=m gives their PacGAN m.
 
     python -m gan_jax.main --config=configs/ring.py
     python -m gan_jax.main --config=configs/ring.py:grid --config.recipe.packing=2
 
-Differences: BatchNorm scales start at N(1, 0.02) and not at 1, and epsilon is 1e-5.
+Differences: BatchNorm's scales start at N(1, 0.02) instead of 1, and its epsilon is
+1e-5.
 """
 
 from ml_collections import ConfigDict

@@ -2,13 +2,14 @@
 
 Lin et al. 2018, PacGAN (arXiv 1712.04086), section 4.2 and table 2: batches of 64,
 latents uniform in [-1, 1), Adam 2e-4 with b1 0.5, one discriminator and two generator
-updates a step, 50 epochs of 128,000 images, 26,000 samples judged by a digit
-classifier. PacDCGAN m is --config.recipe.packing=m.
+updates in a step, 50 epochs of 128,000 images, and 26,000 samples judged by a digit
+classifier. --config.recipe.packing=m gives their PacDCGAN m.
 
     python -m gan_jax.main --config=configs/stacked_mnist.py --config.recipe.packing=2
 
-Differences: 28x28 maps are halved twice here and four times there; the classifier is
-ours (99.59 % of the test digits; theirs about 99.25 %). It has not been run to its end.
+Differences: maps of 28x28 pixels are halved twice, and four times in the paper. The
+classifier reads 99.59 % of the test digits correctly, the paper's about 99.25 %. The
+config has not been run to its end.
 """
 
 from ml_collections import ConfigDict

@@ -1,7 +1,7 @@
 """Runs an experiment: python -m experiments.run --experiment=NAME --workdir=DIR.
 
-Trials that are done are kept, those that were killed go on, those that diverge become
-rows that say so. The same command goes on after an interruption.
+Trials that are done are not run again, trials that were killed go on, and the table
+says which trials diverged. After an interruption, give the same command again.
 """
 
 import collections
@@ -16,49 +16,66 @@ from experiments.engine import collect, forecast, results, runner, spec, trials
 from gan_jax import command
 
 _EXPERIMENT = flags.DEFINE_string(
-    "experiment", None, "A folder of experiments/ with an experiment.py.", required=True
+    "experiment",
+    None,
+    "Name of the experiment: a folder of experiments/ that has an experiment.py.",
+    required=True,
 )
 _WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Of the trials' folders; default runs/<experiment>."
+    "workdir",
+    None,
+    "Folder of the experiment's runs; runs/<experiment> by default.",
 )
 _ONLY = flags.DEFINE_string(
     "only",
     "",
-    "Only trials whose folder's name starts so, such as ring/GAN/, and those that "
-    "share a program; a row whose search is not done takes the choice of its page.",
+    "Run only the trials whose folder starts with this text, such as ring/GAN/, and "
+    "the trials that share a program with them. If the search of a row is not done, "
+    "the row takes the choice on the experiment's page.",
 )
-_DRY_RUN = flags.DEFINE_bool("dry_run", False, "Print what would be run, and its cost.")
+_DRY_RUN = flags.DEFINE_bool(
+    "dry_run", False, "Print which trials would be run and what they cost; run nothing."
+)
 _COLLECT = flags.DEFINE_bool(
-    "collect", False, "Write the page, tables and pictures from what is there."
+    "collect",
+    False,
+    "Write the page, its tables and its pictures from the runs in --workdir; run "
+    "nothing.",
 )
 _OUTPUT = flags.DEFINE_string(
-    "output", None, "Folder of the page; default <workdir>/page."
+    "output",
+    None,
+    "Folder that --collect writes the page to; <workdir>/page by default.",
 )
 _PROCESSES = flags.DEFINE_integer(
     "processes",
     1,
-    "Programs run at once, each on as many cores as the experiment says.",
+    "Number of programs that run at the same time. A program is a process that trains "
+    "one or several runs, on as many cores as the experiment says.",
     lower_bound=1,
 )
 _RUNS_PER_PROGRAM = flags.DEFINE_integer(
     "runs_per_program",
     None,
-    "At most so many runs in one program; default what the experiment says, which the "
-    "last digits of its numbers depend on.",
+    "Largest number of runs that a program trains together. By default the experiment "
+    "decides. Another number changes the last digits of the results.",
     lower_bound=1,
 )
 _CLUSTER = flags.DEFINE_enum(
-    "cluster", None, ["slurm", "local"], "Hand each program to submitit as a job."
+    "cluster",
+    None,
+    ["slurm", "local"],
+    "Run each program as a job of this kind, which the library submitit starts.",
 )
 _CLUSTER_OPTIONS = flags.DEFINE_list(
     "cluster_options",
     [],
-    "Of submitit's executor, such as timeout_min=60,slurm_partition=gpu.",
+    "Options of submitit's executor, such as timeout_min=60,slurm_partition=gpu.",
 )
 
 
 def _show_forecast(todo: Sequence[trials.Program]) -> None:
-    """Prints the trials and what is left to do."""
+    """Prints the trials, their cost and the time that is left."""
     rate = forecast.matrix_product_rate() * forecast.EFFICIENCY
     left, largest = 0.0, 0
     totals: collections.Counter[str] = collections.Counter()
@@ -95,10 +112,10 @@ def _show_forecast(todo: Sequence[trials.Program]) -> None:
 
 
 def _options() -> dict[str, object]:
-    """The cluster's options, numbers as numbers.
+    """The options of the cluster, with numbers as int.
 
     Raises:
-      ValueError: an option without a value.
+      ValueError: an option has no value.
     """
     options: dict[str, object] = {}
     for option in _CLUSTER_OPTIONS.value:
@@ -130,17 +147,17 @@ def _submit(
 
 
 def _choices_of_the_page(experiment: spec.Experiment) -> dict[tuple[str, str], str]:
-    """What the searches of the published page chose; none where there is no page."""
+    """The choices of the searches on the experiment's page; empty without a page."""
     path = trials.FOLDER / _EXPERIMENT.value / "results.json"
     found = results.read(path).results if path.exists() else []
     return trials.decided(experiment, found)
 
 
 def main() -> None:
-    """Reads the flags, and runs, shows or collects.
+    """Runs an experiment, prints its cost, or writes its page.
 
     Raises:
-      ValueError: an unknown experiment, or no trial of that name.
+      ValueError: the experiment is unknown, or no trial's folder starts with --only.
     """
     experiment = trials.load(_EXPERIMENT.value)
     workdir = Path(_WORKDIR.value or Path("runs") / _EXPERIMENT.value)
@@ -172,9 +189,9 @@ def main() -> None:
             if not runner.run_all(
                 todo, processes=_PROCESSES.value, cores=experiment.cores
             ):
-                print("left before the end: the same command goes on.")
+                print("interrupted: the same command continues the experiment.")
                 return
-            todo = find()  # more, where a search has found its choice
+            todo = find()  # has more trials once a search has made its choice
 
 
 if __name__ == "__main__":

@@ -27,14 +27,14 @@ def collect(
 ) -> None:
     """Writes results.json, table.csv, README.md and pictures to `output`.
 
-    What an earlier results.json there says of trials that `workdir` lacks stays. If
-    `output` lies in experiments/, the index there is brought up to date too.
+    Results of trials that `workdir` lacks are kept from an earlier results.json in
+    `output`. If `output` lies in experiments/, the index there is updated too.
 
     Args:
-      name: of the experiment.
-      experiment: what was run.
-      workdir: the folder of its trials.
-      output: of the page; made if it is not there.
+      name: name of the experiment.
+      experiment: experiment that was run.
+      workdir: folder of the trials.
+      output: folder of the page, which is made if it does not exist.
     """
     output.mkdir(parents=True, exist_ok=True)
     path = output / "results.json"
@@ -53,16 +53,16 @@ def collect(
 
 
 def _seconds(found: Iterable[spec.Result]) -> float:
-    """Of training, all finished runs added up."""
+    """Seconds of training, added up over all finished runs."""
     return sum(one.seconds for one in found if one.status == "finished")
 
 
 def _find_results(
     experiment: spec.Experiment, workdir: Path, earlier: Iterable[spec.Result]
 ) -> list[spec.Result]:
-    """What the trials' folders hold, else what `earlier` says, in the table's order.
+    """The results from the trials' folders, or else from `earlier`, in table order.
 
-    Reference rows are computed where `earlier` lacks them.
+    Reference rows that `earlier` lacks are computed.
     """
     known = {}
     for program in trials.programs(experiment, workdir):
@@ -84,7 +84,7 @@ def _find_results(
 def _references(
     experiment: spec.Experiment, known: Mapping[spec.Trial, spec.Result]
 ) -> dict[spec.Trial, spec.Result]:
-    """The reference rows of parts of which a row has none yet."""
+    """The reference results of the parts in which a reference row has no result."""
     have = {(trial.part, trial.row) for trial in known}
     return {
         one.trial: results.rounded(one)
@@ -95,7 +95,7 @@ def _references(
 
 
 def write_page(name: str, experiment: spec.Experiment, output: Path) -> None:
-    """Writes README.md from the results and pictures that `output` has."""
+    """Writes README.md from the results and pictures in `output`."""
     saved = results.read(output / "results.json")
     text = page.render(
         name,
@@ -141,7 +141,7 @@ def _draw_samples(
     workdir: Path,
     output: Path,
 ) -> None:
-    """A picture of each row's samples of its first seed; of points an animation."""
+    """Draws the samples of each row's first seed, for points as an animation."""
     frames: dict[str, list[Path]] = {}
     for trial in (one.trial for one in found):
         is_first = trial.seed == part.seeds[0] and trial.row in part.rows

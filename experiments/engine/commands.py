@@ -1,4 +1,4 @@
-"""What a trial sets, in words of flags, and the command that runs it."""
+"""The fields that a trial sets, written as flags, and the command that runs it."""
 
 from collections.abc import Mapping
 import shlex
@@ -8,22 +8,23 @@ from experiments.engine.spec import Overrides, Part, Trial
 
 
 def base(part: Part) -> str:
-    """The config of all rows with the part's overrides, as one line of code."""
+    """The config of all rows and the overrides of the part, as a line of code."""
     flags = _flags(part.overrides)
     return f"`--config={part.config}{' ' if flags else ''}{flags}`"
 
 
 def settings(part: Part, trial: Trial) -> str:
-    """The fields that a row sets beyond the part's, its choice's last."""
+    """The fields that a row sets in addition to the part, and those of its choice."""
     chosen = part.search.choices[trial.choice] if part.search else {}
     return _flags({**part.rows[trial.row], **chosen}) or "as the config"
 
 
 def command(name: str, trial: Trial) -> str:
-    """Trains one trial of experiment `name` in the program in which the table has it.
+    """The command that trains a trial of experiment `name` as for the table.
 
-    gan_jax.main with the same fields would train it alone on all cores, whose sums are
-    added in another order: the numbers would be others.
+    The trial shares a program with other trials. gan_jax.main with the same fields
+    would train it alone on all cores, where sums are added in another order, so the
+    last digits would differ.
     """
     return _lines(
         f"python -m experiments.run --experiment={name}",
@@ -38,7 +39,7 @@ def _flags(fields: Overrides) -> str:
 
 
 def _lines(start: str, flags: Mapping[str, Any]) -> str:
-    """Flags on lines of at most 88 columns, where they can be."""
+    """The command with its flags on lines of at most 88 columns, where possible."""
     lines = [start]
     for flag, value in flags.items():
         text = f"--{flag}={shlex.quote(str(value))}"

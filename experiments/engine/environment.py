@@ -1,4 +1,7 @@
-"""Where a run was trained: what its last digits depend on, recorded in its folder."""
+"""The environment in which a run trains, which is recorded in the run's folder.
+
+The last digits of a run's numbers depend on it.
+"""
 
 from importlib import metadata
 import json
@@ -9,7 +12,7 @@ import subprocess
 
 from gan_jax.run import files
 
-RECORD = "environments.jsonl"  # in a run's folder, a line for each other environment
+RECORD = "environments.jsonl"  # in a run's folder, a line for each environment
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
 ROOT = Path(__file__).parent.parent.parent
 
@@ -18,7 +21,7 @@ def describe(*, runs: int) -> str:
     """Commit, processor, cores of this process and versions, in a line.
 
     Args:
-      runs: that train together in the program.
+      runs: number of runs that train together in the program.
     """
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES)
     cores = len(os.sched_getaffinity(0))
@@ -30,14 +33,14 @@ def describe(*, runs: int) -> str:
 
 
 def record(workdir: Path, text: str) -> None:
-    """Adds the environment of a start of the run in `workdir`, unless it is known."""
+    """Adds an environment to the record of the run in `workdir`, unless it is there."""
     if text not in read(workdir):
         workdir.mkdir(parents=True, exist_ok=True)
         files.append_line(workdir / RECORD, {"environment": text})
 
 
 def read(workdir: Path) -> tuple[str, ...]:
-    """The environments of a run's starts, each once."""
+    """The different environments in which a run was started."""
     path = workdir / RECORD
     if not path.exists():
         return ()
@@ -50,7 +53,7 @@ def _counted(count: int, noun: str) -> str:
 
 
 def _processor() -> str:
-    """Its name with the family and model, since one name may stand for several."""
+    """The processor's name, with family and model, since models may share a name."""
     path = Path("/proc/cpuinfo")
     if not path.exists():
         return platform.processor() or platform.machine()
@@ -63,7 +66,7 @@ def _processor() -> str:
 
 
 def _commit() -> str:
-    """The first digits of the commit, "with changes" if files differ from it."""
+    """The first digits of the commit, and "with changes" if files differ from it."""
     command = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=10"]
     done = subprocess.run(
         [*command, "--exclude=*", "--dirty= with changes"],

@@ -1,4 +1,4 @@
-"""What a program will cost, said before it is run: parameters, FLOP, time, memory."""
+"""Forecasts what a run costs before it starts: parameters, FLOP and memory."""
 
 from collections.abc import Mapping
 import time
@@ -13,17 +13,17 @@ from gan_jax import models
 from gan_jax.step import recipes, states, train_step
 from gan_jax.training import train
 
-EFFICIENCY = 0.4  # share of a matrix product's rate that steps of our nets reach
+EFFICIENCY = 0.4  # share of a matrix product's speed that training steps reach
 
 
 class Forecast(NamedTuple):
-    """Of one run.
+    """The forecast for a run.
 
     Attributes:
-      generator_parameters: numbers.
-      discriminator_parameters: numbers.
-      flop: of a step, as XLA counts the program before it optimises it.
-      state_bytes: of the state: networks, optimisers, averages.
+      generator_parameters: number of parameters of the generator.
+      discriminator_parameters: number of parameters of the discriminator.
+      flop: FLOP of a step, as XLA counts them before it optimises the program.
+      state_bytes: bytes of the state: networks, optimisers, averages.
     """
 
     generator_parameters: int
@@ -33,10 +33,10 @@ class Forecast(NamedTuple):
 
 
 def forecast(config: ConfigDict) -> Forecast:
-    """Traces a step of a config; compiles nothing.
+    """Traces a step of a config without compiling it.
 
     Raises:
-      ValueError: a config that cannot be run.
+      ValueError: the config cannot be run.
     """
     recipe = recipes.create(config, axis_name=None)
     networks = models.build(config, axis_name=None)
@@ -67,7 +67,7 @@ def forecast(config: ConfigDict) -> Forecast:
 
 
 def matrix_product_rate(size: int = 2048, rounds: int = 5) -> float:
-    """FLOP a second of a float32 matrix product here, the best of a few."""
+    """FLOP per second of a float32 matrix product here, the best of `rounds`."""
     matrix = jnp.ones((size, size))
     multiply = jax.jit(lambda x: x @ x)
     multiply(matrix).block_until_ready()

@@ -1,4 +1,4 @@
-"""The marks of a plot: dots with their errors, lines, the search's choices, legends."""
+"""The elements of a plot: dots with error bars, lines, choices of a search, legends."""
 
 from collections.abc import Mapping, Sequence
 import textwrap
@@ -10,7 +10,7 @@ import numpy as np
 from experiments.engine import summary
 from experiments.engine.spec import Column
 
-LABEL_WIDTH = 34  # characters of a line of a row's name
+LABEL_WIDTH = 34  # characters in a line of a label
 OURS = "#1f5fa8"
 THEIRS = "#d1495b"
 # Six colours that differ in lightness too, with solid and then dashed lines.
@@ -19,7 +19,7 @@ LINES = ("-", "--", ":")
 
 
 def dots(panel: Axes, cell: summary.Cell, place: int, scale: float) -> None:
-    """A row's seeds, their mean and published values, or why there are none."""
+    """Draws a row's seeds, their mean and published values, or says what is missing."""
     values = np.array([v for v in cell.values if np.isfinite(v)]) * scale
     offsets = 0.16 * (np.arange(len(values)) % 3 - 1) if len(values) > 2 else 0
     panel.plot(
@@ -64,7 +64,7 @@ def dots(panel: Axes, cell: summary.Cell, place: int, scale: float) -> None:
 def legend_of_dots(
     figure: Figure, rows: Sequence[summary.Row], columns: Sequence[Column]
 ) -> None:
-    """Explains the dots, below the panels."""
+    """Draws the legend of the dots below the panels."""
     cells = [row.cells[column.number] for row in rows for column in columns]
     panel = figure.axes[0]
     handles = [
@@ -89,7 +89,7 @@ def line(
     scale: float,
     style: Mapping[str, str],
 ) -> None:
-    """The mean over the steps that all of the runs have; nothing without a run."""
+    """Draws the mean of the runs over the steps that all of them have."""
     tables = [dict(run) for run in runs if run]
     steps = sorted(set.intersection(*map(set, tables))) if tables else []
     values = scale * np.array([[table[step] for step in steps] for table in tables])
@@ -112,7 +112,7 @@ def choices(
     shift: float,
     style: Mapping[str, str],
 ) -> None:
-    """One row's means over the choices; `shift` keeps error bars apart."""
+    """Draws a row's means over the choices; `shift` keeps rows' error bars apart."""
     means = [
         cell.mean * scale
         if cell.mean is not None and np.isfinite(cell.mean)
@@ -137,7 +137,7 @@ def choices(
 
 
 def style(index: int) -> dict[str, str]:
-    """Colour and dashes of the row with this index."""
+    """The colour and dashes of the row with this index."""
     return {
         "color": COLOURS[index % len(COLOURS)],
         "linestyle": LINES[index // len(COLOURS) % len(LINES)],
@@ -145,7 +145,7 @@ def style(index: int) -> dict[str, str]:
 
 
 def legend(figure: Figure, rows: Sequence[str]) -> None:
-    """The rows beside the panels, in their order."""
+    """Draws the legend of the rows beside the panels."""
     panel = figure.axes[0]
     handles = [
         panel.plot([], [], label=textwrap.fill(row, LABEL_WIDTH), **style(index))[0]

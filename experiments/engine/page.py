@@ -16,7 +16,7 @@ from experiments.engine import (
 )
 from experiments.engine.spec import Experiment, Part, Result, Search, Trial
 
-# What a picture named <part>_<kind> shows; the page has those that exist.
+# The captions of pictures named <part>_<kind>; the page shows those that exist.
 PICTURES = {
     "dots.png": "every seed, the mean and its standard error",
     "lines.png": "mean over the seeds, with its standard error, over the steps",
@@ -32,8 +32,8 @@ INDEX_HEADER = (
     "| --- | --- | --- | --- | --- |\n"
 )
 NOT_RUN = "not run"
-ENDINGS = PLAIN, DIFFERENCE = "plain", "difference"  # of a mark
-REFERENCES = {  # what the rows of these names are
+ENDINGS = PLAIN, DIFFERENCE = "plain", "difference"  # optional last words of a mark
+REFERENCES = {  # explanations of the reference rows
     spec.UNIFORM: "The row uniform is chance: as many points drawn uniformly from the "
     "square that holds all modes, with half the distance between neighbours around "
     f"them, drawn by {len(references.SEEDS)} seeds.",
@@ -56,14 +56,14 @@ def render(
     """The Markdown text of experiments/NAME/README.md.
 
     Args:
-      name: of the experiment's folder.
-      experiment: what was asked.
-      results: as read from results.json, so that the page can be made again.
-      pictures: names of the files in the folder; others are ignored.
-      made_on: hardware and versions of the runs that did not record their own.
+      name: name of the experiment's folder.
+      experiment: experiment that the page is about.
+      results: results as read from results.json, so that the page can be made again.
+      pictures: names of the pictures in the folder; unknown names are ignored.
+      made_on: hardware and versions of the runs that did not record an environment.
 
     Raises:
-      ValueError: a mark of the texts that names no number.
+      ValueError: a mark in the texts does not name a number.
     """
     run = f"python -m experiments.run --experiment={name} --workdir=runs/{name}"
     collect = f"{run} --collect --output=experiments/{name}"
@@ -92,13 +92,13 @@ def render(
 def fill(text: str, experiment: Experiment, results: Sequence[Result]) -> str:
     """The text with numbers in place of its marks.
 
-    [[part | row | number]] becomes "6.3 ± 0.5", in the unit of the column; with
-    "| plain" after the number "6.3", with "| difference" the paired difference to the
-    row's baseline; "not run" where no seed has finished. A mark may go over the end of
-    a line.
+    The mark [[part | row | number]] becomes "6.3 ± 0.5", in the unit of the column.
+    With "| plain" after the number it becomes "6.3", and with "| difference" it becomes
+    the paired difference to the row's baseline. It becomes "not run" if no seed has
+    finished. A mark may contain the end of a line.
 
     Raises:
-      ValueError: a mark of another form, or an unknown part, row or number.
+      ValueError: a mark has another form, or its part, row or number is unknown.
     """
 
     def number(found: re.Match[str]) -> str:
@@ -133,7 +133,7 @@ def fill(text: str, experiment: Experiment, results: Sequence[Result]) -> str:
 
 
 def _wrapped(text: str) -> str:
-    """The text with its paragraphs in lines of at most 88 columns, but for tables."""
+    """The text wrapped at 88 columns, except for tables and lists."""
     paragraphs = [
         paragraph
         if paragraph.startswith(("|", "- "))
@@ -161,16 +161,16 @@ def index_row(
 
 
 def update_index(index_text: str, rows: Iterable[str], pages: Mapping[str, str]) -> str:
-    """The index with other tables between its comment lines.
+    """The index with new tables between its comment lines.
 
     Args:
-      index_text: of experiments/README.md.
-      rows: of the experiments that run by themselves.
-      pages: by folder, the text of each page that was written by hand. Its question and
-        answer are the index's; one without an answer keeps the row that it has.
+      index_text: text of experiments/README.md.
+      rows: rows of the experiments whose pages are generated.
+      pages: texts of the pages written by hand, by folder. The index takes question and
+        answer from a page; if a page has no answer, its old row stays.
 
     Raises:
-      ValueError: the comment lines are not there, in their order.
+      ValueError: the comment lines are missing or in another order.
     """
     lines = "".join(f"{row}\n" for row in rows)
     text = _between(index_text, INDEX_START, INDEX_END, f"\n{INDEX_HEADER}{lines}\n")
@@ -180,7 +180,7 @@ def update_index(index_text: str, rows: Iterable[str], pages: Mapping[str, str])
 
 
 def _between(text: str, start: str, end: str, body: str) -> str:
-    """The text with another body between two comment lines."""
+    """The text with `body` between two comment lines."""
     before, opening, rest = text.partition(f"{start}\n")
     _, closing, after = rest.partition(end)
     if not opening or not closing:
@@ -192,7 +192,7 @@ def _between(text: str, start: str, end: str, body: str) -> str:
 
 
 def _page_row(folder: str, text: str, index_text: str) -> str:
-    """A page's line in the index; "" for a page with no answer and no line yet."""
+    """A page's line in the index; "" if the page has no answer and no line yet."""
     link = f"[{folder}]({folder}/README.md)"
     said = [
         re.search(rf"^\*\*{word}s?\.\*\* (.*?)\n\n", text, re.DOTALL | re.MULTILINE)
@@ -213,7 +213,7 @@ def _part(
     pictures: Collection[str],
     text: str,
 ) -> list[str]:
-    """Title, text, table, notes, pictures and commands of a part."""
+    """The sections of a part: title, text, tables, notes, pictures and commands."""
     rows = summary.summarise(part_name, part, results)
     sections = [f"## {part.title}", *([text] if text else [])]
     if part.search:
@@ -239,7 +239,7 @@ def _part(
 
 
 def _search(search: Search) -> str:
-    """How the choices of the rows were made."""
+    """Says how the choices of the rows were made."""
     named = "; ".join(search.choices)
     text = (
         f"Each row has the choice with the best mean {search.number} on "
@@ -249,7 +249,7 @@ def _search(search: Search) -> str:
 
 
 def _below_the_table(part: Part, rows: Sequence[summary.Row]) -> str:
-    """What the ± is, and what the reference rows are."""
+    """Says what ± means and what the reference rows are."""
     names = {row.name for row in rows}.intersection(part.references)
     texts = [text for name, text in REFERENCES.items() if name in names]
     if len(part.seeds) == 1:
@@ -258,7 +258,7 @@ def _below_the_table(part: Part, rows: Sequence[summary.Row]) -> str:
 
 
 def _about_differences(part: Part, rows: Sequence[summary.Row]) -> str:
-    """How the table of differences is read."""
+    """Says how to read the table of differences."""
     seeds = max(row.seeds for row in rows if row.name in part.rows)
     reach = f"{pairs.quantile(seeds):.2f} standard errors" if seeds > 1 else "unknown"
     return (
@@ -274,7 +274,7 @@ def _about_differences(part: Part, rows: Sequence[summary.Row]) -> str:
 def _commands(
     name: str, part_name: str, part: Part, rows: Sequence[summary.Row]
 ) -> list[str]:
-    """What each row sets, and the command of its first seed, folded away."""
+    """The settings of each row and the command of its first seed, folded away."""
     names = [row for row in rows if row.name in part.rows]
     listed = "\n\n".join(
         f"# {row.name}: {commands.settings(part, _first(part_name, part, row))}\n"
@@ -328,7 +328,7 @@ def _notes(
 
 
 def _first(part_name: str, part: Part, row: summary.Row) -> Trial:
-    """The first seed of a row, of the search where that has not chosen yet."""
+    """The trial of a row's first seed, or of the search's until it has chosen."""
     if part.search and row.choice is None:
         choice = next(iter(part.search.choices))
         return Trial(part_name, row.name, choice, part.search.seeds[0])
@@ -336,7 +336,7 @@ def _first(part_name: str, part: Part, row: summary.Row) -> Trial:
 
 
 def _rows(part: Part) -> Mapping[str, object]:
-    """All rows of a table by name, those that no training makes too."""
+    """All rows of a table by name, including the reference rows."""
     return {**part.rows, **dict.fromkeys(part.references)}
 
 
@@ -372,7 +372,7 @@ def _made_on(
 
 
 def _known(names: Mapping[str, Known], name: str, what: str, mark: str) -> Known:
-    """What a name stands for, or the error that it stands for nothing."""
+    """The value of a name in a mark; an unknown name is an error."""
     if name not in names:
         raise ValueError(
             f"the mark {mark} names the {what} {name!r}; there are: "
@@ -382,14 +382,14 @@ def _known(names: Mapping[str, Known], name: str, what: str, mark: str) -> Known
 
 
 def _seeds(seeds: Sequence[int]) -> str:
-    """Such as "seeds 0 to 9", "seeds 0, 1, 5" or "seed 100"."""
+    """The seeds in words, such as "seeds 0 to 9", "seeds 0, 1, 5" or "seed 100"."""
     if len(seeds) > 2 and list(seeds) == list(range(seeds[0], seeds[-1] + 1)):
         return f"seeds {seeds[0]} to {seeds[-1]}"
     return ("seed " if len(seeds) == 1 else "seeds ") + ", ".join(map(str, seeds))
 
 
 def _duration(seconds: float) -> str:
-    """Such as "45 s", "12 min" or "3.4 h"."""
+    """The duration in words, such as "45 s", "12 min" or "3.4 h"."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5_400 else f"{seconds / 3600:.1f} h"

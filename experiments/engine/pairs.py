@@ -1,8 +1,8 @@
 """Differences between rows, taken seed by seed.
 
-The seeds of two rows share the order of the data, the latents and, where the networks
-are alike, the initial parameters. So their difference can be known better than the two
-means are.
+Two rows with the same seed share the order of the data, the latents and, if their
+networks are alike, the initial parameters. So the difference of two rows may be known
+more precisely than their means.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,12 +19,12 @@ CONFIDENCE = 0.95
 
 
 class Difference(NamedTuple):
-    """A row's number less its baseline's, over the seeds that both have.
+    """A row's number minus that of its baseline, over the seeds that both have.
 
     Attributes:
-      mean: over the seeds.
-      standard_error: of the mean.
-      seeds: that both rows have, two or more.
+      mean: mean over the seeds.
+      standard_error: standard error of the mean.
+      seeds: number of seeds that both rows have, two or more.
     """
 
     mean: float
@@ -43,7 +43,7 @@ def quantile(seeds: int) -> float:
 
 
 def between(cell: Cell, baseline: Cell) -> Difference | None:
-    """The difference of two cells; None below two common seeds, or of inf and nan."""
+    """The difference of two cells; None without two common seeds and finite values."""
     first, second = (
         dict(zip(x.seeds, x.values, strict=True)) for x in (cell, baseline)
     )

@@ -1,4 +1,4 @@
-"""Sample pictures of several rows in one: a labelled grid, and an animation."""
+"""Joins the sample pictures of several rows in a labelled grid or an animation."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,15 +14,19 @@ ANIMATIONS = (  # pixels of a picture, colours and frames, tried in turn
     *((160, 64, 30), (160, 32, 24), (140, 32, 18)),
     *((128, 16, 15), (112, 16, 12), (96, 8, 10), (72, 8, 8)),
 )
-COLUMNS = 4  # of pictures
+COLUMNS = 4  # pictures side by side
 GAP = 8  # pixels
 FONT_SIZE = 12  # pixels
 LINE = 15  # pixels
-LEAST_WIDTH = 128  # pixels of a label
+LEAST_WIDTH = 128  # smallest width of a label in pixels
 
 
 def save_small(image: Image.Image, path: Path) -> bool:
-    """Writes a PNG of as many colours as a small file allows; whether it is small."""
+    """Writes a PNG with as many colours as a small file allows.
+
+    Returns:
+      Whether the file is small.
+    """
     unfinished = path.with_name(path.name + ".tmp")
     for colours in (256, 64, 24, 8):
         _quantised(image, colours).save(unfinished, format="PNG", optimize=True)
@@ -34,10 +38,10 @@ def save_small(image: Image.Image, path: Path) -> bool:
 
 
 def montage(pictures: Mapping[str, Path], path: Path) -> None:
-    """One PNG of labelled pictures, row by row, as large as a small file allows.
+    """Writes a PNG of labelled pictures, as large as a small file allows.
 
     Raises:
-      ValueError: no picture.
+      ValueError: there is no picture.
     """
     if not pictures:
         raise ValueError(
@@ -51,16 +55,16 @@ def montage(pictures: Mapping[str, Path], path: Path) -> None:
 
 
 def animate(frames: Mapping[str, Sequence[Path]], path: Path) -> None:
-    """An animated GIF of the rows' pictures over the steps, side by side.
+    """Writes an animated GIF of the rows' pictures over the steps, side by side.
 
-    A row whose pictures come at other steps shows its latest one.
+    A row that has no picture at a step shows its latest picture.
 
     Args:
-      frames: for each row its pictures, step_0000500.png and so on.
-      path: of the GIF; its folder exists.
+      frames: pictures of each row, with names such as step_0000500.png.
+      path: path of the GIF, whose folder exists.
 
     Raises:
-      ValueError: no picture, or a name without a step.
+      ValueError: there is no picture, or a name has no step.
     """
     by_step = {
         label: {_step(name): name for name in names}
@@ -126,7 +130,7 @@ def _opened(path: Path, side: int) -> Image.Image:
 
 
 def _grid(images: Mapping[str, Image.Image], *, title: str = "") -> Image.Image:
-    """The images on white, each below its label, which may take several lines."""
+    """The images on white, below their labels, which may take several lines."""
     font = ImageFont.load_default(FONT_SIZE)
     width = max(LEAST_WIDTH, *(image.width for image in images.values()))
     labels = [_wrapped(label, font, width) for label in images]
@@ -156,7 +160,7 @@ def _grid(images: Mapping[str, Image.Image], *, title: str = "") -> Image.Image:
 def _wrapped(
     text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int
 ) -> list[str]:
-    """The words of a label in lines of at most `width` pixels, longer words alone."""
+    """The words of a label in lines of at most `width` pixels, if no word is longer."""
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()

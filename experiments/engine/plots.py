@@ -1,6 +1,6 @@
-"""Plots of a part: every seed and the mean, curves over steps, the search.
+"""Plots of a part: its seeds and their means, curves over the steps, and the search.
 
-This file and marks.py are the only ones of the engine that import matplotlib.
+Only this file and marks.py import matplotlib.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,7 +21,9 @@ from experiments.engine.spec import Column, Part, Result
 matplotlib.use("Agg")
 DPI = 110
 MOST_DOT_PANELS = 3
-WIDE = 50  # times the smallest value
+WIDE = (
+    50  # ratio of the largest to the smallest value above which an axis is logarithmic
+)
 STYLE = {
     "font.size": 9,
     "axes.spines.top": False,
@@ -34,7 +36,7 @@ STYLE = {
 
 
 def draw(name: str, part: Part, results: Sequence[Result], folder: Path) -> list[Path]:
-    """Writes the plots that a part has results for, named as the page expects them."""
+    """Writes the plots for which a part has results, and returns their paths."""
     mine = [result for result in results if result.trial.part == name]
     finished = [result for result in mine if result.status == "finished"]
     written = []
@@ -50,9 +52,9 @@ def draw(name: str, part: Part, results: Sequence[Result], folder: Path) -> list
 
 
 def dots(name: str, part: Part, results: Sequence[Result], path: Path) -> None:
-    """Every seed as a faint dot, the mean ± its standard error, published diamonds.
+    """Draws seeds as faint dots, means with standard errors, and published diamonds.
 
-    All columns side by side if they are at most three, otherwise the first.
+    Up to three columns are drawn side by side; of more columns, only the first is.
     """
     rows = summary.summarise(name, part, results)
     few = len(part.columns) <= MOST_DOT_PANELS
@@ -81,7 +83,7 @@ def dots(name: str, part: Part, results: Sequence[Result], path: Path) -> None:
 
 
 def lines(name: str, part: Part, results: Sequence[Result], path: Path) -> None:
-    """Part.curves over the steps: mean and standard error of each row's seeds."""
+    """Draws Part.curves over the steps: means and standard errors over the seeds."""
     chosen = summary.choose(name, part, results)
     titles = {column.number: column for column in part.columns}
     with matplotlib.rc_context(STYLE):
@@ -112,7 +114,7 @@ def lines(name: str, part: Part, results: Sequence[Result], path: Path) -> None:
 
 
 def sensitivity(name: str, part: Part, results: Sequence[Result], path: Path) -> None:
-    """The search's number over its choices, a line a row, the chosen one ringed."""
+    """Draws the search's number over its choices, a line per row with its choice."""
     assert part.search is not None
     chosen = summary.choose(name, part, results)
     choices = list(part.search.choices)
@@ -143,7 +145,7 @@ def sensitivity(name: str, part: Part, results: Sequence[Result], path: Path) ->
 
 
 def _is_wide(values: Iterable[Sequence[float]]) -> bool:
-    """Whether positive values differ so much that an axis should be logarithmic."""
+    """Whether the axis of these values should be logarithmic."""
     known = [value for some in values for value in some if np.isfinite(value)]
     return bool(known) and 0 < WIDE * min(known) < max(known)
 

@@ -1,9 +1,9 @@
 """Published values that experiments quote, each with its source, protocol and doubts.
 
-The values lie in published.csv, their tables in sources.csv. They are shown beside
-ours, never ranked with them: protocols differ. A value was read in a copy of the paper
-or in its code, unless `doubts` says that it was not. Values that no page quotes have no
-place here.
+The values lie in published.csv, their tables in sources.csv. Pages show them beside our
+values but do not rank them, since protocols differ. A value was read in a copy of the
+paper or in its code, unless `doubts` says that it was not. Only values that a page
+quotes belong here.
 """
 
 from collections.abc import Mapping
@@ -19,19 +19,20 @@ PERCENT = "percent"  # the unit of a value that is a share in [0, 1] here
 
 
 class Published(NamedTuple):
-    """One value of a paper.
+    """A value from a paper.
 
     Attributes:
-      paper: authors and year, a comma, a short title.
-      arxiv: number of the paper.
-      table: of the paper, such as "table 1".
-      row: of the table.
-      number: what is measured, by gan_jax's name where it has one.
-      value: in gan_jax's unit: shares in [0, 1] even where the paper has percent.
-      spread: as the paper gives it, in the same unit; None without any.
+      paper: authors and year, a comma, and a short title.
+      arxiv: arXiv number of the paper.
+      table: table of the paper, such as "table 1".
+      row: row of the table.
+      number: name of the measured number, as in gan_jax if gan_jax computes it.
+      value: value in gan_jax's unit: shares are in [0, 1] even if the paper has
+        percent.
+      spread: spread that the paper gives, in the same unit; None if it gives none.
       spread_kind: "standard error", "standard deviation" or "not said".
-      protocol: in one sentence.
-      doubts: "" or one sentence.
+      protocol: protocol of the measurement, in one sentence.
+      doubts: reason to doubt the value, in one sentence, or "".
     """
 
     paper: str
@@ -47,15 +48,15 @@ class Published(NamedTuple):
 
     @property
     def source(self) -> str:
-        """Such as "Lin et al. 2018, table 1"."""
+        """The authors and the table, such as "Lin et al. 2018, table 1"."""
         return f"{self.paper.partition(',')[0]}, {self.table}"
 
 
 def read(folder: Path) -> dict[str, Published]:
-    """By key, the values of published.csv with what sources.csv says of their tables.
+    """The values of published.csv by key, with the sources in sources.csv.
 
     Raises:
-      KeyError: a value whose source is not there.
+      KeyError: the source of a value is missing.
     """
     sources = {line["name"]: line for line in _lines(folder / "sources.csv")}
     found = {}

@@ -1,7 +1,7 @@
-"""Rows that no training makes: what chance scores, and what real data score.
+"""Rows that need no training: the scores of chance and of real data.
 
-They take the protocol of the part's own rows, so that a number of a table can be read:
-as far above chance, as far below real data.
+They follow the protocol of the other rows of the part, so that a reader can compare a
+number of the table with chance and with real data.
 """
 
 from collections.abc import Iterator
@@ -17,14 +17,14 @@ from gan_jax.evaluation import scores, suite
 from gan_jax.run import trained
 from gan_jax.training import train
 
-SEEDS = range(30)  # of points; images, which take longer, have the part's seeds
+SEEDS = range(30)  # seeds for points; images take longer and use the part's seeds
 
 
 def region(means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Two opposite corners of the square in which points are drawn uniformly.
 
-    The square holds all means, with half the distance between neighbours around them:
-    its side is 10 for the grid and 2.77 for the ring.
+    The square holds all means, with a margin of half the distance between neighbours.
+    Its side is 10 for the grid and 2.77 for the ring.
     """
     distances = np.linalg.norm(means[:, None] - means[None], axis=2)
     margin = distances[distances > 0].min() / 2
@@ -32,7 +32,7 @@ def region(means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def results(part_name: str, part: spec.Part) -> Iterator[spec.Result]:
-    """The part's reference rows, a result for each row and seed."""
+    """Yields a result for each reference row of the part and each seed."""
     if not part.references:
         return
     row = next(iter(part.rows))
@@ -49,7 +49,7 @@ def results(part_name: str, part: spec.Part) -> Iterator[spec.Result]:
 
 
 def _without_discriminator(settings: ConfigDict) -> ConfigDict:
-    """The evaluation's settings with the metrics that images alone can have."""
+    """The evaluation section without the metrics that need a discriminator."""
     names = settings.metrics.split(",")
     alone = [x for x in names if "discriminator" not in suite.METRICS[x].needs]
     settings = settings.copy_and_resolve_references()
@@ -60,7 +60,7 @@ def _without_discriminator(settings: ConfigDict) -> ConfigDict:
 def _numbers(
     reference: str, scorer: scores.Scorer, config: ConfigDict, seed: int
 ) -> dict[str, float]:
-    """The numbers of one reference and seed."""
+    """The numbers of a reference row and seed."""
     if reference == spec.UNTRAINED:
         found = scorer.score_run(_untrained(config, seed))
     else:
@@ -72,7 +72,7 @@ def _numbers(
 def _real(
     scorer: scores.Scorer, config: ConfigDict, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Training data in the place of generated ones."""
+    """Training data in the place of generated data."""
     images, labels, _ = scorer.training
     chosen = rng.choice(len(images), config.evaluation.num_images, replace=False)
     return np.asarray(images[chosen]), labels[chosen]

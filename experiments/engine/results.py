@@ -1,4 +1,4 @@
-"""results.json: what became of every trial, one on each line, and where it ran."""
+"""results.json: the result of every trial, a line for each, and its environment."""
 
 from collections.abc import Iterable, Sequence
 import json
@@ -8,15 +8,15 @@ from typing import Any, NamedTuple
 
 from experiments.engine.spec import Result, Trial
 
-DIGITS = 6  # significant, of every float
+DIGITS = 6  # significant digits of a float
 
 
 class Saved(NamedTuple):
-    """A file of results.
+    """The contents of a file of results.
 
     Attributes:
-      made_on: hardware and versions of the runs that did not record their own.
-      results: in the order of the file.
+      made_on: hardware and versions of the runs that did not record an environment.
+      results: results in the order of the file.
     """
 
     made_on: str
@@ -24,13 +24,13 @@ class Saved(NamedTuple):
 
 
 def rounded(result: Result) -> Result:
-    """The result as it comes back from a file: floats of six significant digits."""
+    """The result as it is read from a file, with six significant digits."""
     known = result.environments
     return _from_json(_to_json(result, known), known)
 
 
 def write(path: Path, results: Iterable[Result], *, made_on: str) -> None:
-    """Writes a file that changes by whole lines only, whole or not at all."""
+    """Writes the file completely or not at all; a changed result changes one line."""
     results = list(results)
     known = list(dict.fromkeys(x for result in results for x in result.environments))
     lines = ",\n".join(_dumps(_to_json(result, known)) for result in results)
@@ -58,7 +58,10 @@ def _dumps(line: dict[str, Any]) -> str:
 
 
 def _to_json(result: Result, known: Sequence[str]) -> dict[str, Any]:
-    """A line with places in the known environments; defaults are left out."""
+    """A line of the file, which refers to environments by their index in `known`.
+
+    Empty values are left out.
+    """
     line = {
         **result.trial._asdict(),
         "status": result.status,
@@ -93,7 +96,7 @@ def _from_json(line: dict[str, Any], known: Sequence[str]) -> Result:
 
 
 def _number(value: float) -> float | str:
-    """Few digits; "inf", "-inf" and "nan" as words, which JSON has no numbers for."""
+    """The value with six digits; inf and nan, which JSON lacks, become strings."""
     value = float(value)
     return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else str(value)
 

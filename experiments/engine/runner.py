@@ -1,4 +1,4 @@
-"""Runs programs of trials: here, in processes, or as jobs of a cluster."""
+"""Runs programs of trials: in this process, in several, or as jobs of a cluster."""
 
 from collections.abc import Iterator, Sequence
 from concurrent import futures
@@ -18,10 +18,13 @@ from gan_jax.training import sweep, train
 
 
 def run_program(program: Program) -> bool:
-    """Trains a program's trials; whether they are done, and were not interrupted.
+    """Trains the trials of a program.
 
-    What a trial prints goes to log.txt in its folder. A trial that diverges or whose
+    The output of a trial goes to log.txt in its folder. A trial that diverges or whose
     config is refused is marked as failed.
+
+    Returns:
+      Whether all trials are done; False after an interruption.
 
     Raises:
       OSError: a folder could not be written.
@@ -48,18 +51,18 @@ def run_program(program: Program) -> bool:
 def keep_to(cores: Sequence[int]) -> None:
     """Keeps this process, and the threads that it will start, to these cores.
 
-    The sums of a step are added in an order that depends on the number of cores, so a
-    program's numbers repeat to the last digit only on as many. Called before JAX
-    computes anything, which starts its threads.
+    The number of cores decides in which order the sums of a step are added, so a
+    program gives the same last digits only on the same number of cores. Call this
+    before JAX computes anything, since that starts its threads.
     """
     os.sched_setaffinity(0, cores)
 
 
 def shares(processes: int, cores: int) -> list[list[int]]:
-    """The cores of each process: `cores` of them, or all where that is 0.
+    """The cores of each process: `cores` of them, or all cores if `cores` is 0.
 
     Raises:
-      ValueError: this machine has too few.
+      ValueError: this machine has too few cores.
     """
     have = sorted(os.sched_getaffinity(0))
     if not cores:
@@ -74,15 +77,20 @@ def shares(processes: int, cores: int) -> list[list[int]]:
 
 
 def run_all(todo: Sequence[Program], *, processes: int, cores: int = 0) -> bool:
-    """Runs the programs that are not done, with a progress bar; whether all are done.
+    """Runs the programs that are not done, with a progress bar.
 
     Args:
-      todo: the programs.
-      processes: that run at once; 1 runs them in this one.
-      cores: for each of several processes; 0 leaves all to each.
+      todo: programs to run.
+      processes: number of processes that run at once; 1 runs the programs in this
+        process.
+      cores: number of cores of a process, if there are several processes; 0 gives all
+        cores to each.
+
+    Returns:
+      Whether all programs are done; False after an interruption.
 
     Raises:
-      ValueError: more cores than there are.
+      ValueError: the processes need more cores than there are.
     """
     done = [program.is_done for program in todo]
     left = [one for one, is_done in zip(todo, done, strict=True) if not is_done]
@@ -113,7 +121,8 @@ def _outcomes(
     with futures.ProcessPoolExecutor(
         processes, context, initializer=_start_process, initargs=(queue,)
     ) as pool:
-        # No more at once than run: an interrupted pool would go on with the others.
+        # Programs are submitted only when a process is free, since a pool goes on with
+        # all submitted programs when it is interrupted.
         waiting, running = iter(left), {}
         for program in itertools.islice(waiting, processes):
             running[pool.submit(run_program, program)] = program
@@ -132,7 +141,7 @@ def _start_process(queue: Any) -> None:
 
 
 def _run_job(program: Program, cores: int) -> bool:
-    """A program in a process of its own, on the first of the job's cores."""
+    """Runs a program as a job of a cluster, on the first cores of the job."""
     keep_to(*shares(1, cores))
     return run_program(program)
 
@@ -145,17 +154,17 @@ def submit(
     options: dict[str, Any],
     cores: int = 0,
 ) -> list[Any]:
-    """Hands each program that is not done to a cluster as a job of its own.
+    """Hands each program that is not done to a cluster as a separate job.
 
     Args:
-      todo: the programs.
-      folder: for the jobs' files and output.
+      todo: programs to run.
+      folder: folder for the jobs' files and output.
       cluster: "slurm", or "local" for processes of this machine.
-      options: of submitit's executor, such as timeout_min or slurm_partition.
-      cores: for each job; 0 leaves it all that it was given.
+      options: options of submitit's executor, such as timeout_min or slurm_partition.
+      cores: number of cores that a job uses; 0 uses all cores that it was given.
 
     Returns:
-      submitit's jobs.
+      The jobs, as submitit returns them.
     """
     import submitit
 

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 Overrides = Mapping[str, Any]  # config fields, such as {"recipe.loss": "hinge"}
 NOTHING: Mapping[Any, Any] = types.MappingProxyType({})
-# Of a search on images of TFDS with 60,000 or 50,000 training images: the last 5,000
-# choose, and are not trained on meanwhile; the test images are left for the table.
+# Overrides for a search on an image set of TFDS. The last 5,000 training images decide
+# and are not trained on during the search; the test images are left for the table.
 HELD_OUT = {"data.split": "train[:-5000]", "evaluation.split": "train[-5000:]"}
 # The names of reference rows: points drawn uniformly, generators at their initial
 # parameters, and data of the training set.
@@ -21,13 +21,13 @@ UNIFORM, UNTRAINED, REAL = "uniform", "untrained", "real"
 
 
 class Column(NamedTuple):
-    """One number of the table.
+    """A column of the table, which shows a number.
 
     Attributes:
-      number: its name in evaluations.jsonl, such as "frechet_distance".
-      title: as the table shows it.
-      digits: after the decimal point.
-      scale: factor of what is shown; 100 for percent.
+      number: name of the number in evaluations.jsonl, such as "frechet_distance".
+      title: title of the column.
+      digits: number of digits after the decimal point.
+      scale: factor by which the number is multiplied; 100 for percent.
     """
 
     number: str
@@ -37,14 +37,14 @@ class Column(NamedTuple):
 
 
 class Search(NamedTuple):
-    """A choice made for each row alike, on seeds that the table does not show.
+    """A search that makes a choice for each row, on seeds that the table does not show.
 
     Attributes:
-      choices: by name, the overrides of each.
-      number: whose mean over `seeds` decides, in the direction that is better.
-      seeds: of the search, none of them a seed of the table.
-      overrides: of the search's runs alone, such as HELD_OUT.
-      text: what a reader must know of the search.
+      choices: overrides of each choice, by the choice's name.
+      number: number whose best mean over `seeds` decides.
+      seeds: seeds of the search, which are not seeds of the table.
+      overrides: overrides of the search's runs only, such as HELD_OUT.
+      text: text that the page shows about the search.
     """
 
     choices: Mapping[str, Overrides]
@@ -55,11 +55,11 @@ class Search(NamedTuple):
 
 
 class Threshold(NamedTuple):
-    """What a run passes sooner or later, or never.
+    """A value that runs may pass; the table says when they do.
 
     Attributes:
-      number: that is followed over the evaluations.
-      value: that it passes in its better direction.
+      number: number that is followed over the evaluations.
+      value: value that the number passes in its better direction.
     """
 
     number: str
@@ -67,26 +67,28 @@ class Threshold(NamedTuple):
 
 
 class Part(NamedTuple):
-    """One table: rows that differ by overrides, each with the same seeds.
+    """A table, whose rows differ by overrides and have the same seeds.
 
     Attributes:
-      title: of its section on the page.
-      config: the base, such as "configs/dcgan.py" or "configs/cgan.py:onehot".
-      rows: by name, each row's overrides.
-      columns: of the table; the first is the one that is plotted.
-      overrides: of all rows.
-      seeds: of the table, one run each.
-      search: None where nothing is chosen.
-      runs_per_program: runs that differ only in the seed and in floats of the
-        optimisers and that train together under vmap; 1 trains each alone.
-      published: for a row the keys of `published.VALUES` that stand beside it.
-      compared: for a row the row from which its differences are taken, seed by seed.
-      references: rows that no training makes, of UNIFORM (mixtures only), UNTRAINED and
+      title: title of the section on the page.
+      config: config of all rows, such as "configs/dcgan.py" or
+        "configs/cgan.py:onehot".
+      rows: overrides of each row, by the row's name.
+      columns: columns of the table; if there are many, only the first is plotted.
+      overrides: overrides of all rows.
+      seeds: seeds of the table; every row has a run for each seed.
+      search: search that makes a choice for each row, or None.
+      runs_per_program: largest number of runs that train together under vmap, which
+        may differ only in the seed and in floats of the optimisers; 1 trains each run
+        alone.
+      published: keys of `published.VALUES` that are shown beside a row, by the row.
+      compared: baseline from which a row's differences are taken, by the row.
+      references: rows that need no training: UNIFORM (mixtures only), UNTRAINED or
         REAL; see references.py.
-      threshold: the table says by which step each seed has passed it; None without.
+      threshold: value for which the table says when each seed has passed it, or None.
       curves: numbers drawn over the steps.
-      grids: show sample grids of the rows' first seeds.
-      text: paragraphs above the table; see Experiment.learned for the marks in it.
+      grids: whether the page shows sample grids of the rows' first seeds.
+      text: paragraphs above the table; Experiment.answer explains the marks in it.
     """
 
     title: str
@@ -107,20 +109,21 @@ class Part(NamedTuple):
 
 
 class Experiment(NamedTuple):
-    """A question and what is run to answer it.
+    """A question, and the runs that answer it.
 
     Attributes:
-      title: of the page.
-      question: in one sentence.
-      source: the paper and table that it follows.
-      parts: by name, which is a folder's name too.
-      deviations: from the published protocol, one sentence each.
-      cores: of the processor for each program, since the last digits depend on them;
-        0 leaves all to each, which suits a GPU or TPU.
-      answer: one sentence for the index, "" until there are results. Like `learned`
-        and a part's `text` it takes its numbers from the results: a mark such as
-        [[ring | GAN | modes]] (part, row, number) becomes "6.3 ± 0.5", and
-        [[ring | GAN | modes | difference]] the difference to the row's baseline.
+      title: title of the page.
+      question: question in one sentence.
+      source: paper and table that the experiment follows.
+      parts: parts by name; the name is also the name of a folder.
+      deviations: sentences, each about a deviation from the published protocol.
+      cores: number of the processor's cores for a program, on which the last digits
+        depend; 0 gives all cores to each program, which suits a GPU or TPU.
+      answer: answer for the index in one sentence, "" until there are results. Like
+        `learned` and a part's `text`, it takes its numbers from the results: a mark
+        such as [[ring | GAN | modes]] (part, row, number) becomes "6.3 ± 0.5", and
+        [[ring | GAN | modes | difference]] becomes the difference to the row's
+        baseline.
       learned: paragraphs below the tables.
     """
 
@@ -135,13 +138,13 @@ class Experiment(NamedTuple):
 
 
 class Trial(NamedTuple):
-    """One run of an experiment.
+    """A run of an experiment.
 
     Attributes:
       part: name in Experiment.parts.
       row: name in Part.rows.
       choice: name in Search.choices, "" without a search.
-      seed: the run's.
+      seed: seed of the run.
     """
 
     part: str
@@ -151,7 +154,7 @@ class Trial(NamedTuple):
 
     @property
     def folder(self) -> str:
-        """Of the run, below the experiment's folder."""
+        """The run's folder, relative to the experiment's folder."""
         names = [self.part, self.row, self.choice, f"seed_{self.seed}"]
         return "/".join(
             "".join(c if c.isalnum() or c in "._-+=" else "_" for c in name)
@@ -161,18 +164,20 @@ class Trial(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What became of a trial.
+    """The result of a trial.
 
     Attributes:
-      trial: which.
+      trial: trial that was run.
       status: "finished", "failed" (diverged, or an error), "unfinished" or "missing".
-      error: of a failed one, in a sentence.
-      step: of the numbers; 0 without any.
-      numbers: of the last evaluation, of the averaged generator where one is kept.
-      curves: for each number its (step, value) pairs over all evaluations.
-      seconds: of training, evaluation not counted.
-      environments: for each kind of start of the run, in a line: commit, processor,
-        cores, runs of its program and versions; empty where none was recorded.
+      error: error of a failed trial, in a sentence.
+      step: step of the numbers; 0 without numbers.
+      numbers: numbers of the last evaluation, of the averaged generator if the run
+        keeps an average.
+      curves: (step, value) pairs of each number over all evaluations.
+      seconds: seconds of training, without evaluations.
+      environments: different environments in which the run was started, a line for
+        each: commit, processor, cores, runs of the program and versions; empty if none
+        was recorded.
     """
 
     trial: Trial
@@ -186,7 +191,7 @@ class Result(NamedTuple):
 
 
 def against(baseline: str, rows: Iterable[str]) -> dict[str, str]:
-    """Part.compared where all other rows are compared with one."""
+    """Part.compared for a table in which all other rows have the same baseline."""
     return {row: baseline for row in rows if row != baseline}
 
 
@@ -203,7 +208,7 @@ def product(*axes: Mapping[str, Overrides]) -> dict[str, Overrides]:
 
 
 def searches(experiment: Experiment) -> Iterator[Trial]:
-    """The runs that a search needs to choose."""
+    """Yields the runs of all searches."""
     for name, part in experiment.parts.items():
         if part.search:
             axes = part.rows, part.search.choices, part.search.seeds
@@ -219,12 +224,12 @@ def is_searched(part: Part, trial: Trial) -> bool:
 def trials(
     experiment: Experiment, chosen: Mapping[tuple[str, str], str]
 ) -> Iterator[Trial]:
-    """The runs of an experiment, those of searches first.
+    """Yields the runs of an experiment, those of searches first.
 
     Args:
-      experiment: what is asked.
-      chosen: by part and row the search's choice; a row of a part with a search that
-        is not here has none yet, and so no runs but the search's.
+      experiment: experiment to run.
+      chosen: choice of the search, by part and row. A row that is missing here, of a
+        part with a search, has no choice yet, and no runs but those of the search.
     """
     yield from searches(experiment)
     for name, part in experiment.parts.items():

@@ -1,4 +1,4 @@
-"""From results to rows: the search's choice, and means with standard errors."""
+"""Computes table rows from results: choices of searches, means, standard errors."""
 
 import collections
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,14 +12,15 @@ from gan_jax.evaluation import estimate, suite
 
 
 class Cell(NamedTuple):
-    """One number of one row.
+    """A number of a row.
 
     Attributes:
-      mean: over the finished seeds, inf or nan if one of them is; None without any.
-      standard_error: of the mean; None below two seeds or if the mean is not finite.
-      values: of the finished seeds, in their order.
-      published: what papers say of the same number.
-      seeds: of the values.
+      mean: mean over the finished seeds, inf or nan if a value is; None without seeds.
+      standard_error: standard error of the mean; None below two seeds, or if the mean
+        is not finite.
+      values: values of the finished seeds, in their order.
+      published: values of the same number in papers.
+      seeds: seeds of the values.
     """
 
     mean: float | None
@@ -30,24 +31,24 @@ class Cell(NamedTuple):
 
     @property
     def not_finite(self) -> int:
-        """Seeds whose value is infinite or undefined."""
+        """The number of seeds whose value is infinite or undefined."""
         return sum(not np.isfinite(value) for value in self.values)
 
 
 class Row(NamedTuple):
-    """One row of a table.
+    """A row of a table.
 
     Attributes:
-      name: in Part.rows.
-      choice: of the search; "" without a search, None if it has not decided.
-      cells: by the columns' numbers.
-      seeds: finished ones.
-      failed: how many seeds failed.
-      missing: how many were not run or not finished.
+      name: name in Part.rows or Part.references.
+      choice: choice of the search; "" without a search, None if it is not made yet.
+      cells: cells by the numbers of the columns.
+      seeds: number of finished seeds.
+      failed: number of failed seeds.
+      missing: number of seeds that were not run or are not finished.
       failed_as: "diverged" if all errors say so, otherwise "failed".
-      elsewhere: published values of numbers that are no column.
-      passed: how many seeds had passed the threshold first at each evaluation's step.
-      never: how many had not passed it at their last evaluation.
+      elsewhere: published values of numbers that have no column.
+      passed: number of seeds that first passed the threshold at a step, by the step.
+      never: number of seeds that have not passed it.
     """
 
     name: str
@@ -65,9 +66,10 @@ class Row(NamedTuple):
 def choose(
     part_name: str, part: Part, results: Iterable[Result]
 ) -> dict[str, str | None]:
-    """The search's choice of each row: best mean, after fewest seeds not finished.
+    """The search's choice for each row.
 
-    "" without a search; None where no seed of any choice has finished.
+    Among the choices with the most finished seeds, it is the one with the best mean. It
+    is "" without a search, and None if no seed has finished.
 
     Raises:
       ValueError: the search's number has no better direction.
@@ -97,7 +99,7 @@ def summarise(part_name: str, part: Part, results: Iterable[Result]) -> list[Row
     """The rows of a part's table, each with its chosen hyper-parameters.
 
     Raises:
-      ValueError: a published value that is not in the registry.
+      ValueError: a published value is missing in published.VALUES.
     """
     results = list(results)
     chosen = choose(part_name, part, results)
@@ -126,7 +128,7 @@ def summarise(part_name: str, part: Part, results: Iterable[Result]) -> list[Row
 def _references(
     part: Part, found: Mapping[tuple[str, str, int], Result]
 ) -> Iterator[Row]:
-    """The rows that no training makes, if they were computed, over all their seeds."""
+    """Yields the reference rows that were computed, over all their seeds."""
     for name in part.references:
         runs = [run for (row, _, _), run in found.items() if row == name]
         cells = {x.number: _cell(runs, x.number, ()) for x in part.columns}
@@ -135,7 +137,7 @@ def _references(
 
 
 def _passing(part: Part, finished: Sequence[Result]) -> tuple[dict[int, int], int]:
-    """By step how many runs passed the threshold there first, and how many never."""
+    """How many runs first passed the threshold at each step, and how many never did."""
     if part.threshold is None:
         return {}, 0
     number, value = part.threshold
@@ -158,7 +160,7 @@ def search_cells(
     row: str,
     number: str | None = None,
 ) -> dict[str, Cell]:
-    """For each choice a number over the search's seeds; None: the search's own."""
+    """A number over the search's seeds, by choice; None takes the search's number."""
     assert part.search is not None
     search, found = part.search, _by_trial(part_name, results)
     return {
@@ -212,7 +214,7 @@ def _by_trial(
 
 
 def _values(runs: Iterable[Result | None], number: str) -> dict[int, float]:
-    """By seed, the number of each finished run."""
+    """The number of each finished run, by seed."""
     return {
         run.trial.seed: float(run.numbers[number])
         for run in runs
@@ -221,7 +223,7 @@ def _values(runs: Iterable[Result | None], number: str) -> dict[int, float]:
 
 
 def _mean(values: Sequence[float]) -> estimate.Estimate:
-    """The mean, which is inf or nan, without an error, where a value is."""
+    """The mean; it is inf or nan and has no standard error if a value is inf or nan."""
     if np.isfinite(values).all():
         return estimate.mean_of(values)
     with np.errstate(invalid="ignore"):

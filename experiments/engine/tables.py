@@ -1,4 +1,4 @@
-"""A part's rows as a Markdown table, an experiment's as a CSV file."""
+"""Writes the rows of a part as a Markdown table, and all rows as a CSV file."""
 
 from collections.abc import Sequence
 import csv
@@ -10,7 +10,7 @@ from experiments.engine.spec import Column, Experiment, Part, Result
 from experiments.engine.summary import Cell, Row, search_cells, summarise
 from gan_jax.evaluation import suite
 
-NONE = "-"  # stands where there is no number
+NONE = "-"  # is shown if there is no number
 CSV_FIELDS = (
     *("part", "row", "choice", "number", "mean", "standard_error", "seeds", "failed"),
     *("less", "difference", "difference_error"),
@@ -19,7 +19,7 @@ CSV_FIELDS = (
 
 
 def seeds_in_words(row: Row) -> str:
-    """Such as "3, 2 of 5 diverged"."""
+    """The number of seeds, such as "3, 2 of 5 diverged"."""
     total = row.seeds + row.failed + row.missing
     words = [str(row.seeds)]
     if row.failed:
@@ -30,12 +30,12 @@ def seeds_in_words(row: Row) -> str:
 
 
 def format_number(value: float, column: Column) -> str:
-    """A value in the column's unit and digits."""
+    """The value in the unit and with the digits of the column."""
     return f"{value * column.scale:z.{column.digits}f}"
 
 
 def format_cell(cell: Cell, column: Column) -> str:
-    """Such as "6.3 ± 0.5", "inf (2 of 5 seeds)", or a dash without a seed."""
+    """The cell, such as "6.3 ± 0.5" or "inf (2 of 5 seeds)", or a dash if empty."""
     if cell.mean is None:
         return NONE
     shown = format_number(cell.mean, column)
@@ -47,7 +47,7 @@ def format_cell(cell: Cell, column: Column) -> str:
 
 
 def format_difference(found: pairs.Difference | None, column: Column) -> str:
-    """Such as "-4.6 ± 2.3", bold where it is resolved, or a dash."""
+    """The difference, such as "-4.6 ± 2.3", bold if it is resolved, or a dash."""
     if found is None:
         return NONE
     mean = f"{found.mean * column.scale:+z.{column.digits}f}"
@@ -56,16 +56,17 @@ def format_difference(found: pairs.Difference | None, column: Column) -> str:
 
 
 def format_passing(row: Row) -> str:
-    """Such as "1,500 (2 seeds), never (1)", or a dash without a run."""
+    """The steps of passing, such as "1,500 (2), never (1)", or a dash without a run."""
     counts = {f"{step:,}": count for step, count in row.passed.items()}
     counts |= {"never": row.never} if row.never else {}
     return ", ".join(f"{when} ({count})" for when, count in counts.items()) or NONE
 
 
 def format_published(value: Published, scale: float = 1.0, *, beside: str = "") -> str:
-    """Such as "6.3 ± 0.5, Lin et al. 2018, table 1", with the digits of the paper.
+    """The value, such as "6.3 ± 0.5, Lin et al. 2018, table 1".
 
-    The paper's row is named unless it is called like the row `beside` which it stands.
+    It has the digits of the paper. The paper's row is named unless it has the name of
+    the row `beside` which the value is shown.
     """
     numbers = [value.value, *([] if value.spread is None else [value.spread])]
     texts = [f"{number * scale:.6g}" for number in numbers]
@@ -77,7 +78,7 @@ def format_published(value: Published, scale: float = 1.0, *, beside: str = "") 
 
 
 def to_markdown(part: Part, rows: Sequence[Row]) -> str:
-    """A part's table; published values stand to the right of their column."""
+    """The table of a part; published values are to the right of their column."""
     quoted = {
         column.number
         for column in part.columns
@@ -113,7 +114,7 @@ def to_markdown(part: Part, rows: Sequence[Row]) -> str:
 def search_to_markdown(
     part_name: str, part: Part, results: Sequence[Result], rows: Sequence[Row]
 ) -> str:
-    """All numbers of all choices on the search's seeds; the chosen one is bold."""
+    """The numbers of all choices on the search's seeds; the chosen names are bold."""
     assert part.search is not None
     lines = [["", "choice", *(column.title for column in part.columns)]]
     lines.append(["---"] * len(lines[0]))
@@ -135,7 +136,7 @@ def search_to_markdown(
 
 
 def differences_to_markdown(part: Part, rows: Sequence[Row]) -> str:
-    """A part's table of differences, one line for each row that has a baseline."""
+    """The table of differences, with a line for each row that has a baseline."""
     lines = [["", "compared with", *(column.title for column in part.columns)]]
     lines.append(["---"] * len(lines[0]))
     for name, found in pairs.differences(part, rows).items():
@@ -149,7 +150,7 @@ def _joined(lines: Sequence[Sequence[str]]) -> str:
 
 
 def _passing_title(part: Part) -> str:
-    """Such as "Fréchet distance below 50 by step (seeds)"."""
+    """The column's title, such as "Fréchet distance below 50 by step (seeds)"."""
     assert part.threshold
     number, value = part.threshold
     columns = {column.number: column for column in part.columns}
@@ -159,7 +160,7 @@ def _passing_title(part: Part) -> str:
 
 
 def to_csv(experiment: Experiment, results: Sequence[Result]) -> str:
-    """All parts' tables; a number with several published values has several lines."""
+    """The tables of all parts; a number has a line for each published value."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV_FIELDS)
@@ -186,7 +187,7 @@ def to_csv(experiment: Experiment, results: Sequence[Result]) -> str:
 
 
 def _columns(part: Part, row: Row, quoted: set[str]) -> list[str]:
-    """A row's numbers, each with what is published of it."""
+    """A row's numbers, each followed by its published values."""
     texts = []
     for index, column in enumerate(part.columns):
         cell = row.cells[column.number]

@@ -1,4 +1,4 @@
-"""The trials of an experiment: their configs, which train together, what they left."""
+"""The trials of an experiment: their configs, programs and results."""
 
 from collections.abc import Mapping, Sequence
 import functools
@@ -15,16 +15,16 @@ from gan_jax.run import checkpoints, files
 from gan_jax.training import sweep, vmapped
 
 FOLDER = Path(__file__).parent.parent  # experiments/
-KINDS = ("raw", "averaged")  # the second takes the first one's place
+KINDS = ("raw", "averaged")  # generators that are scored; averaged replaces raw
 
 
 class Program(NamedTuple):
-    """Trials that train together; one alone where they cannot.
+    """Trials that train together, or a single trial.
 
     Attributes:
-      trials: in the experiment's order.
-      configs: of each.
-      workdirs: the folder of each.
+      trials: trials in the experiment's order.
+      configs: configs of the trials.
+      workdirs: folders of the trials.
     """
 
     trials: tuple[spec.Trial, ...]
@@ -33,7 +33,7 @@ class Program(NamedTuple):
 
     @property
     def is_done(self) -> bool:
-        """Whether each trial is finished or failed."""
+        """Whether all trials are finished or failed."""
         pairs = zip(self.configs, self.workdirs, strict=True)
         return all(_is_done(*pair) for pair in pairs)
 
@@ -47,7 +47,7 @@ def load(name: str) -> spec.Experiment:
     """The experiment of experiments/NAME/experiment.py.
 
     Raises:
-      ValueError: there is none of that name.
+      ValueError: there is no experiment of that name.
     """
     known = sorted(path.parent.name for path in FOLDER.glob("*/experiment.py"))
     if name not in known:
@@ -62,7 +62,7 @@ def load(name: str) -> spec.Experiment:
 
 
 def load_config(name: str) -> ConfigDict:
-    """The config of a file, and of its preset after a colon."""
+    """The config in a file; a colon and a preset may follow the file's name."""
     filename, _, preset = name.partition(":")
     module = importlib.import_module(filename.removesuffix(".py").replace("/", "."))
     config: ConfigDict = module.get_config(preset or None)
@@ -73,11 +73,11 @@ def make_config(part: spec.Part, trial: spec.Trial) -> ConfigDict:
     """The whole config of a trial, locked.
 
     Raises:
-      ValueError: an override of a field that the config does not have.
+      ValueError: an override names a field that the config does not have.
     """
     config = load_config(part.config)
     chosen = part.search.choices[trial.choice] if part.search else {}
-    searched = {}
+    searched = spec.NOTHING
     if part.search and spec.is_searched(part, trial):
         searched = part.search.overrides
     for overrides in (part.overrides, part.rows[trial.row], chosen, searched):
@@ -109,21 +109,22 @@ def programs(
     foresee: bool = False,
     decided: Mapping[tuple[str, str], str] = spec.NOTHING,
 ) -> list[Program]:
-    """All trials, those together that can train together.
+    """The programs of all trials; trials that can train together share a program.
 
-    Of a row whose search is not done yet there are the search's trials only. Otherwise
-    the programs do not depend on what is done already: a run that was killed goes on in
-    the company in which it began.
+    A row whose search is not done has only the trials of the search. Apart from that,
+    the programs do not depend on what is done already, so a killed run goes on together
+    with the runs with which it began.
 
     Args:
-      experiment: what to run.
-      workdir: its folder.
-      only: the start of the folders' names. Programs without such a trial are left
-        out; a program with one keeps all its trials, whose last digits depend on who
-        trains together.
-      runs_per_program: at most so many trials together; None leaves it to each part.
-      foresee: count with the first choice where a search is not done.
-      decided: by part and row, choices that stand where a search is not done.
+      experiment: experiment to run.
+      workdir: folder of the experiment.
+      only: start of a trial's folder. Programs without such a trial are left out. A
+        program that has such a trial keeps all its trials, since their last digits
+        depend on which trials train together.
+      runs_per_program: largest number of trials in a program; None takes the number of
+        each part.
+      foresee: take the first choice if a search is not done.
+      decided: choices by part and row, which are taken if a search is not done.
     """
     chosen = {**decided, **_chosen(experiment, workdir, foresee=foresee)}
     searched = set(spec.searches(experiment))
@@ -151,7 +152,7 @@ def programs(
 def decided(
     experiment: spec.Experiment, found: Sequence[spec.Result]
 ) -> dict[tuple[str, str], str]:
-    """By part and row, the choices that results give, such as those of a page."""
+    """The choices that follow from results, such as a page's, by part and row."""
     return {
         (name, row): choice
         for name, part in experiment.parts.items()
@@ -164,7 +165,7 @@ def decided(
 def _chosen(
     experiment: spec.Experiment, workdir: Path, *, foresee: bool
 ) -> dict[tuple[str, str], str]:
-    """By part and row, the choice of each search whose trials are all done."""
+    """The choice of each search whose trials are all done, by part and row."""
     chosen = {}
     found: dict[tuple[str, str], list[spec.Result]] = {}
     for trial in spec.searches(experiment):
@@ -182,7 +183,7 @@ def _chosen(
 
 
 def shared_fields(config: ConfigDict) -> str:
-    """As JSON, the fields that all trials of a program have in common."""
+    """The fields that all trials of a program have in common, as JSON."""
     fields: dict[str, Any] = config.to_dict()
     for path in ("seed", *vmapped.FLOATS):
         *sections, field = path.split(".")
@@ -191,11 +192,11 @@ def shared_fields(config: ConfigDict) -> str:
 
 
 def result(trial: spec.Trial, config: ConfigDict, workdir: Path) -> spec.Result:
-    """What the folder of a trial holds."""
+    """The result in the folder of a trial."""
     records: dict[int, dict[str, float]] = {}
     found = scores.read_records(workdir / scores.RECORDS)
     for line in found:
-        # Earlier versions of gan_jax.evaluate added theirs, by other protocols.
+        # Earlier versions of gan_jax.evaluate added records of other protocols here.
         if line["generator"] in KINDS and line["protocol"] == found[0]["protocol"]:
             numbers = {name: one["value"] for name, one in line["numbers"].items()}
             records[line["step"]] = numbers

@@ -110,6 +110,7 @@ def compile_and_count(program: Program) -> tuple[Program, dict[str, float]]:
     flop = (lowered.cost_analysis() or {}).get("flops", np.nan)
     moved = (compiled.cost_analysis() or {}).get("bytes accessed", np.nan)
     memory = compiled.memory_analysis()
+    assert memory is not None  # CPUs, GPUs and TPUs all have it
     inputs = sum(leaf.nbytes for leaf in program.rest[1].values()) / devices
     fresh = memory.output_size_in_bytes - memory.alias_size_in_bytes
     fresh += memory.temp_size_in_bytes

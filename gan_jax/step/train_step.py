@@ -354,7 +354,7 @@ def average_decay(update: jax.Array, decay: float) -> jax.Array:
 
     It is min(decay, (1 + t) / (10 + t)) for update t, counted from 0, so that the
     average forgets the random initial parameters within few updates. With a constant
-    decay of 0.999 they would still have a weight of 61 % after 500 updates. TensorFlow's
-    ExponentialMovingAverage has this warm-up if it gets num_updates.
+    decay of 0.999 they would still have a weight of 61 % after 500 updates.
+    TensorFlow's ExponentialMovingAverage has this warm-up if it gets num_updates.
     """
     return jnp.minimum(decay, (1.0 + update) / (10.0 + update))

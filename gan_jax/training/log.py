@@ -135,13 +135,14 @@ class Outputs:
         """Opens the outputs of a run that goes on from `first_step`.
 
         Args:
-          workdir: the run's folder.
-          first_step: steps done before; later lines of metrics.jsonl are dropped.
-          num_steps: steps of the whole run.
-          batch_size: images a step.
+          workdir: folder of the run.
+          first_step: number of steps done before; later lines of metrics.jsonl are
+            dropped.
+          num_steps: number of steps of the whole run.
+          batch_size: number of images in a step.
           tensorboard: write event files too.
           real_images: as many real images (N, H, W, C) as a sample grid has.
-          progress: what `progress` gave at `first_step`, empty for a new run.
+          progress: result of `progress` at `first_step`, empty for a new run.
         """
         self._workdir = workdir
         self._num_steps = num_steps

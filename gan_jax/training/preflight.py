@@ -1,4 +1,4 @@
-"""What is checked of a run's config before anything is prepared."""
+"""Checks of a run's config, which are made before anything is prepared."""
 
 from ml_collections import ConfigDict
 
@@ -8,7 +8,7 @@ from gan_jax.run import trained
 from gan_jax.step import optimizers, recipes, sampling
 from gan_jax.training import writer as writer_lib
 
-RANGES = {  # of the fields that are in no section
+RANGES = {  # allowed values of the fields that are in no section
     **trained.RANGES,
     "num_train_steps": checks.integer(1, checks.MOST),
     "steps_per_call": checks.integer(1, checks.MOST),

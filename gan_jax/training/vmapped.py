@@ -1,4 +1,4 @@
-"""The training step of several runs, one more axis: what may differ between them."""
+"""The training step of several runs, with the runs on a leading axis."""
 
 from collections.abc import Callable, Mapping, Sequence
 import functools
@@ -13,7 +13,7 @@ from gan_jax.run import files
 from gan_jax.step import optimizers, recipes, states, train_step
 
 NETWORKS = ("generator", "discriminator")
-# What may differ between runs of one program, besides the seed.
+# Fields that may differ between runs that train together, besides the seed.
 FLOATS = tuple(
     f"optimizer.{network}.{name}"
     for network in NETWORKS

@@ -132,9 +132,7 @@ class Writer:
             with self.outputs.clock.stopped():
                 found = self.evaluator.evaluate(step, self.to_host(state))
             self.outputs.log_scores(step, found)
-        if due(
-            self.config.checkpoint_every_steps
-        ):  # comes last, so that all before is done
+        if due(self.config.checkpoint_every_steps):  # last, so that the rest is done
             self.save(step, state)
 
     def save_samples(self, step: int, state: Any) -> None:
