@@ -10,7 +10,7 @@ The presets differ in how the label enters; projection also has another norm and
 - onehot: the one-hot label is appended to the latents and, through a dense layer,
   becomes one more image channel (Mirza and Osindero 2014, Conditional Generative
   Adversarial Nets, arXiv 1411.1784, with dense networks). This is the default preset.
-- embedding: as onehot, with a learned vector for each class instead of the one-hot label.
+- embedding: as onehot, with a learned vector for each class as the label's code.
 - projection: conditional BatchNorm and a projection discriminator (Miyato and Koyama
   2018, cGANs with Projection Discriminator, arXiv 1802.05637), with the spectral
   normalisation and hinge loss of the paper. With BatchNorm and the loss of the other

@@ -23,9 +23,7 @@ def get_config() -> ConfigDict:
     config.seed = 0  # decides parameters, order of the data and latents; [0, 2^32)
     config.num_train_steps = 10_000  # steps of the run, which may hold several updates;
     # at least 1
-    config.batch_size = (
-        128  # images in a step over all devices of all hosts; at least 1
-    )
+    config.batch_size = 128  # images in a step, over all devices and hosts; at least 1
     config.steps_per_call = 10  # steps compiled into one call, at least 1; is reduced
     # to a number that divides the intervals below, which are at least 0
     config.log_every_steps = 100  # steps between logs; 0 logs only the last step
@@ -68,10 +66,8 @@ def get_config() -> ConfigDict:
     config.model.latent_distribution = "normal"  # normal, or uniform in [-1, 1)
     config.model.convolution = "auto"  # auto, lax or matmul: see models/convolution.py
     config.model.dtype = "float32"  # dtype of the computation: float32 or bfloat16
-    config.model.sync_batch_norm = (
-        True  # BatchNorm uses the batch of all devices; False:
-    )
-    # the part of the batch on each device
+    config.model.sync_batch_norm = True  # BatchNorm uses the statistics of the whole
+    # batch over all devices; False: of the part on each device
     config.model.generator = ConfigDict()
     config.model.generator.features = 64  # width of the last hidden map; at least 1
     config.model.generator.condition = "none"  # how labels enter: none, onehot,
@@ -142,17 +138,13 @@ def get_config() -> ConfigDict:
     config.evaluation.weights = ""  # weights file of classifier or inception
     config.evaluation.metrics = "frechet_distance,class_distance"  # names in
     # evaluation/suite.py with commas between them; cheap and all stand for several
-    config.evaluation.num_images = (
-        10_000  # generated images, which are compared with at
-    )
-    # most as many real images; at least 2
+    config.evaluation.num_images = 10_000  # number of generated images, and largest
+    # number of real images; at least 2
     config.evaluation.draws = 1  # draws with different seeds; two or more give a
     # standard error; [1, 10_000]
     config.evaluation.split = ""  # split of the real images; "": test, if there is one
-    config.evaluation.statistics = (
-        "running"  # statistics that the generator's BatchNorm
-    )
-    # uses: running, or batch, those of the generated batch
+    config.evaluation.statistics = "running"  # statistics of the generator's BatchNorm:
+    # running, or batch, those of the generated batch
     config.evaluation.batch_size = 250  # images generated at once; at least 1
     config.evaluation.seed = 0  # seed of latents and of metrics that draw; [0, 2^32)
     config.evaluation.best_metric = ""  # number whose best checkpoint is kept in best/;

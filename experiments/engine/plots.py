@@ -21,9 +21,7 @@ from experiments.engine.spec import Column, Part, Result
 matplotlib.use("Agg")
 DPI = 110
 MOST_DOT_PANELS = 3
-WIDE = (
-    50  # ratio of the largest to the smallest value above which an axis is logarithmic
-)
+WIDE = 50  # an axis is logarithmic if largest / smallest value is above this
 STYLE = {
     "font.size": 9,
     "axes.spines.top": False,

@@ -163,6 +163,6 @@ def _check_layers(section: str, module: nn.Module) -> None:
     if getattr(module, "norm_ends", False) and module.norm in ("none", "spectral"):
         raise ValueError(
             f"config.model.{section}.norm_ends is True, but its norm is "
-            f"{module.norm!r}, which adds nothing to the first or last layer: set "
+            f"{module.norm!r}, which adds no layer at the first or last map: set "
             f"--config.model.{section}.norm=batch, or .norm_ends=False."
         )
