@@ -212,7 +212,7 @@ def _generators(workdir: Path) -> Iterator[tuple[str, trained.Run]]:
         except ValueError:
             if _STEP.value != ["all"] or step in trained.steps(workdir, folder=folder):
                 raise
-            logging.info("The checkpoint of step %s was deleted meanwhile.", step)
+            logging.info("The run has just deleted its checkpoint of step %s.", step)
             continue
         yield "raw", run
         if run.averaged:

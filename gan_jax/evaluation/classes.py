@@ -54,7 +54,9 @@ def class_histogram(predicted: np.ndarray, *, num_classes: int) -> np.ndarray:
       ValueError: there is no sample, or a class is outside [0, num_classes).
     """
     if not len(predicted):
-        raise ValueError("0 predicted classes, but shares need a sample: give some.")
+        raise ValueError(
+            "0 predicted classes, but shares need a sample: give one or more."
+        )
     if predicted.min() < 0 or predicted.max() >= num_classes:
         raise ValueError(
             f"predicted classes go from {predicted.min()} to {predicted.max()}, but "
@@ -95,7 +97,8 @@ def label_accuracy(predicted: np.ndarray, labels: np.ndarray) -> estimate.Estima
     if predicted.ndim != 1 or predicted.shape != labels.shape or not len(labels):
         raise ValueError(
             f"predicted classes have shape {predicted.shape} and labels "
-            f"{labels.shape}, but each sample has one of both: give (N,) twice."
+            f"{labels.shape}, but each sample has a predicted class and a label: give "
+            "(N,) twice."
         )
     share = float(np.mean(predicted == labels))
     return estimate.Estimate(share, float(np.sqrt(share * (1 - share) / len(labels))))

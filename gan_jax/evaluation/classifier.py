@@ -168,7 +168,7 @@ def check_examples(images: np.ndarray, labels: np.ndarray, num_classes: int) -> 
     if labels.shape != images.shape[:1] or not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(
             f"labels are {labels.shape} {labels.dtype} for images {images.shape}, but "
-            "must be (N,) integers, one an image: convert them."
+            "must be (N,) integers, one for each image: convert them."
         )
     if labels.min() < 0 or labels.max() >= num_classes:
         raise ValueError(
@@ -202,7 +202,7 @@ def load(path: Path) -> Weights:
       ValueError: the file is missing or damaged, or does not hold a classifier.
     """
     try:
-        with open(path, "rb") as file:  # np.load leaves a damaged one open
+        with open(path, "rb") as file:  # np.load leaves a damaged file open
             opened = np.load(file, allow_pickle=False)
             arrays = {name: opened[name] for name in opened}
         facts = json.loads(str(arrays.pop("facts")))

@@ -55,7 +55,7 @@ def nearest(
         norms = np.sum(columns**2, axis=1)[None, :]
         for i in range(0, len(queries), BLOCK):
             rows = queries[i : i + BLOCK].astype(np.float64)
-            # Squared distances less the query's own squared norm.
+            # Squared distances minus the squared norm of the query.
             scores = rows @ columns.T
             scores *= -2
             scores += norms
@@ -110,7 +110,7 @@ def nearest_neighbour_error(
 
     Radford et al. 2015 (arXiv 1511.06434), table 3: the samples of a conditional
     generator stand in for the training set of a nearest-neighbour classifier, on
-    MNIST's test images in pixels. The standard error is the binomial one.
+    MNIST's test images in pixels. The standard error is binomial.
 
     Args:
       samples: (M, F) generated samples.
@@ -129,7 +129,7 @@ def nearest_neighbour_error(
         if classes.shape != images.shape[:1] or not len(images):
             raise ValueError(
                 f"{name} are {images.shape} and their labels {classes.shape}, but each "
-                "needs its class: give (N,) integer labels for one or more images."
+                "image needs a class: give (N,) integer labels for one or more images."
             )
     _, indices = nearest(points, samples)
     error = float(np.mean(sample_labels[indices] != labels))

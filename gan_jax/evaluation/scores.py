@@ -268,8 +268,8 @@ def _check_labels(labels: np.ndarray | None, count: int, num_classes: int) -> No
     if not is_one_each:
         raise ValueError(
             f"there are {count} images to score and labels {labels.shape} "
-            f"{labels.dtype}, but labels must be ({count},) integers, one an image: "
-            "give those, or leave the labels out."
+            f"{labels.dtype}, but labels must be ({count},) integers, one for each "
+            "image: give those, or leave the labels out."
         )
     if labels.min() < 0 or labels.max() >= num_classes:
         raise ValueError(
@@ -335,7 +335,7 @@ def best_direction(name: str) -> int:
     if name and not sign:
         raise ValueError(
             f"evaluation.best_metric is {name!r}, of which neither more nor less is "
-            "better: set --config.evaluation.best_metric to a number that has a best."
+            "better: set --config.evaluation.best_metric to another number."
         )
     return sign
 

@@ -355,9 +355,9 @@ METRICS: Mapping[str, Metric] = {
 ABSENT = {
     "few_features": f"it takes minutes with more than {FRECHET_FEATURES} features (set "
     "another extractor)",
-    "held_out": "the real images are those that were trained on (choose another split)",
-    "probabilities": "the extractor has no classes of its own (set another extractor)",
-    "labels": "the images were not asked for by label (the run is unconditional)",
+    "held_out": "the real images are the training images (choose another split)",
+    "probabilities": "the extractor knows no classes (set another extractor)",
+    "labels": "the images have no requested labels (the run is unconditional)",
     "discriminator": "there is no discriminator (images from a file)",
     "images": "the data are points (set --metrics=modes)",
     "stacked": "it counts the modes of stacked MNIST (set the extractor stacked_mnist)",

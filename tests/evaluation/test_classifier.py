@@ -261,7 +261,10 @@ def test_other_arrays_than_images_are_refused(trained, images):
 @pytest.mark.parametrize(
     "labels, message",
     [
-        (np.zeros(3, int), r"labels are \(3,\) int64 for images \(4, .*one an image"),
+        (
+            np.zeros(3, int),
+            r"labels are \(3,\) int64 for images \(4, .*one for each image",
+        ),
         (np.zeros(4), "must be .* integers"),
         (np.array([0, 1, 2, 1]), "span 0 to 2, but num_classes is 2"),
         (np.array([0, -1, 1, 1]), "span -1 to 1, .*must be 0 to 1"),

@@ -97,7 +97,7 @@ def test_a_mistake_is_refused_before_anything_is_prepared(
     [
         ({"num_images": 2}, "frechet_distance needs at least 10 images, not 2"),
         ({"metrics": "fid"}, "no metric 'fid', there are: frechet_distance"),
-        ({"metrics": "label_accuracy"}, "extractor has no classes of its own"),
+        ({"metrics": "label_accuracy"}, "extractor knows no classes"),
         ({"metrics": "modes"}, "the data are no mixture of Gaussians"),
         ({"extractor": "mnist"}, "are .16, 16, 1., but .* trained on .28, 28, 1."),
         ({"extractor": "inception"}, "'inception' needs a weights file"),
