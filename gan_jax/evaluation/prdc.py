@@ -58,8 +58,8 @@ def prdc(real: np.ndarray, fake: np.ndarray, *, neighbours: int = 5) -> PRDC:
     """
     if neighbours < 1:
         raise ValueError(
-            f"{neighbours} neighbours, but a ball reaches to a neighbour of its centre: "
-            "give 1 or more."
+            f"{neighbours} neighbours, but a ball reaches to a neighbour: give "
+            "1 or more."
         )
     frechet.check_pair(real, fake, minimum=neighbours + 1)
     real_radii = _squared_radii(real, neighbours)
