@@ -50,15 +50,15 @@ SECOND = {
 NOT_RUN = {
     "python -m gan_jax.main --config=configs/dcgan.py:folder "
     "--config.data.manual_dir=DIR": "needs a folder of images; "
-    "tests/test_data_folder.py reads some, tests/test_configs.py trains the config",
+    "tests/data/test_folder.py reads some, tests/test_configs.py trains the config",
     "python -m gan_jax.main --config=configs/dcgan.py:celeba "
     "--config.data.manual_dir=DIR": "needs the 1.4 GB of CelebA; "
-    "tests/test_data_tfds.py reads a made-up one, tests/test_configs.py trains it",
+    "tests/data/test_tfds.py reads a made-up one, tests/test_configs.py trains it",
     "python -m gan_jax.train_classifier --config=configs/dcgan.py:celeba "
     "--config.data.label=Eyeglasses --output=eyeglasses.npz": "needs CelebA; "
     "tests/test_train_classifier.py trains on other data",
     "python -m experiments.run --experiment=stabilisers --workdir=runs/stabilisers "
-    "--processes=2": "trains 100 runs of 6,000 steps; tests/test_experiment_runner.py "
+    "--processes=2": "trains 100 runs of 6,000 steps; tests/experiments/test_runner.py "
     "runs a small experiment",
     "python -m gan_jax.main --config=configs/dcgan.py "
     "--coordinator_address=HOST:PORT --num_processes=2 --process_id=0": "needs two "

@@ -64,7 +64,8 @@ def get_config() -> ConfigDict:
     config.model.name = "dcgan"  # see gan_jax/models/__init__.py
     config.model.latent_size = 100  # length of a latent vector; at least 1
     config.model.latent_distribution = "normal"  # normal, or uniform in [-1, 1)
-    config.model.convolution = "auto"  # auto, lax or matmul: see models/convolution.py
+    config.model.convolution = "auto"  # auto, adjoint, matmul or lax: see
+    # models/convolution.py
     config.model.dtype = "float32"  # dtype of the computation: float32 or bfloat16
     config.model.sync_batch_norm = True  # BatchNorm uses the statistics of the whole
     # batch over all devices; False: of the part on each device

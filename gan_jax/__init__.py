@@ -1,3 +1,43 @@
 """Generative adversarial networks as pure functions of two parameter trees."""
 
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gan_jax.run import trained
+
 __version__ = "0.2.0"  # read by setup.cfg and recorded with every run and score
+
+
+def load(
+    workdir: str | os.PathLike[str],
+    step: int | None = None,
+    *,
+    best: bool = False,
+    raw: bool = False,
+) -> "trained.Run":
+    """A trained run, read from its folder, in which nothing changes.
+
+        model = gan_jax.load("runs/dcgan")
+        images = model.sample(16, seed=0)
+
+    `model.generator` is the Flax module, `model.variables` its parameters and batch
+    statistics, `model.config` and `model.step` say where they come from.
+
+    Args:
+      workdir: the run's folder.
+      step: the step of the checkpoint; None takes the newest good checkpoint.
+      best: take the checkpoint with the best score instead, which a run keeps if
+        config.evaluation.best_metric names a metric.
+      raw: take the generator as the optimiser left it. Otherwise it is the averaged
+        generator, if the run keeps an average.
+
+    Raises:
+      ValueError: the folder holds no run or no such checkpoint.
+    """
+    from pathlib import Path
+
+    from gan_jax.run import trained
+
+    run = trained.load(Path(workdir), step, folder="best" if best else "checkpoints")
+    return run.with_averaged() if run.averaged and not raw else run

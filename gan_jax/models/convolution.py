@@ -1,8 +1,14 @@
 """Convolution layers: the numbers of Flax's, at the speed of matrix products on a CPU.
 
-XLA's CPU backend runs the gradients of convolutions in naive loops wherever Eigen has
-no kernel for them: in `lax.scan`, and for transposed convolutions. There the layers use
-matmul.py, elsewhere `lax`.
+Three implementations give the same numbers to rounding:
+
+- "matmul", which "auto" takes on a CPU: XLA's CPU backend runs the gradients of
+  convolutions in naive loops wherever Eigen has no kernel for them, in `lax.scan` and
+  for transposed convolutions. See matmul.py.
+- "adjoint", which "auto" takes elsewhere: convolutions in the forms for which XLA calls
+  the GPU library's own kernels. See adjoint.py.
+- "lax": `lax.conv_general_dilated` and `lax.conv_transpose` as they are, which the
+  others are tested against, and which alone has derivatives in forward mode.
 """
 
 from collections.abc import Callable
@@ -13,11 +19,10 @@ import jax
 from jax import lax
 import jax.numpy as jnp
 
-from gan_jax.models import matmul
+from gan_jax.models import adjoint, matmul
 
-IMPLEMENTATIONS = ("auto", "lax", "matmul")
+IMPLEMENTATIONS = ("auto", "adjoint", "matmul", "lax")
 PADDINGS = ("SAME", "VALID")
-DIMENSION_NUMBERS = ("NHWC", "HWIO", "NHWC")
 
 
 class Conv(nn.Module):
@@ -33,7 +38,7 @@ class Conv(nn.Module):
         param_dtype: of the parameters.
         kernel_init: draws the kernel (kh, kw, input channels, features).
         bias_init: draws the bias (features,).
-        implementation: "lax", "matmul", or "auto": "matmul" on a CPU, "lax" elsewhere.
+        implementation: one of IMPLEMENTATIONS, see the module.
     """
 
     features: int
@@ -113,7 +118,7 @@ def convolve(
         kernel: (kh, kw, C, features), of the images' dtype.
         strides: steps of the window in pixels.
         padding: "SAME" or "VALID".
-        implementation: "lax", "matmul", or "auto": "matmul" on a CPU, "lax" elsewhere.
+        implementation: one of IMPLEMENTATIONS, see the module.
 
     Returns:
         (B, H', W', features).
@@ -131,12 +136,20 @@ def convolve(
         )
     if implementation == "lax":
         return lax.conv_general_dilated(
-            images, kernel, strides, padding, dimension_numbers=DIMENSION_NUMBERS
+            images,
+            kernel,
+            strides,
+            padding,
+            dimension_numbers=adjoint.DIMENSION_NUMBERS,
         )
-    pads = lax.padtype_to_pads(size, window, strides, padding)
-    lows = tuple(low for low, _ in pads)
+    pads = tuple(lax.padtype_to_pads(size, window, strides, padding))
+    if implementation == "adjoint":
+        return adjoint.forward(
+            adjoint.Geometry(size, window, strides, pads), images, kernel
+        )
     sizes = zip(size, window, strides, pads, strict=True)
     outputs = tuple((h + sum(pad) - k) // s + 1 for h, k, s, pad in sizes)
+    lows = tuple(low for low, _ in pads)
     channels = min(kernel.shape[2:])
     geometry = matmul.Geometry(size, window, strides, lows, outputs, channels)
     return matmul.forward(geometry, images, kernel)
@@ -160,7 +173,7 @@ def transpose_convolve(
         kernel: (kh, kw, C, features), of the images' dtype.
         strides: pixels of output per pixel of input.
         padding: "SAME": H' = H * stride; "VALID": max(kh - stride, 0) more.
-        implementation: "lax", "matmul", or "auto": "matmul" on a CPU, "lax" elsewhere.
+        implementation: one of IMPLEMENTATIONS, see the module.
 
     Returns:
         (B, H', W', features).
@@ -169,9 +182,14 @@ def transpose_convolve(
         ValueError: an implementation or a padding that does not exist; images and
             kernel of unfit shapes or dtypes.
     """
-    if _resolve(implementation, padding, images, kernel) == "lax":
+    implementation = _resolve(implementation, padding, images, kernel)
+    if implementation == "lax":
         return lax.conv_transpose(
-            images, kernel, strides, padding, dimension_numbers=DIMENSION_NUMBERS
+            images,
+            kernel,
+            strides,
+            padding,
+            dimension_numbers=adjoint.DIMENSION_NUMBERS,
         )
     outputs, window = images.shape[1:3], kernel.shape[:2]
     sizes = list(zip(outputs, window, strides, strict=True))
@@ -181,6 +199,12 @@ def transpose_convolve(
     else:
         size = tuple(n * s + max(k - s, 0) for n, k, s in sizes)
         lows = (0, 0)
+    if implementation == "adjoint":
+        ends = ((n - 1) * s + k for n, k, s in sizes)  # of the last window
+        highs = (end - h - low for end, h, low in zip(ends, size, lows, strict=True))
+        pads = tuple(zip(lows, highs, strict=True))
+        plain = adjoint.Geometry(size, window, strides, pads)
+        return adjoint.input_gradient(plain, images, adjoint.flip(kernel))
     channels = min(kernel.shape[2:])
     geometry = matmul.Geometry(size, window, strides, lows, outputs, channels)
     kernel = kernel[::-1, ::-1].swapaxes(2, 3)
@@ -190,7 +214,7 @@ def transpose_convolve(
 def _resolve(
     implementation: str, padding: str, images: jax.Array, kernel: jax.Array
 ) -> str:
-    """Checks a convolution's arguments and returns "lax" or "matmul"."""
+    """Checks a convolution's arguments and returns an implementation but "auto"."""
     if implementation not in IMPLEMENTATIONS:
         raise ValueError(
             f"implementation is {implementation!r}; allowed are "
@@ -211,5 +235,5 @@ def _resolve(
             "for both: cast one of them (the layers do: set their dtype)."
         )
     if implementation == "auto":
-        return "matmul" if jax.default_backend() == "cpu" else "lax"
+        return "matmul" if jax.default_backend() == "cpu" else "adjoint"
     return implementation

@@ -90,7 +90,7 @@ class Generator(nn.Module):
         pooling layers with [...] fractional-strided convolutions (generator)".
       hidden_dense: width of a dense layer, with norm and activation, between latents
         and projection, against "remove fully connected hidden layers"; 0: none.
-      convolution: "auto", "lax" or "matmul", see convolution.py.
+      convolution: name in convolution.IMPLEMENTATIONS.
       axis_name: axis of the replicas over which BatchNorm averages its statistics.
       dtype: dtype of the computation; parameters are float32.
     """
@@ -197,7 +197,7 @@ class Discriminator(nn.Module):
       hidden_dense: width of a dense layer, with norm and activation, between the last
         map and the logit, against "remove fully connected hidden layers for deeper
         architectures"; 0: none.
-      convolution: "auto", "lax" or "matmul", see convolution.py.
+      convolution: name in convolution.IMPLEMENTATIONS.
       axis_name: axis of the replicas over which BatchNorm averages its statistics.
       dtype: dtype of the computation; parameters and logits are float32.
     """

@@ -47,7 +47,7 @@ class Generator(nn.Module):
       embedding_size: length of a label's learned vector.
       norm_momentum: share of BatchNorm's running statistics that a step keeps.
       output: "tanh" or "sigmoid", both scaled to [-1, 1].
-      convolution: "auto", "lax" or "matmul", see convolution.py.
+      convolution: name in convolution.IMPLEMENTATIONS.
       axis_name: axis of the replicas over which BatchNorm averages its statistics.
       dtype: dtype of the computation; parameters are float32.
     """
@@ -116,7 +116,7 @@ class Discriminator(nn.Module):
         "embedding".
       num_classes: K, labels are in [0, K).
       embedding_size: length of a label's learned vector.
-      convolution: "auto", "lax" or "matmul", see convolution.py.
+      convolution: name in convolution.IMPLEMENTATIONS.
       dtype: dtype of the computation; parameters and logits are float32.
     """
 

@@ -1,12 +1,10 @@
 """Convolutions as matrix products, which is what a CPU is fast at.
 
 A convolution, its gradient in the images and its gradient in the kernel are three
-functions made of matrix products, and each is the derivative of the other two, to any
-order (reverse mode; forward mode needs `lax`).
+functions made of matrix products, tied by bilinear.py.
 """
 
 from collections.abc import Sequence
-from functools import partial
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -14,7 +12,7 @@ import jax
 from jax import lax
 import jax.numpy as jnp
 
-from gan_jax.models import winograd
+from gan_jax.models import bilinear, winograd
 
 
 class Geometry(NamedTuple):
@@ -59,13 +57,7 @@ class Geometry(NamedTuple):
         return tuple(n + t - 1 for n, t in zip(outputs, self.taps, strict=True))
 
 
-# One convolution: images and kernel to outputs, outputs' gradient and kernel to images'
-# gradient, images and outputs' gradient to kernel's gradient. It is bilinear, so the
-# derivatives of each of the three are the other two.
-
-
-@partial(jax.custom_vjp, nondiff_argnums=(0,))
-def forward(geometry: Geometry, images: jax.Array, kernel: jax.Array) -> jax.Array:
+def _forward(geometry: Geometry, images: jax.Array, kernel: jax.Array) -> jax.Array:
     """Returns the outputs (B, *outputs, F)."""
     cells = _to_cells(geometry, images.astype(_wide(images)))
     weights = _kernel_to_cells(geometry, kernel)
@@ -77,8 +69,7 @@ def forward(geometry: Geometry, images: jax.Array, kernel: jax.Array) -> jax.Arr
     return lax.optimization_barrier(outputs).astype(images.dtype)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0,))
-def input_gradient(
+def _input_gradient(
     geometry: Geometry, gradient: jax.Array, kernel: jax.Array
 ) -> jax.Array:
     """Returns the gradient (B, *size, C) in the images, given that in the outputs."""
@@ -92,8 +83,7 @@ def input_gradient(
     return lax.optimization_barrier(_from_cells(geometry, cells)).astype(gradient.dtype)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0,))
-def kernel_gradient(
+def _kernel_gradient(
     geometry: Geometry, images: jax.Array, gradient: jax.Array
 ) -> jax.Array:
     """Returns the gradient (kh, kw, C, F) in the kernel, given that in the outputs."""
@@ -106,54 +96,9 @@ def kernel_gradient(
     return _kernel_from_cells(geometry, weights).astype(images.dtype)
 
 
-_Arrays = tuple[jax.Array, jax.Array]
-
-
-def _forward_fwd(
-    geometry: Geometry, images: jax.Array, kernel: jax.Array
-) -> tuple[jax.Array, _Arrays]:
-    return forward(geometry, images, kernel), (images, kernel)
-
-
-def _forward_bwd(
-    geometry: Geometry, residuals: _Arrays, gradient: jax.Array
-) -> _Arrays:
-    images, kernel = residuals
-    images_bar = input_gradient(geometry, gradient, kernel)
-    return images_bar, kernel_gradient(geometry, images, gradient)
-
-
-def _input_gradient_fwd(
-    geometry: Geometry, gradient: jax.Array, kernel: jax.Array
-) -> tuple[jax.Array, _Arrays]:
-    return input_gradient(geometry, gradient, kernel), (gradient, kernel)
-
-
-def _input_gradient_bwd(
-    geometry: Geometry, residuals: _Arrays, images: jax.Array
-) -> _Arrays:
-    gradient, kernel = residuals
-    gradient_bar = forward(geometry, images, kernel)
-    return gradient_bar, kernel_gradient(geometry, images, gradient)
-
-
-def _kernel_gradient_fwd(
-    geometry: Geometry, images: jax.Array, gradient: jax.Array
-) -> tuple[jax.Array, _Arrays]:
-    return kernel_gradient(geometry, images, gradient), (images, gradient)
-
-
-def _kernel_gradient_bwd(
-    geometry: Geometry, residuals: _Arrays, kernel: jax.Array
-) -> _Arrays:
-    images, gradient = residuals
-    images_bar = input_gradient(geometry, gradient, kernel)
-    return images_bar, forward(geometry, images, kernel)
-
-
-forward.defvjp(_forward_fwd, _forward_bwd)
-input_gradient.defvjp(_input_gradient_fwd, _input_gradient_bwd)
-kernel_gradient.defvjp(_kernel_gradient_fwd, _kernel_gradient_bwd)
+forward, input_gradient, kernel_gradient = bilinear.tie(
+    _forward, _input_gradient, _kernel_gradient
+)
 
 
 # Between images and cells. D = cell height * cell width * C numbers make a cell.

@@ -193,14 +193,22 @@ def is_good(directory: Path, step: int) -> bool:
     return True
 
 
-def newest_step(directory: Path) -> int | None:
-    """The newest step whose checkpoint is good, or None.
+def newest_step(*directories: Path) -> int | None:
+    """The newest step whose checkpoint is good in all directories, or None.
 
     A warning names each damaged checkpoint that is left out.
     """
-    _name_incomplete(directory)
-    found = reversed(steps(directory))
-    return next((step for step in found if is_good(directory, step)), None)
+    for directory in directories:
+        _name_incomplete(directory)
+    common = set.intersection(*({*steps(directory)} for directory in directories))
+    return next(
+        (
+            step
+            for step in sorted(common, reverse=True)
+            if all(is_good(directory, step) for directory in directories)
+        ),
+        None,
+    )
 
 
 def read(

@@ -54,6 +54,27 @@ class Run(NamedTuple):
         """Whether the generator depends on labels."""
         return self.config.model.generator.condition != "none"
 
+    def sample(
+        self, num: int, *, seed: int = 0, label: int | None = None
+    ) -> np.ndarray:
+        """Images (num, H, W, C) uint8 drawn from the generator in `variables`.
+
+        Image i depends on the parameters, the seed and i alone. Points are (num, 1, 1,
+        2) float32.
+
+        Args:
+          num: images, at least 1.
+          seed: of the latents, and of the labels where no label is given.
+          label: the class of all images; None draws classes uniformly.
+
+        Raises:
+          ValueError: no images, no such label, or an unconditional run with a label.
+        """
+        if num < 1:
+            raise ValueError(f"{num} images were asked for: ask for 1 or more.")
+        batches = generate_batches(self, num=num, seed=seed, label=label)
+        return np.concatenate([images for images, _ in batches])
+
     def with_averaged(self) -> "Run":
         """The same run with the averaged generator in `variables`.
 

@@ -4,7 +4,7 @@ Each run has a separate folder, in the form of a run that trained alone, so that
 be sampled and scored like any run.
 """
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 import contextlib
 import functools
 import json
@@ -12,17 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from absl import logging
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 import numpy as np
 
-from gan_jax import data as data_lib
-from gan_jax import models, parallel
+from gan_jax import parallel
 from gan_jax.data import feed
-from gan_jax.run import checkpoints as checkpoints_lib
 from gan_jax.run import files
-from gan_jax.step import recipes, states
+from gan_jax.step import recipes
 from gan_jax.training import preflight, train, vmapped
 from gan_jax.training import writer as writer_lib
 
@@ -121,42 +120,15 @@ class Writers:
             with printing_to_log(workdir):
                 writer.write(step, state)
 
+    def save_samples(self, step: int, state: Any) -> None:
+        """Writes the grids of the replicated state."""
+        for _, writer, _ in self._all:
+            writer.save_samples(step, state)
+
     def save(self, step: int, state: Any) -> None:
         """Starts to save the replicated state."""
         for _, writer, _ in self._all:
             writer.save(step, state)
-
-
-def _first_step(workdirs: Sequence[Path]) -> int:
-    """The newest step that all runs have saved, failed runs excepted, on all hosts."""
-    step = 0
-    if parallel.is_writer():
-        folders = [x / "checkpoints" for x in workdirs if not failure(x)]
-        saved = [{0, *checkpoints_lib.steps(folder)} for folder in folders]
-        step = np.iinfo(np.int32).max
-        if folders:
-            step = next(
-                step
-                for step in sorted(set.intersection(*saved), reverse=True)
-                if step == 0 or all(checkpoints_lib.is_good(x, step) for x in folders)
-            )
-    return int(parallel.broadcast_from_writer(np.int32(step)))
-
-
-def _restore(
-    state: states.GANState, step: int, workdirs: Sequence[Path]
-) -> states.GANState:
-    """The state (S, ...) of `step`; a failed run keeps its initial parameters."""
-    logging.info("Going on from the checkpoints of step %d.", step)
-    state = jax.tree.map(np.asarray, state)
-    runs = []
-    for index, workdir in enumerate(workdirs):
-        run = jax.tree.map(lambda leaf, index=index: leaf[index], state)
-        if parallel.is_writer() and not failure(workdir):
-            with files.naming_version(workdir, checkpoints_lib.MisfitError):
-                run = checkpoints_lib.restore(workdir / "checkpoints", step, run)
-        runs.append(run)
-    return jax.tree.map(lambda *leaves: np.stack(leaves), *runs)
 
 
 def _join_calls(feeds: Sequence[feed.Feed]) -> Generator[dict[str, np.ndarray]]:
@@ -172,32 +144,8 @@ def _join_calls(feeds: Sequence[feed.Feed]) -> Generator[dict[str, np.ndarray]]:
             }
 
 
-def _open_writers(
-    configs: Sequence[ConfigDict],
-    workdirs: Sequence[Path],
-    dataset: data_lib.Dataset,
-    samplers: Sequence[Callable[[Any, Any], jax.Array]],
-    first_step: int,
-) -> Iterator[contextlib.AbstractContextManager[writer_lib.Writer] | None]:
-    """Claims the folder of each run and yields its writer, or None if the run failed.
-
-    A writer is a context to enter. It takes the part of its run from the joint state.
-    """
-    for index, (config, workdir) in enumerate(zip(configs, workdirs, strict=True)):
-        if failure(workdir):
-            yield None
-            continue
-        files.claim(workdir, config)
-        text = json.dumps({"runs": len(configs)})
-        files.write_whole(workdir / SWEEP_SIZE, text)
-        yield writer_lib.open_writer(
-            config,
-            workdir,
-            draw=samplers[index],
-            real_images=train.some_images(config, dataset),
-            first_step=first_step,
-            to_host=functools.partial(_take, index),
-        )
+def _join(feeds: Sequence[feed.Feed]) -> feed.Feed:
+    return feed.Feed(feeds[0].resident, _join_calls(feeds))
 
 
 def train_and_evaluate(configs: Sequence[ConfigDict], workdirs: Sequence[Path]) -> None:
@@ -219,50 +167,36 @@ def train_and_evaluate(configs: Sequence[ConfigDict], workdirs: Sequence[Path]) 
     for one in configs:
         preflight.check(one)
     train.check(config, runs=len(configs))
-    slots = parallel.local_slots(config.batch_size)
-    recipe = recipes.create(config, axis_name=parallel.AXIS)
-    modules = models.build(config, axis_name=parallel.AXIS)
-    seeds = [jax.random.key(one.seed) for one in configs]
-    init, keys, draws = jnp.stack([jax.random.split(key, 3) for key in seeds], axis=1)
     if parallel.is_writer():
         for one, workdir in zip(configs, workdirs, strict=True):
             files.check(workdir, one)
-    seen = [checkpoints_lib.steps(workdir / "checkpoints") for workdir in workdirs]
-    first_step = _first_step(workdirs)
-    if first_step >= config.num_train_steps:
-        return
-    with contextlib.ExitStack() as stack:
-        if parallel.is_writer():
-            for workdir, saved in zip(workdirs, seen, strict=True):
-                stack.enter_context(train.own(workdir, saved))
-        state = jax.vmap(functools.partial(train.create_state, config, *modules))(init)
-        dataset = data_lib.create(config.data)
-        feeds = [
-            train.create_feed(one, dataset, slots, recipe, first_step)
-            for one in configs
-        ]
-        writers: list[writer_lib.Writer | None] = [None] * len(configs)
-        if parallel.is_writer():
-            samplers = [
-                writer_lib.make_draw(one, modules[0], key)
-                for one, key in zip(configs, draws, strict=True)
-            ]
-            opened = _open_writers(configs, workdirs, dataset, samplers, first_step)
-            writers = [None if x is None else stack.enter_context(x) for x in opened]
-        if first_step:
-            state = parallel.broadcast_from_writer(
-                _restore(state, first_step, workdirs)
-            )
-        state = parallel.replicate(state)
-        if first_step == 0:
-            for writer in filter(None, writers):
-                writer.save_samples(0, state)
-        train.run_steps(
-            config,
-            state,
-            feed.Feed(feeds[0].resident, _join_calls(feeds)),
+
+    def make_program(
+        recipe: recipes.Recipe, networks: tuple[nn.Module, nn.Module]
+    ) -> train.Program:
+        init, keys, _ = jnp.stack([train.split_seed(x) for x in configs], axis=1)
+        create = jax.vmap(functools.partial(train.create_state, config, *networks))
+        return train.Program(
+            create=functools.partial(create, init),
             call=parallel.scan_steps(vmapped.train_step_of(config, recipe)),
             key={"key": keys, "floats": floats},
-            first_step=first_step,
-            writer=Writers(writers, workdirs) if parallel.is_writer() else None,
+            join=_join,
+            split=lambda index, tree: jax.tree.map(lambda leaf: leaf[index], tree),
+            stack=lambda trees: jax.tree.map(lambda *x: np.stack(x), *trees),
+            to_host=_take,
         )
+
+    def gather(writers: Sequence[writer_lib.Writer | None]) -> Writers:
+        for writer, workdir in zip(writers, workdirs, strict=True):
+            if writer:
+                text = json.dumps({"runs": len(configs)})
+                files.write_whole(workdir / SWEEP_SIZE, text)
+        return Writers(writers, workdirs)
+
+    train.drive(
+        configs,
+        workdirs,
+        make_program,
+        gather=gather,
+        failed=[bool(failure(workdir)) for workdir in workdirs],
+    )

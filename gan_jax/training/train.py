@@ -1,7 +1,7 @@
 """The training loop: builds the parts of a run and drives them."""
 
 import collections
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 import contextlib
 import functools
 import math
@@ -9,7 +9,7 @@ from pathlib import Path
 import shlex
 import signal
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 from absl import logging
 import flax.linen as nn
@@ -188,6 +188,28 @@ def run_steps(
     return step
 
 
+class Program(NamedTuple):
+    """One run, or several along one more axis, as what drives them needs it.
+
+    Attributes:
+      create: makes the state at step 0.
+      call: several compiled steps, see make_call.
+      key: the last argument of the compiled step.
+      join: the feed of the program, made of those of its runs.
+      split: the share of a run, by its index, in a tree on the host.
+      stack: a tree on the host, made of the shares of all runs.
+      to_host: the share of a run, by its index, in a replicated tree, as NumPy arrays.
+    """
+
+    create: Callable[[], states.GANState]
+    call: Callable[..., Any]
+    key: Any
+    join: Callable[[Sequence[feed.Feed]], feed.Feed]
+    split: Callable[[int, Any], Any]
+    stack: Callable[[Sequence[Any]], Any]
+    to_host: Callable[[int, Any], Any]
+
+
 def train_and_evaluate(
     config: ConfigDict, workdir: Path, *, override_config: bool = False
 ) -> None:
@@ -203,68 +225,148 @@ def train_and_evaluate(
       OSError: a checkpoint could not be written, or another process trains the run.
     """
     check(config)
-    last, slots = config.num_train_steps, parallel.local_slots(config.batch_size)
-    recipe = recipes.create(config, axis_name=parallel.AXIS)
-    generator, discriminator = models.build(config, axis_name=parallel.AXIS)
-    init_key, train_key, sample_key = jax.random.split(jax.random.key(config.seed), 3)
     if parallel.is_writer() and not override_config:
         files.check(workdir, config)
-    seen = checkpoints_lib.steps(workdir / "checkpoints")
-    first_step = _first_step(workdir)
-    if first_step >= last:
+
+    def make_program(
+        recipe: recipes.Recipe, networks: tuple[nn.Module, nn.Module]
+    ) -> Program:
+        init_key, train_key, _ = split_seed(config)
+        return Program(
+            create=functools.partial(create_state, config, *networks, init_key),
+            call=make_call(recipe),
+            key=train_key,
+            join=lambda feeds: feeds[0],
+            split=lambda index, tree: tree,
+            stack=lambda trees: trees[0],
+            to_host=lambda index, tree: parallel.unreplicate(tree),
+        )
+
+    step = drive([config], [workdir], make_program, gather=lambda writers: writers[0])
+    if parallel.is_writer() and step == config.num_train_steps:
         _say_what_lies_where(config, workdir)
-        return
+
+
+def split_seed(config: ConfigDict) -> jax.Array:
+    """The keys of a run: of its parameters, of its steps and of its sample grid."""
+    return jax.random.split(jax.random.key(config.seed), 3)
+
+
+def drive(
+    configs: Sequence[ConfigDict],
+    workdirs: Sequence[Path],
+    make_program: Callable[[recipes.Recipe, tuple[nn.Module, nn.Module]], Program],
+    *,
+    gather: Callable[[Sequence[Any]], Any],
+    failed: Sequence[bool] = (False,),
+) -> int:
+    """Trains the runs of a program to the end, and returns the last step done.
+
+    They start from the newest step of which all have a good checkpoint, or from 0.
+
+    Args:
+      configs: the configs of the runs, which were checked.
+      workdirs: their folders.
+      make_program: makes the program of a recipe and both networks.
+      gather: makes one writer of those of all runs, None for a run that failed.
+      failed: whether each run failed before; such a run is not written.
+    """
+    config, last = configs[0], configs[0].num_train_steps
+    slots = parallel.local_slots(config.batch_size)
+    recipe = recipes.create(config, axis_name=parallel.AXIS)
+    networks = models.build(config, axis_name=parallel.AXIS)
+    living = [x for x, is_failed in zip(workdirs, failed, strict=True) if not is_failed]
+    seen = [checkpoints_lib.steps(workdir / "checkpoints") for workdir in workdirs]
+    first_step = _first_step(living)
+    if first_step >= last:
+        return last
     with contextlib.ExitStack() as stack:
-        exists = workdir.exists()
-        if parallel.is_writer() and exists:
-            stack.enter_context(own(workdir, seen))
-        state = create_state(config, generator, discriminator, init_key)
-        _say_what_is_trained(workdir, state, steps=last - first_step)
+        missing = [not workdir.exists() for workdir in workdirs]
+        if parallel.is_writer():
+            _own(stack, workdirs, seen, where=[not x for x in missing])
+        program = make_program(recipe, networks)
+        state = program.create()
+        _say_what_is_trained(workdirs, program.split(0, state), steps=last - first_step)
         if first_step:
-            state = _restore(state, first_step, workdir)
+            state = _restore(program, state, first_step, workdirs, failed)
         dataset = data_lib.create(config.data)
         _say_what_data(config.data, dataset)
         writer = None
         if parallel.is_writer():
-            if not exists:  # a mistake found before now leaves no folder
-                stack.enter_context(own(workdir, seen))
-            files.claim(workdir, config)
-            writer = stack.enter_context(
-                writer_lib.open_writer(
-                    config,
-                    workdir,
-                    draw=writer_lib.make_draw(config, generator, sample_key),
-                    real_images=some_images(config, dataset),
-                    first_step=first_step,
+            # A mistake that was noticed before now leaves no folder.
+            _own(stack, workdirs, seen, where=missing)
+            writers = [
+                None
+                if is_failed
+                else stack.enter_context(
+                    _open_writer(
+                        one,
+                        workdir,
+                        networks[0],
+                        dataset,
+                        first_step=first_step,
+                        to_host=functools.partial(program.to_host, index),
+                    )
                 )
-            )
+                for index, (one, workdir, is_failed) in enumerate(
+                    zip(configs, workdirs, failed, strict=True)
+                )
+            ]
+            writer = gather(writers)
         state = parallel.replicate(state)
         if writer and first_step == 0:
             writer.save_samples(0, state)
-        inputs = create_feed(config, dataset, slots, recipe, first_step)
-        step = run_steps(
+        feeds = [
+            create_feed(one, dataset, slots, recipe, first_step) for one in configs
+        ]
+        return run_steps(
             config,
             state,
-            inputs,
-            call=make_call(recipe),
-            key=train_key,
+            program.join(feeds),
+            call=program.call,
+            key=program.key,
             first_step=first_step,
             writer=writer,
         )
-    if writer and step == last:
-        _say_what_lies_where(config, workdir)
 
 
-def _say_what_is_trained(workdir: Path, state: states.GANState, *, steps: int) -> None:
+def _open_writer(
+    config: ConfigDict,
+    workdir: Path,
+    generator: nn.Module,
+    dataset: data_lib.Dataset,
+    *,
+    first_step: int,
+    to_host: Callable[[Any], Any],
+) -> contextlib.AbstractContextManager[writer_lib.Writer]:
+    """Claims a run's folder, and gives the run's writer to enter."""
+    files.claim(workdir, config)
+    *_, sample_key = split_seed(config)
+    return writer_lib.open_writer(
+        config,
+        workdir,
+        draw=writer_lib.make_draw(config, generator, sample_key),
+        real_images=some_images(config, dataset),
+        first_step=first_step,
+        to_host=to_host,
+    )
+
+
+def _say_what_is_trained(
+    workdirs: Sequence[Path], state: states.GANState, *, steps: int
+) -> None:
     generator, discriminator = (
         sum(leaf.size for leaf in jax.tree.leaves(network.params))
         for network in (state.generator, state.discriminator)
     )
+    where = f"the run's folder is {workdirs[0]}"
+    if len(workdirs) > 1:
+        where = f"there are {len(workdirs)} runs, the first in {workdirs[0]}"
     logging.info(
-        "%s steps are to be trained on %s; the run's folder is %s.",
+        "%s steps are to be trained on %s; %s.",
         f"{steps:,}",
         parallel.describe_devices(),
-        workdir,
+        where,
     )
     logging.info(
         "The generator has %s parameters, the discriminator %s.",
@@ -297,24 +399,33 @@ def _say_what_lies_where(config: ConfigDict, workdir: Path) -> None:
     logging.info("To score: python -m gan_jax.evaluate %s", flag)
 
 
-@contextlib.contextmanager
-def own(workdir: Path, seen: list[int]) -> Iterator[None]:
-    """Keeps other processes from writing a run's folder, see files.own.
+def _own(
+    stack: contextlib.ExitStack,
+    workdirs: Sequence[Path],
+    seen: Sequence[list[int]],
+    *,
+    where: Sequence[bool],
+) -> None:
+    """Keeps other processes from writing runs' folders, see files.own.
 
     Args:
-      workdir: the run's folder.
-      seen: the steps of its checkpoints as they were when the run was looked at.
+      stack: gives the folders up again.
+      workdirs: the runs' folders.
+      seen: the steps of each run's checkpoints as they were when the run was looked at.
+      where: which of the folders.
 
     Raises:
-      OSError: another process trains the run, or has trained it since.
+      OSError: another process trains a run, or has trained it since.
     """
-    with files.own(workdir):
-        if checkpoints_lib.steps(workdir / "checkpoints") != seen:
+    for workdir, steps, is_meant in zip(workdirs, seen, where, strict=True):
+        if not is_meant:
+            continue
+        stack.enter_context(files.own(workdir))
+        if checkpoints_lib.steps(workdir / "checkpoints") != steps:
             raise OSError(
                 f"another process has trained {workdir} meanwhile: run the same "
                 "command again to go on from there."
             )
-        yield
 
 
 def create_feed(
@@ -347,23 +458,45 @@ def some_images(config: ConfigDict, dataset: data_lib.Dataset) -> np.ndarray:
     return dataset.images[indices]
 
 
-def _first_step(workdir: Path) -> int:
-    """The steps that the run in `workdir` has done, as host 0 sees it, on all hosts."""
-    step = 0
-    if parallel.is_writer():
-        step = checkpoints_lib.newest_step(workdir / "checkpoints") or 0
+def _first_step(workdirs: Sequence[Path]) -> int:
+    """The newest good step that all runs have saved, as host 0 sees it, on all hosts.
+
+    Without a run it is the largest step that there can be.
+    """
+    step = np.iinfo(np.int32).max
+    if parallel.is_writer() and workdirs:
+        folders = [workdir / "checkpoints" for workdir in workdirs]
+        step = checkpoints_lib.newest_step(*folders) or 0
     return int(parallel.broadcast_from_writer(np.int32(step)))
 
 
-def _restore(state: states.GANState, step: int, workdir: Path) -> states.GANState:
+def _restore(
+    program: Program,
+    state: states.GANState,
+    step: int,
+    workdirs: Sequence[Path],
+    failed: Sequence[bool],
+) -> states.GANState:
     """The state of `step`: read by host 0, which gives it to the others.
 
+    A run that failed keeps its first parameters.
+
     Raises:
-      ValueError: the checkpoint cannot be read, or has other networks or optimisers.
+      ValueError: a checkpoint cannot be read, or has other networks or optimisers.
     """
     logging.info("Going on from the checkpoint of step %d.", step)
     state = jax.tree.map(np.asarray, state)
     if parallel.is_writer():
-        with files.naming_version(workdir, checkpoints_lib.MisfitError):
-            state = checkpoints_lib.restore(workdir / "checkpoints", step, state)
+        shares = []
+        for index, (workdir, is_failed) in enumerate(
+            zip(workdirs, failed, strict=True)
+        ):
+            share = program.split(index, state)
+            if not is_failed:
+                with files.naming_version(workdir, checkpoints_lib.MisfitError):
+                    share = checkpoints_lib.restore(
+                        workdir / "checkpoints", step, share
+                    )
+            shares.append(share)
+        state = program.stack(shares)
     return parallel.broadcast_from_writer(state)

@@ -21,11 +21,6 @@ FLOATS = tuple(
 )
 
 
-def may_join(first: ConfigDict, other: ConfigDict) -> bool:
-    """Whether two runs can train together."""
-    return set(files.differences(first, other)) <= {"seed", *FLOATS}
-
-
 def train_step_of(
     config: ConfigDict, recipe: recipes.Recipe
 ) -> Callable[..., tuple[states.GANState, Any]]:

@@ -50,7 +50,7 @@ def apply(module, variables, inputs, labels=None, **kwargs):
 
 
 def pair(family, size=SIZE, **options):
-    """A small generator and discriminator; test_layers.py has their convolutions."""
+    """A small generator and discriminator; see test_convolution.py for the layers."""
     if family is mlp:
         small = {"features": (4, 5)}, {"features": (5, 4)}
     elif family is keras_dcgan:

@@ -1,6 +1,7 @@
-"""Tests of gan_jax.models.convolution: equality with Flax and lax, to second order."""
+"""Tests of gan_jax.models.convolution: equality with Flax and lax, to third order."""
 
 from functools import partial
+import re
 
 from flax import linen as nn
 import jax
@@ -69,6 +70,8 @@ CASES = [(convolution.convolve, *case) for case in CONVOLUTIONS] + [
 ]
 
 
+TIED = ["matmul", "adjoint"]  # implementations that bilinear.py ties
+
 # Little optimization by LLVM: to compile takes longer here than to run.
 jit = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 
@@ -101,8 +104,9 @@ def bind(function, stride, padding, implementation):
     return bound
 
 
+@pytest.mark.parametrize("implementation", TIED)
 @pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c[0].__name__}-{c[1:]}")
-def test_values_and_gradients_equal_those_of_lax(case):
+def test_values_and_gradients_equal_those_of_lax(case, implementation):
     function, size, window, stride, padding, channels, features = case
     images, kernel = make_inputs(size, window, channels, features)
 
@@ -116,7 +120,7 @@ def test_values_and_gradients_equal_those_of_lax(case):
 
         return compute(images, kernel)
 
-    for actual, expected in zip(run("matmul"), run("lax"), strict=True):
+    for actual, expected in zip(run(implementation), run("lax"), strict=True):
         assert actual.shape == expected.shape
         assert actual.dtype == expected.dtype
         assert_close(actual, expected)
@@ -135,8 +139,9 @@ SMALL = [
 ]
 
 
+@pytest.mark.parametrize("implementation", TIED)
 @pytest.mark.parametrize("case", SMALL, ids=lambda c: f"{c[0].__name__}-{c[1:]}")
-def test_gradient_of_a_gradient_penalty_equals_that_of_lax(case):
+def test_gradient_of_a_gradient_penalty_equals_that_of_lax(case, implementation):
     function, size, window, stride, padding, channels, features = case
     images, kernel = make_inputs(size, window, channels, features)
 
@@ -146,14 +151,15 @@ def test_gradient_of_a_gradient_penalty_equals_that_of_lax(case):
         return jnp.mean((jnp.sqrt(jnp.sum(slopes**2, axis=(1, 2, 3))) - 1.0) ** 2)
 
     slope = jit(jax.grad(penalty, argnums=(1, 2)), static_argnums=0)
-    actual = slope("matmul", images, kernel)
+    actual = slope(implementation, images, kernel)
     expected = slope("lax", images, kernel)
     assert_close(actual[0], expected[0])
     assert_close(actual[1], expected[1])
 
 
+@pytest.mark.parametrize("implementation", TIED)
 @pytest.mark.parametrize("case", SMALL, ids=lambda c: f"{c[0].__name__}-{c[1:]}")
-def test_third_derivatives_equal_those_of_lax(case):
+def test_third_derivatives_equal_those_of_lax(case, implementation):
     function, size, window, stride, padding, channels, features = case
     images, kernel = make_inputs(size, window, channels, features)
 
@@ -164,17 +170,18 @@ def test_third_derivatives_equal_those_of_lax(case):
         in_images = lambda x, k: jnp.sum(jax.grad(in_kernel)(x, k) ** 2)  # noqa: E731
         return jit(jax.grad(in_images, (0, 1)))(images, kernel)
 
-    for actual, expected in zip(third("matmul"), third("lax"), strict=True):
+    for actual, expected in zip(third(implementation), third("lax"), strict=True):
         assert_close(actual, expected, rtol=2e-4)
 
 
+@pytest.mark.parametrize("implementation", TIED)
 @pytest.mark.parametrize("case", SMALL, ids=lambda c: f"{c[0].__name__}-{c[1:]}")
-def test_vmap_over_images_and_kernels_equals_a_loop(case):
+def test_vmap_over_images_and_kernels_equals_a_loop(case, implementation):
     function, size, window, stride, padding, channels, features = case
     images, kernel = make_inputs(size, window, channels, features, batch=6)
     images = images.reshape(3, 2, *images.shape[1:])
     kernels = jnp.stack([kernel, 2.0 * kernel, -kernel])
-    bound = bind(function, stride, padding, "matmul")
+    bound = bind(function, stride, padding, implementation)
     gradient = jax.grad(lambda x, k: jnp.sum(bound(x, k) ** 2), argnums=(0, 1))
     actual = jit(jax.vmap(gradient))(images, kernels)
     gradient = jit(gradient)
@@ -195,11 +202,12 @@ def test_pmap_with_averaged_gradients_equals_one_device():
     assert_close(actual[1], slope(kernel, images))
 
 
+@pytest.mark.parametrize("implementation", TIED)
 @pytest.mark.parametrize("case", SMALL, ids=lambda c: f"{c[0].__name__}-{c[1:]}")
-def test_scan_of_gradient_steps_equals_a_loop(case):
+def test_scan_of_gradient_steps_equals_a_loop(case, implementation):
     function, size, window, stride, padding, channels, features = case
     images, kernel = make_inputs(size, window, channels, features)
-    bound = bind(function, stride, padding, "matmul")
+    bound = bind(function, stride, padding, implementation)
 
     def descend(kernel, _):
         slope = jax.grad(lambda k: jnp.mean(bound(images, k) ** 2))(kernel)
@@ -212,11 +220,12 @@ def test_scan_of_gradient_steps_equals_a_loop(case):
     assert_close(actual, kernel)
 
 
+@pytest.mark.parametrize("implementation", TIED)
 @pytest.mark.parametrize("case", SMALL, ids=lambda c: f"{c[0].__name__}-{c[1:]}")
-def test_bfloat16_stays_bfloat16_and_rounds_once(case):
+def test_bfloat16_stays_bfloat16_and_rounds_once(case, implementation):
     function, size, window, stride, padding, channels, features = case
     images, kernel = make_inputs(size, window, channels, features, dtype=jnp.bfloat16)
-    bound = bind(function, stride, padding, "matmul")
+    bound = bind(function, stride, padding, implementation)
 
     @jit
     def compute(images, kernel):
@@ -230,7 +239,7 @@ def test_bfloat16_stays_bfloat16_and_rounds_once(case):
         assert_close(ours, exact, rtol=2.0**-8)
 
 
-@pytest.mark.parametrize("implementation", ["lax", "matmul"])
+@pytest.mark.parametrize("implementation", ["lax", *TIED])
 @pytest.mark.parametrize("use_bias", [True, False])
 @pytest.mark.parametrize("dtype", [None, jnp.bfloat16])
 @pytest.mark.parametrize("name", ["Conv", "ConvTranspose"])
@@ -269,6 +278,44 @@ def test_auto_picks_matmul_on_a_cpu():
     images, kernel = make_inputs(8, 4, 5, 3)
     text = jax.jit(convolution.convolve).lower(images, kernel).as_text()
     assert "stablehlo.convolution" not in text
+
+
+def windows(text):
+    """Height and width of the window of each convolution of a StableHLO program."""
+    found = re.findall(
+        r"stablehlo\.convolution\(.*x\[([^]]*)\]->.*, tensor<([\dx]*)x\w+>\)", text
+    )
+    for layout, shape in found:
+        sizes = dict(zip(layout.split(", "), shape.split("x"), strict=True))
+        yield int(sizes["0"]), int(sizes["1"])
+
+
+def lower_for_cuda(function, *arguments):
+    return jax.jit(function).trace(*arguments).lower(lowering_platforms=("cuda",))
+
+
+@pytest.mark.parametrize("case", TRANSPOSED, ids=str)
+def test_transposed_convolutions_have_the_pattern_of_cudnns_kernels(case):
+    size, window, stride, padding, channels, features = case
+    images, kernel = make_inputs(size, window, channels, features)
+    bound = bind(convolution.transpose_convolve, stride, padding, "adjoint")
+
+    def run(images, kernel):
+        outputs, pull = jax.vjp(bound, images, kernel)
+        return outputs, pull(jnp.sin(outputs))
+
+    text = lower_for_cuda(run, images, kernel).as_text()
+    forward, *_ = re.findall(r".*stablehlo.convolution.*", text)
+    # The kernel is reversed behind a barrier, and again right before it is used on
+    # dilated images: the gradient of a plain convolution in its images.
+    before, _, after = text.partition("stablehlo.optimization_barrier")
+    assert "stablehlo.reverse" in before and "stablehlo.reverse" in after
+    assert stride == 1 or f"lhs_dilate = [{stride}, {stride}]" in forward
+    assert text.count("stablehlo.convolution") == 3
+    # No window is as large as the larger map: that of the kernel's gradient is the
+    # smaller one.
+    assert max(max(pair) for pair in windows(text)) <= max(size, window)
+    assert len(list(windows(text))) == 3
 
 
 FUNCTIONS = [convolution.convolve, convolution.transpose_convolve]

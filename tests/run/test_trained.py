@@ -1,5 +1,6 @@
 """Runs are read from their folder alone, and images are drawn from them."""
 
+import functools
 import json
 from pathlib import Path
 import shutil
@@ -8,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 
+import gan_jax
 from gan_jax.run import trained
 from gan_jax.training import train
 from tests import support
@@ -47,6 +49,28 @@ def test_images_depend_on_seed_and_place_alone(run):
         np.testing.assert_array_equal(again_labels, labels)
     other, _ = draw(run, num=10, seed=1)
     assert np.any(other != images)
+
+
+def test_a_run_is_loaded_and_sampled_in_three_lines(workdir, run):
+    model = gan_jax.load(str(workdir))
+    images = model.sample(4, seed=1, label=2)
+    expected, _ = draw(run.with_averaged(), num=4, seed=1, label=2)
+    np.testing.assert_array_equal(images, expected)
+    raw = gan_jax.load(workdir, 2, raw=True)
+    assert raw.step == 2
+    np.testing.assert_array_equal(
+        raw.sample(3), draw(trained.load(workdir, 2), num=3, seed=0)[0]
+    )
+    with pytest.raises(ValueError, match="0 images were asked for"):
+        raw.sample(0)
+
+
+def test_a_loaded_generator_is_a_function_inside_jit(workdir):
+    model = gan_jax.load(workdir)
+    apply = jax.jit(functools.partial(model.generator.apply, train=False))
+    latents = jax.random.normal(jax.random.key(0), (2, model.config.model.latent_size))
+    images = apply(model.variables, latents, np.array([0, 1]))
+    assert images.shape == (2, 16, 16, 1) and np.abs(images).max() <= 1
 
 
 def test_an_older_checkpoint_can_be_asked_for(workdir, run):
