@@ -14,6 +14,8 @@ from gan_jax.run import checkpoints
 from gan_jax.training import train
 from tests import support
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def run(shared_folder, tmp_path_factory):

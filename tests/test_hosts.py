@@ -10,6 +10,8 @@ import pytest
 
 from gan_jax import hosts
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 FIRST = """
 from gan_jax import hosts

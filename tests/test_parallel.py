@@ -14,6 +14,8 @@ import pytest
 from gan_jax import parallel
 from gan_jax.run import checkpoints
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 BATCH, STEPS = 16, 6
 

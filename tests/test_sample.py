@@ -10,6 +10,8 @@ import pytest
 from gan_jax.training import train
 from tests import support
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def run(shared_folder, tmp_path_factory):

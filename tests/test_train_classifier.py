@@ -14,6 +14,8 @@ from gan_jax.data import cache
 from gan_jax.evaluation import classifier
 from tests import support
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 ARRAY = ["--config=configs/dcgan.py", "--config.data.name=array"]
 

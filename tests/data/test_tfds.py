@@ -17,6 +17,8 @@ from configs import default
 from gan_jax import data
 from gan_jax.data import resize
 
+pytestmark = pytest.mark.slow
+
 DATA = pathlib.Path(__file__).parents[1] / "fixtures"
 MNIST = pathlib.Path(data.__file__).parent / "mnist"
 

@@ -12,6 +12,8 @@ from gan_jax.evaluation import modes
 from gan_jax.run import images
 from gan_jax.training import train
 
+pytestmark = pytest.mark.slow
+
 
 def section(name="ring", **fields):
     config = ring.get_config(None if name == "ring" else name).data

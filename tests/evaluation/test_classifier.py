@@ -12,6 +12,8 @@ import pytest
 from gan_jax.data import raw_files
 from gan_jax.evaluation import classifier, classifier_training
 
+pytestmark = pytest.mark.slow
+
 SHAPE = (8, 8, 1)
 
 

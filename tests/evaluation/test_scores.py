@@ -13,6 +13,8 @@ from gan_jax.run import trained
 from gan_jax.training import train
 from tests import support
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def run(shared_folder, tmp_path_factory):

@@ -7,6 +7,8 @@ from experiments.engine import references, spec
 from experiments.engine.spec import Column, Part
 from gan_jax import data as data_lib
 
+pytestmark = pytest.mark.slow
+
 COLUMNS = [Column("modes", "modes"), Column("high_quality", "quality")]
 
 

@@ -12,6 +12,8 @@ import pytest
 
 from experiments.engine import collect, forecast, results, runner, spec, summary, trials
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 TINY = {
     "num_train_steps": 40,

@@ -11,6 +11,8 @@ import pytest
 
 from gan_jax.models import convolution
 
+pytestmark = pytest.mark.slow
+
 # (size, kernel, stride, padding, C, features); the layers of the models and odd ones.
 CONVOLUTIONS = [
     (64, 4, 2, "SAME", 3, 64),

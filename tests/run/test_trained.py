@@ -14,6 +14,8 @@ from gan_jax.run import trained
 from gan_jax.training import train
 from tests import support
 
+pytestmark = pytest.mark.slow
+
 OLD_CONFIG = Path(__file__).parents[1] / "fixtures" / "config_of_0.1.0.json"
 
 

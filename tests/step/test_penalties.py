@@ -7,6 +7,8 @@ import pytest
 
 from gan_jax.step import penalties
 
+pytestmark = pytest.mark.slow
+
 B, SHAPE, SIZE, HIDDEN = 6, (2, 3, 1), 6, 5
 KEY = jax.random.key(0)
 SLOTS = jnp.arange(B) + 3

@@ -20,6 +20,8 @@ from tests.step.support import (
     run_step,
 )
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(3)
 
 

@@ -9,6 +9,8 @@ import pytest
 from gan_jax.models import dcgan, keras_dcgan, mlp
 from gan_jax.step import sampling
 
+pytestmark = pytest.mark.slow
+
 LATENTS, BATCH, BATCHES = 5, 6, 7
 DRAWS = {"latent_size": LATENTS, "distribution": "normal", "num_classes": 3}
 GENERATORS = {

@@ -21,6 +21,8 @@ from tests.step.support import (
     run_step,
 )
 
+pytestmark = pytest.mark.slow
+
 step_jitted = jax.jit(run_step)
 
 

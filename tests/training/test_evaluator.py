@@ -11,6 +11,8 @@ from gan_jax.run import checkpoints, files
 from gan_jax.training import evaluator, train
 from tests import support
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def config(shared_folder):

@@ -14,6 +14,8 @@ from gan_jax.step import losses, penalties
 from gan_jax.training import preflight, train
 from tests import support
 
+pytestmark = pytest.mark.slow
+
 GIB = 2**30
 
 

@@ -10,6 +10,8 @@ from gan_jax.run import trained
 from gan_jax.training import sweep, train
 from tests import support
 
+pytestmark = pytest.mark.slow
+
 SEEDS = (3, 4, 5)
 
 

@@ -18,6 +18,8 @@ from gan_jax.run import checkpoints
 from gan_jax.training import train, writer
 from tests import support
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     "step, every, last, due",
