@@ -25,6 +25,13 @@ import pytest
 from tests import support
 
 
+@pytest.fixture(scope="module", autouse=True)
+def forget_programs():
+    """Compiled programs of a file are dropped after it: they add up to gigabytes."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture(scope="session")
 def shared_folder(tmp_path_factory):
     """An .npz file of 48 images 16x16x1 in three classes, and its cache later."""
