@@ -220,7 +220,7 @@ def test_keras_discriminator_sees_black_as_zero():
         ("dtype", "float16", "dtype is 'float16', .*one of float32, bfloat16"),
         ("generator.norm", "layer", "generator.norm is 'layer', .*one of batch, none"),
         ("discriminator.condition", "onehott", "'onehott', .*one of none, onehot,"),
-        ("convolution", "fft", "model.convolution is 'fft', .*one of auto, lax, matm"),
+        ("convolution", "fft", "model.convolution is 'fft', .*one of auto, adjoint, "),
         (
             "name",
             "mlp",

@@ -1,7 +1,6 @@
 """The loop: intervals, resuming, signals, what lies in the folder, what is refused."""
 
 import json
-import logging
 import os
 import shutil
 import signal
@@ -157,7 +156,7 @@ def test_training_goes_on_from_the_newest_good_checkpoint(
     metadata = folder / "4" / "default" / "_METADATA"
     metadata.write_bytes(metadata.read_bytes().replace(b"0", b"1", 1))
     (folder / "99999").mkdir()
-    caplog.set_level(logging.INFO)
+    caplog.set_level("INFO", logger="absl")
     train.train_and_evaluate(config, tmp_path / "cut")
     assert "Going on from the checkpoint of step 2." in caplog.text
     assert "checkpoints/4 is damaged: default/_METADATA does not hold" in caplog.text
@@ -171,15 +170,15 @@ def test_a_second_training_of_the_same_folder_is_refused(
     shared_folder, tmp_path, monkeypatch
 ):
     config = support.make_dense_config(shared_folder)
-    make_call, refused = train.make_call, []
+    run_steps, refused = train.run_steps, []
 
-    def make_call_and_try_again(recipe):
+    def try_again_and_run_steps(*arguments, **options):
         with pytest.raises(OSError, match="run is being trained by process"):
             train.train_and_evaluate(config, tmp_path / "run")
         refused.append(True)
-        return make_call(recipe)
+        return run_steps(*arguments, **options)
 
-    monkeypatch.setattr(train, "make_call", make_call_and_try_again)
+    monkeypatch.setattr(train, "run_steps", try_again_and_run_steps)
     train.train_and_evaluate(config, tmp_path / "run")
     assert refused == [True]
     assert [line["step"] for line in read_metrics(tmp_path / "run")] == [2, 4]
