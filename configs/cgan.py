@@ -19,10 +19,10 @@ The presets differ in how the label enters; projection also has another norm and
 - acgan: an auxiliary classifier in the discriminator (Odena et al. 2017, Conditional
   Image Synthesis with Auxiliary Classifier GANs, arXiv 1610.09585).
 
-Row r of the sample grid has class r. The averaged generator draws the samples; the raw
-generator is saved too. The networks are those of configs/dcgan.py:mnist. The numbers of
-experiments/conditional_mnist come from an earlier network, twice as wide and without
-dense layers; these presets have not been run to their end since.
+Row r of the sample grid is class r. The averaged generator draws it; the raw one is
+kept beside it. The networks are those of configs/dcgan.py without a preset. After the
+6,000 steps, 24 minutes on one core beside other work, 99.1 % (projection) to 99.7 %
+(acgan) of the digits are read as asked: see experiments/conditional_mnist.
 """
 
 from ml_collections import ConfigDict
