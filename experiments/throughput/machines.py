@@ -41,7 +41,7 @@ MACHINES = (
 
 
 class Work(NamedTuple):
-    """Of a step on one chip: `fixed + batch * per_image`, and what is all-reduced."""
+    """A step's work on a chip: `fixed + batch * per_image`, and what is all-reduced."""
 
     fixed_flop: float
     flop_per_image: float

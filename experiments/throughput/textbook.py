@@ -32,7 +32,7 @@ class Network(NamedTuple):
 
     @property
     def hidden(self) -> int:
-        """Of the gradient in the inputs of all layers but the first."""
+        """Multiplications of the input gradients of all layers but the first."""
         return self.all - self.first
 
 
@@ -51,7 +51,7 @@ def met_pixels(size: int, window: int, stride: int, low: int, outputs: int) -> i
 
 
 def multiplications(layer: nn.Module, images: tuple[int, ...]) -> int:
-    """Of a forward pass of a dense or convolutional layer over images of a shape."""
+    """Multiplications of a dense or convolutional layer's forward pass."""
     if isinstance(layer, nn.Dense):
         return math.prod(images) * layer.features
     batch, *sizes, channels = images
