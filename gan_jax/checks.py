@@ -10,6 +10,7 @@ MOST = 2**31 - 1  # largest count: steps and batch indices are int32 on the devi
 LARGEST = 3.4e38  # float32 has no larger finite number
 SEEDS = 2**32 - 1  # jax.random.key drops the bits above the lowest 32
 WIDEST = 2**17  # largest size of a layer or a vector: beyond any network
+ADVICE = "set --config.{field}"  # what to do about a field, if nothing else is said
 
 
 class Range(NamedTuple):
@@ -110,9 +111,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f" (did you mean {near[0]!r}?)" if near else ""
 
 
-def check(
-    field: str, value: Any, allowed: Range, *, advice: str = "set --config.{field}"
-) -> None:
+def check(field: str, value: Any, allowed: Range, *, advice: str = ADVICE) -> None:
     """Refuses a value outside its range.
 
     Args:
@@ -156,7 +155,7 @@ def check_fields(
     ranges: Mapping[str, Range],
     *,
     path: str = "",
-    advice: str = "set --config.{field}",
+    advice: str = ADVICE,
 ) -> None:
     """Refuses a section in which a field is missing or outside its range.
 

@@ -1,6 +1,7 @@
 """Data as arrays: a name in the config leads to a source."""
 
 from collections.abc import Mapping
+import re
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -43,6 +44,19 @@ RANGES = {
 def held_out_split(config: ConfigDict) -> str:
     """The split "test", or "train" for a source that has no other split."""
     return "train" if config.name in ("folder", "array") else "test"
+
+
+def left_out_split(config: ConfigDict) -> str:
+    """The part of the split "train" that config.split leaves out, or an empty text.
+
+    The split "train[:50000]" leaves "train[50000:]" out. Only slices with one end are
+    understood.
+    """
+    found = re.fullmatch(r"train\[(?:(\d+%?):|:(\d+%?))\]", config.split)
+    if not found:
+        return ""
+    start, end = found.groups()
+    return f"train[{end}:]" if end else f"train[:{start}]"
 
 
 def check(config: ConfigDict) -> None:

@@ -1,6 +1,7 @@
 """Scores of a generator: draws images, computes the metrics and keeps the records."""
 
 from collections.abc import Callable, Iterator, Mapping
+import functools
 from importlib import metadata
 import math
 from pathlib import Path
@@ -108,6 +109,9 @@ class Scorer:
         indices = _subset(len(dataset.images), settings.num_images, seed=0)
         images = np.asarray(dataset.images[indices])
         self._is_held_out = split != data.split
+        self._validation = functools.cache(
+            functools.partial(_read_validation, data, self.training, split)
+        )
         self.real = suite.Images(
             images,
             dataset.labels[indices],
@@ -211,6 +215,7 @@ class Scorer:
                 fake,
                 self.training.images,
                 self.training.labels,
+                self._validation,
                 self.training.num_classes,
                 discriminate,
                 self._mixture,
@@ -277,6 +282,21 @@ def _check_labels(labels: np.ndarray | None, count: int, num_classes: int) -> No
             f"{labels.max()}, but the run's data have the classes 0 to "
             f"{num_classes - 1}: give labels among these, or leave the labels out."
         )
+
+
+def _read_validation(
+    data: ConfigDict, training: data_lib.Dataset, split: str
+) -> np.ndarray:
+    """Images to choose a metric's width on: those that the run's split leaves out.
+
+    They are the last training images where it leaves none out, or where the scores
+    compare with just these.
+    """
+    left_out = data_lib.left_out_split(data)
+    if left_out and left_out != split:
+        images = data_lib.create(_with_split(data, left_out)).images
+        return images[: suite.VALIDATION]
+    return training.images[-suite.VALIDATION :]
 
 
 def _subset(size: int, count: int, *, seed: int) -> np.ndarray:

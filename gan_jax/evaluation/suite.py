@@ -28,7 +28,7 @@ from gan_jax.evaluation.estimate import Estimate
 FRECHET_FEATURES = 4_096  # more features would take minutes and gigabytes
 MEMORISED = 1_000  # generated images whose nearest training image is searched
 TRAINING = 60_000  # training images among which the nearest is searched
-VALIDATION = 1_000  # last training images, on which Parzen's width is chosen
+VALIDATION = 1_000  # images on which Parzen's width is chosen
 PROBED = 10_000  # training images of the linear probe
 LABELLED = {100: 5, 1_000: 5, 10_000: 1}  # number of labelled training images, and
 # number of fifths of them that choose the probe's strength
@@ -67,6 +67,8 @@ class Sets(NamedTuple):
       fake: images to score.
       training: (T, H, W, C) uint8 training images of the generator.
       training_labels: (T,) int32.
+      validation: function that reads (V, H, W, C) real images, other than those of
+        `real`, on which a metric chooses its width.
       num_classes: K, number of the labels' classes.
       discriminate: function from images to the discriminator's features (N, F); None
         without a discriminator.
@@ -79,6 +81,7 @@ class Sets(NamedTuple):
     fake: Images
     training: np.ndarray
     training_labels: np.ndarray
+    validation: Callable[[], np.ndarray]
     num_classes: int
     discriminate: Callable[[np.ndarray], np.ndarray] | None
     mixture: tuple[np.ndarray, float] | None
@@ -215,9 +218,9 @@ def memorisation(sets: Sets) -> Iterable[Result]:
 
 
 def parzen_log_likelihood(sets: Sets) -> Iterable[Result]:
-    """Parzen log-likelihood of real images; training images choose the width."""
+    """Parzen log-likelihood of real images; other real images choose the width."""
     found = parzen.parzen_log_likelihood(
-        sets.fake.images, sets.training[-VALIDATION:], sets.real.images
+        sets.fake.images, sets.validation()[:VALIDATION], sets.real.images
     )
     yield found.estimate
 

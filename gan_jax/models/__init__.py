@@ -37,19 +37,22 @@ ATTRIBUTES = {  # ranges of attributes whose annotation does not say what is all
 }
 
 
-def build(config: ConfigDict, *, axis_name: str | None) -> tuple[nn.Module, nn.Module]:
+def build(
+    config: ConfigDict, *, axis_name: str | None, advice: str = checks.ADVICE
+) -> tuple[nn.Module, nn.Module]:
     """The generator and the discriminator that a run's config describes.
 
     Args:
       config: whole config, of which the sections data and model are read.
       axis_name: axis of the replicas over which BatchNorm averages, if config says so.
+      advice: what the user should do about a value out of its range, see checks.check.
 
     Raises:
       ValueError: the model, dtype, an option or its value is unknown, the model cannot
         make images of this size, or the conditions do not go together.
     """
     model, data = checks.section(config, "model"), checks.section(config, "data")
-    checks.check_fields(model, RANGES, path="model")
+    checks.check_fields(model, RANGES, path="model", advice=advice)
     family = MODELS[model.name]
     family.check_image_size(data.image_size)
     shared = {
@@ -61,7 +64,7 @@ def build(config: ConfigDict, *, axis_name: str | None) -> tuple[nn.Module, nn.M
         "dtype": jnp.dtype(model.dtype),
     }
     generator, discriminator = (
-        _create(module, name, shared, checks.section(model, name))
+        _create(module, name, shared, checks.section(model, name), advice)
         for name, module in (
             ("generator", family.Generator),
             ("discriminator", family.Discriminator),
@@ -111,7 +114,11 @@ def default_options(name: str) -> dict[str, dict[str, Any]]:
 
 
 def _create(
-    module: Any, section: str, shared: Mapping[str, Any], options: ConfigDict
+    module: Any,
+    section: str,
+    shared: Mapping[str, Any],
+    options: ConfigDict,
+    advice: str,
 ) -> nn.Module:
     """The module with its section of the config and those `shared` values it takes."""
     ranges, path = attribute_ranges(module), f"model.{section}"
@@ -123,7 +130,8 @@ def _create(
             f"{path} these fields in a config file, as default.use_networks does, or "
             "choose another --config.model.name."
         )
-    checks.check_fields(options, {name: ranges[name] for name in options}, path=path)
+    given = {name: ranges[name] for name in options}
+    checks.check_fields(options, given, path=path, advice=advice)
     attributes = {field.name for field in dataclasses.fields(module)}
     arguments = {name: shared[name] for name in attributes.intersection(shared)}
     for name, value in options.items():

@@ -142,7 +142,7 @@ def load(workdir: Path, step: int | None = None, *, folder: str = "checkpoints")
         _check(config)
         shape = (config.data.image_size, config.data.image_size, config.data.channels)
         memory.check_images(config.batch_size, shape, "batch_size in its config.json")
-        generator, discriminator = models.build(config, axis_name=None)
+        generator, discriminator = models.build(config, axis_name=None, advice=ADVICE)
         like = _shapes(config, generator, discriminator)
         advice = "lower the widths in its config.json, if they are wrong"
         memory.check_arrays(like, "the networks", advice)

@@ -82,7 +82,8 @@ def test_the_extractor_reads_a_digit_in_each_channel(monkeypatch):
     np.testing.assert_array_equal(found.values, [[3, 1, 4], [0, 0, 7]])
     sets = suite.Images(images, None, found.values, found.probabilities)
     metric = suite.METRICS["stacked_modes"]
-    results = metric.compute(suite.Sets(sets, sets, images, None, 0, None, None, 0))
+    nothing = suite.Sets(sets, sets, images, None, lambda: images, 0, None, None, 0)
+    results = metric.compute(nothing)
     number, divergence = results
     assert number == 2
     np.testing.assert_allclose(divergence, np.log(1_000 / 2), rtol=1e-12)

@@ -378,6 +378,7 @@ def made_up_sets(count):
         fake=real,
         training=training,
         training_labels=labels,
+        validation=lambda: training,
         num_classes=2,
         discriminate=discriminate,
         mixture=None,

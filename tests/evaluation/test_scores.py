@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import gan_jax
+from gan_jax import data
 from gan_jax.evaluation import frechet, scores
 from gan_jax.evaluation.estimate import Estimate
 from gan_jax.run import trained
@@ -71,6 +72,49 @@ def test_draws_have_seeds_of_their_own_and_give_the_error(config, run):
     np.testing.assert_allclose(number.value, np.mean(alone), rtol=1e-6)
     error = np.std(alone, ddof=1) / 3**0.5
     np.testing.assert_allclose(number.standard_error, error, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "split, chooses", [("train[:50000]", 50_000), ("train", 59_000)]
+)
+def test_the_width_is_chosen_on_images_that_the_run_leaves_out(
+    monkeypatch, split, chooses
+):
+    """Images are numbered by their place in the training set, from 100,000 in test."""
+    places = {
+        "train": np.arange(60_000),
+        "train[:50000]": np.arange(50_000),
+        "train[50000:]": np.arange(50_000, 60_000),
+        "test": np.arange(100_000, 110_000),
+    }
+
+    def create(config):
+        return data.Dataset(places[config.split], np.zeros(1, np.int32), 1)
+
+    monkeypatch.setattr(data, "create", create)
+    config = support.get_config("gan", None).data
+    config.split = split
+    found = scores._read_validation(config, create(config), "test")
+    np.testing.assert_array_equal(found, np.arange(chooses, chooses + 1_000))
+    config.split = "train[:50000]"  # scored against what is left out: choose elsewhere
+    found = scores._read_validation(config, create(config), "train[50000:]")
+    np.testing.assert_array_equal(found, np.arange(49_000, 50_000))
+
+
+@pytest.mark.parametrize(
+    "split, left_out",
+    [
+        ("train", ""),
+        ("train[:50000]", "train[50000:]"),
+        ("train[10%:]", "train[:10%]"),
+        ("train[7:9]", ""),
+        ("test[:9]", ""),
+    ],
+)
+def test_a_slice_leaves_the_rest_out(split, left_out):
+    config = support.get_config("gan", None).data
+    config.split = split
+    assert data.left_out_split(config) == left_out
 
 
 def test_the_data_themselves_are_at_no_distance(config):
