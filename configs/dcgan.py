@@ -19,9 +19,13 @@ learning rates are twice as high and fall to 0 over the second half of the run, 
 generator is averaged. The preset `paper` has the network of the PyTorch example, cut to
 28x28, without a dense layer, without an average and with constant rates.
 
-The 64x64 presets keep the paper's network. They cut out the largest centre square and
-resize it, as the example's Resize(64) and CenterCrop(64) do. If CelebA cannot be
-downloaded, put its files into a folder and give that as --config.data.manual_dir.
+The 64x64 presets keep the paper's network, without dense layers. They cut out the
+largest centre square and resize it, as the example's Resize(64) and CenterCrop(64) do.
+`celeba` has the example's width and constant rates. `folder` is made for a first try:
+it has half that width, an averaged generator and rates that fall over the second half
+of 3,000 steps, which take 54 minutes on one core; see experiments/all_configs. If
+CelebA cannot be downloaded, put its files into a folder and give that as
+--config.data.manual_dir.
 """
 
 from ml_collections import ConfigDict
@@ -60,6 +64,11 @@ PRESETS = {
         **RGB_64,
         "data.name": "folder",
         "data.num_classes": 0,  # accepts any number of sub-folders
+        "num_train_steps": 3_000,
+        "model.generator.features": 32,
+        "model.discriminator.features": 32,
+        "recipe.ema_decay": 0.999,
+        "optimizer.schedule": "linear",  # over the second half of the run
     },
 }
 

@@ -31,7 +31,8 @@ def test_the_systems_of_the_sources_are_here():
     assert set(support.NAMES) >= {"gan", "dcgan", "dcgan_keras", "cgan"}
     presets = set(support.CASES)
     assert {("gan", "paper"), ("dcgan", "celeba"), ("dcgan", "folder")} < presets
-    assert set(cgan.PRESETS) == {"onehot", "embedding", "projection", "acgan"}
+    mechanisms = {"onehot", "embedding", "projection", "acgan"}
+    assert set(cgan.PRESETS) == {*mechanisms, "celeba"}
 
 
 @pytest.mark.parametrize("name, preset", support.CASES)
