@@ -1,6 +1,6 @@
 """Ranges of config values, and the error that names a value outside its range."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 import difflib
 from typing import Any, NamedTuple
 
@@ -17,7 +17,8 @@ class Range(NamedTuple):
     """The values that a field may have.
 
     Attributes:
-      words: the allowed values, as they follow "must be", such as "at least 1".
+      words: the allowed values, as they follow "must be", such as "at least 1"; names
+        follow the words.
       holds: says whether a value of the right type is allowed.
       types: types that a value may have.
       type_words: the allowed values, in words for a value of another type.
@@ -28,7 +29,7 @@ class Range(NamedTuple):
     holds: Callable[[Any], bool]
     types: tuple[type, ...]
     type_words: str
-    names: tuple[str, ...] = ()
+    names: Collection[str] = ()
 
 
 def integer(least: int, most: int, note: str = "") -> Range:
@@ -74,11 +75,12 @@ TEXT = Range(
 )
 
 
-def one_of(names: Iterable[str]) -> Range:
-    """The range that consists of these names."""
-    known = tuple(names)
-    words = f"one of {', '.join(known)}"
-    return Range(words, known.__contains__, (str,), words, known)
+def one_of(names: Collection[str]) -> Range:
+    """The range that consists of these names.
+
+    The names are read at each check, so a name that is added to a table is allowed.
+    """
+    return Range("one of ", names.__contains__, (str,), "one of ", names)
 
 
 def each(single: Range, most: int = 32) -> Range:
@@ -125,10 +127,10 @@ def check(field: str, value: Any, allowed: Range, *, advice: str = ADVICE) -> No
     """
     if is_in(value, allowed):
         return
-    words = allowed.words
-    if not _has_type(value, allowed):
-        words = allowed.type_words
-    elif allowed.names:
+    has_type = _has_type(value, allowed)
+    words = allowed.words if has_type else allowed.type_words
+    words += ", ".join(allowed.names)
+    if has_type and allowed.names:
         words += nearest(value, allowed.names)
     raise ValueError(
         f"{field} is {value!r}, but must be {words}: {advice.format(field=field)}."

@@ -7,7 +7,7 @@ import pytest
 
 from configs import cgan, dcgan, default, ring
 from gan_jax import memory, parallel
-from gan_jax.training import train
+from gan_jax.training import programs, train
 
 GIB = 2**30
 
@@ -109,12 +109,12 @@ def test_images_to_draw_are_counted_before_they_are_drawn():
 
 def shapes(config):
     networks = train.models.build(config, axis_name=None)
-    create = functools.partial(train.create_state, config, *networks)
+    create = functools.partial(programs.create_state, config, *networks)
     return jax.eval_shape(create, jax.random.key(0))
 
 
 def call(config):
-    return {"steps_per_call": train.steps_per_call(config), "key": jax.random.key(0)}
+    return {"steps_per_call": programs.steps_per_call(config), "key": jax.random.key(0)}
 
 
 def test_a_conditional_networks_pass_is_estimated_too():

@@ -11,7 +11,7 @@ import numpy as np
 
 from gan_jax import models
 from gan_jax.step import recipes, states, train_step
-from gan_jax.training import train
+from gan_jax.training import programs
 
 EFFICIENCY = 0.4  # share of a matrix product's speed that training steps reach
 
@@ -41,7 +41,7 @@ def forecast(config: ConfigDict) -> Forecast:
     recipe = recipes.create(config, axis_name=None)
     networks = models.build(config, axis_name=None)
     state = jax.eval_shape(
-        lambda: train.create_state(config, *networks, jax.random.key(0))
+        lambda: programs.create_state(config, *networks, jax.random.key(0))
     )
     slots = (recipe.examples_per_slot, config.batch_size)
     side = config.data.image_size

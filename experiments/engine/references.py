@@ -15,7 +15,7 @@ from gan_jax import data as data_lib
 from gan_jax import models
 from gan_jax.evaluation import scores, suite
 from gan_jax.run import trained
-from gan_jax.training import train
+from gan_jax.training import programs
 
 SEEDS = range(30)  # seeds for points; images take longer and use the part's seeds
 
@@ -90,8 +90,8 @@ def _uniform(
 def _untrained(config: ConfigDict, seed: int) -> trained.Run:
     """The run of a seed before its first step."""
     modules = models.build(config, axis_name=None)
-    key, *_ = jax.random.split(jax.random.key(seed), 3)  # as sweep.py and train.py do
-    state = train.create_state(config, *modules, key)
+    key, *_ = jax.random.split(jax.random.key(seed), 3)  # as programs.split_seed does
+    state = programs.create_state(config, *modules, key)
     return trained.Run(
         config=config,
         step=0,

@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 
 from experiments.engine import trials
 from experiments.throughput import steps
-from gan_jax.training import train
+from gan_jax.training import programs
 
 CONFIGS = (
     "configs/gan.py",
@@ -38,7 +38,7 @@ CONFIGS = (
 def load(name: str) -> ConfigDict:
     """A config with the steps per call that its run takes."""
     config = trials.load_config(name)
-    config.steps_per_call = train.steps_per_call(config)
+    config.steps_per_call = programs.steps_per_call(config)
     return config
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from gan_jax import models, parallel
 from gan_jax.data import toy
 from gan_jax.step import recipes
-from gan_jax.training import train, vmapped
+from gan_jax.training import programs, vmapped
 
 MIB = 2**20
 
@@ -41,14 +41,14 @@ def build(config: ConfigDict, *, seeds: int = 0) -> Program:
     """The steps of a config on made-up data; of several vmapped seeds, if above 0."""
     recipe = recipes.create(config, axis_name=parallel.AXIS)
     networks = models.build(config, axis_name=parallel.AXIS)
-    create = functools.partial(train.create_state, config, *networks)
+    create = functools.partial(programs.create_state, config, *networks)
     key: Any = jax.random.key(config.seed)
     if seeds:
         keys = jax.random.split(key, seeds)
         state, key = jax.vmap(create)(keys), {"key": keys, "floats": {}}
         call = parallel.scan_steps(vmapped.train_step_of(config, recipe))
     else:
-        state, call = create(key), train.make_call(recipe)
+        state, call = create(key), programs.make_call(recipe)
     inputs = _inputs(config, recipe.examples_per_slot, seeds)
     rest: tuple[Any, ...] = ({}, inputs, key, parallel.on_each_device(np.int32(0)))
     return Program(call, parallel.replicate(state), rest, config.steps_per_call)

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gan_jax import data as data_lib
+from gan_jax import data
 from gan_jax.data import batches
 
 
@@ -23,7 +23,7 @@ class Feed(NamedTuple):
 
 
 def create(
-    dataset: data_lib.Dataset,
+    dataset: data.Dataset,
     *,
     seed: int,
     steps: range,

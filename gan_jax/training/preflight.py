@@ -6,13 +6,13 @@ from gan_jax import checks, data, models
 from gan_jax.evaluation import scores
 from gan_jax.run import trained
 from gan_jax.step import optimizers, recipes, sampling
-from gan_jax.training import writer as writer_lib
+from gan_jax.training import writer
 
 RANGES = {  # allowed values of the fields that are in no section
     **trained.RANGES,
     "num_train_steps": checks.integer(1, checks.MOST),
     "steps_per_call": checks.integer(1, checks.MOST),
-    **dict.fromkeys(writer_lib.INTERVALS, checks.integer(0, checks.MOST)),
+    **dict.fromkeys(writer.INTERVALS, checks.integer(0, checks.MOST)),
     "checkpoints_to_keep": checks.integer(1, checks.MOST),
     "sample_rows": checks.integer(1, 10_000),
     "sample_columns": checks.integer(1, 10_000),

@@ -22,7 +22,7 @@ from gan_jax import parallel
 from gan_jax.data import feed
 from gan_jax.run import files
 from gan_jax.step import recipes
-from gan_jax.training import preflight, train, vmapped
+from gan_jax.training import preflight, programs, train, vmapped
 from gan_jax.training import writer as writer_lib
 
 FAILURE = "failed.json"  # in the folder of a run that diverged: the step and the error
@@ -171,21 +171,6 @@ def train_and_evaluate(configs: Sequence[ConfigDict], workdirs: Sequence[Path]) 
         for one, workdir in zip(configs, workdirs, strict=True):
             files.check(workdir, one)
 
-    def make_program(
-        recipe: recipes.Recipe, networks: tuple[nn.Module, nn.Module]
-    ) -> train.Program:
-        init, keys, _ = jnp.stack([train.split_seed(x) for x in configs], axis=1)
-        create = jax.vmap(functools.partial(train.create_state, config, *networks))
-        return train.Program(
-            create=functools.partial(create, init),
-            call=parallel.scan_steps(vmapped.train_step_of(config, recipe)),
-            key={"key": keys, "floats": floats},
-            join=_join,
-            split=lambda index, tree: jax.tree.map(lambda leaf: leaf[index], tree),
-            stack=lambda trees: jax.tree.map(lambda *x: np.stack(x), *trees),
-            to_host=_take,
-        )
-
     def gather(writers: Sequence[writer_lib.Writer | None]) -> Writers:
         for writer, workdir in zip(writers, workdirs, strict=True):
             if writer:
@@ -193,10 +178,21 @@ def train_and_evaluate(configs: Sequence[ConfigDict], workdirs: Sequence[Path]) 
                 files.write_whole(workdir / SWEEP_SIZE, text)
         return Writers(writers, workdirs)
 
-    train.drive(
-        configs,
-        workdirs,
-        make_program,
-        gather=gather,
-        failed=[bool(failure(workdir)) for workdir in workdirs],
-    )
+    def make_program(
+        recipe: recipes.Recipe, networks: tuple[nn.Module, nn.Module]
+    ) -> programs.Program:
+        init, keys, _ = jnp.stack([programs.split_seed(x) for x in configs], axis=1)
+        create = jax.vmap(functools.partial(programs.create_state, config, *networks))
+        return programs.Program(
+            create=functools.partial(create, init),
+            call=parallel.scan_steps(vmapped.train_step_of(config, recipe)),
+            key={"key": keys, "floats": floats},
+            join=_join,
+            split=lambda index, tree: jax.tree.map(lambda leaf: leaf[index], tree),
+            stack=lambda trees: jax.tree.map(lambda *x: np.stack(x), *trees),
+            to_host=_take,
+            gather=gather,
+        )
+
+    failed = [bool(failure(workdir)) for workdir in workdirs]
+    train.drive(configs, workdirs, make_program, failed=failed)

@@ -1,15 +1,14 @@
-"""The training loop: builds the parts of a run and drives them."""
+"""The training loop: checks a run, drives its program and says what happens."""
 
 import collections
 from collections.abc import Callable, Iterator, Sequence
 import contextlib
 import functools
-import math
 from pathlib import Path
 import shlex
 import signal
 import time
-from typing import Any, NamedTuple
+from typing import Any
 
 from absl import logging
 import flax.linen as nn
@@ -22,8 +21,8 @@ from gan_jax import memory, models, parallel
 from gan_jax.data import batches, feed
 from gan_jax.run import checkpoints as checkpoints_lib
 from gan_jax.run import files
-from gan_jax.step import optimizers, recipes, states, train_step
-from gan_jax.training import preflight
+from gan_jax.step import recipes, states
+from gan_jax.training import preflight, programs
 from gan_jax.training import writer as writer_lib
 
 
@@ -43,59 +42,13 @@ def check(config: ConfigDict, *, runs: int = 1) -> None:
     networks = models.build(config, axis_name=None)
     memory.check(
         config,
-        jax.eval_shape(functools.partial(create_state, config, *networks), key),
-        steps_per_call=steps_per_call(config),
+        jax.eval_shape(
+            functools.partial(programs.create_state, config, *networks), key
+        ),
+        steps_per_call=programs.steps_per_call(config),
         key=key,
         runs=runs,
     )
-
-
-def steps_per_call(config: ConfigDict) -> int:
-    """The largest number of steps up to config's own that divides all intervals.
-
-    So each call has the same length, one program serves the run, and every log,
-    sample and checkpoint falls on the end of a call.
-    """
-    common = math.gcd(
-        config.num_train_steps, *(config[name] for name in writer_lib.INTERVALS)
-    )
-    small = [n for n in range(1, math.isqrt(common) + 1) if common % n == 0]
-    divisors = {*small, *(common // n for n in small)}
-    return max(n for n in divisors if n <= config.steps_per_call)
-
-
-def create_state(
-    config: ConfigDict, generator: nn.Module, discriminator: nn.Module, key: jax.Array
-) -> states.GANState:
-    """The GANState at step 0 of the run that a config describes."""
-    data = config.data
-    create = functools.partial(
-        states.create,
-        generator=generator,
-        discriminator=discriminator,
-        generator_tx=optimizers.create(config, "generator"),
-        discriminator_tx=optimizers.create(config, "discriminator"),
-        latent_size=config.model.latent_size,
-        image_shape=(
-            data.image_size,
-            data.image_size,
-            data.channels * config.recipe.packing,
-        ),
-        average=config.recipe.ema_decay > 0,
-    )
-    return jax.jit(create)(key)
-
-
-def make_call(recipe: recipes.Recipe) -> Callable[..., Any]:
-    """The compiled call of several training steps; see parallel.scan_steps."""
-
-    def step(state: Any, resident: Any, inputs: Any, key: Any) -> Any:
-        batch = feed.fetch(resident, inputs)
-        done = train_step.steps_done(state, recipe=recipe)
-        step_key = jax.random.fold_in(key, done)
-        return train_step.train_step(state, batch, step_key, recipe=recipe)
-
-    return parallel.scan_steps(step)
 
 
 @contextlib.contextmanager
@@ -138,7 +91,7 @@ def run_steps(
       config: the whole config.
       state: the replicated GANState after first_step steps; donated.
       inputs: the batches of the steps from first_step on.
-      call: several compiled steps, see make_call.
+      call: several compiled steps, see programs.make_call.
       key: the run's train key, the last argument of the compiled step.
       first_step: steps done before.
       writer: host 0's writer_lib.Writer, or sweep.Writers; None on the others.
@@ -168,7 +121,7 @@ def run_steps(
                 logging.info("Compiled in %.1f s.", time.perf_counter() - start)
                 if writer:
                     writer.start_clock()
-            step += steps_per_call(config)
+            step += programs.steps_per_call(config)
             in_flight.append((step, outcome))
             boundary = writer_lib.is_boundary(config, step)
             while len(in_flight) > (0 if boundary or leaving else 1):
@@ -186,28 +139,6 @@ def run_steps(
             caught[0],
         )
     return step
-
-
-class Program(NamedTuple):
-    """One run, or several along one more axis, as what drives them needs it.
-
-    Attributes:
-      create: makes the state at step 0.
-      call: several compiled steps, see make_call.
-      key: the last argument of the compiled step.
-      join: the feed of the program, made of those of its runs.
-      split: the share of a run, by its index, in a tree on the host.
-      stack: a tree on the host, made of the shares of all runs.
-      to_host: the share of a run, by its index, in a replicated tree, as NumPy arrays.
-    """
-
-    create: Callable[[], states.GANState]
-    call: Callable[..., Any]
-    key: Any
-    join: Callable[[Sequence[feed.Feed]], feed.Feed]
-    split: Callable[[int, Any], Any]
-    stack: Callable[[Sequence[Any]], Any]
-    to_host: Callable[[int, Any], Any]
 
 
 def train_and_evaluate(
@@ -228,36 +159,19 @@ def train_and_evaluate(
     if parallel.is_writer() and not override_config:
         files.check(workdir, config)
 
-    def make_program(
-        recipe: recipes.Recipe, networks: tuple[nn.Module, nn.Module]
-    ) -> Program:
-        init_key, train_key, _ = split_seed(config)
-        return Program(
-            create=functools.partial(create_state, config, *networks, init_key),
-            call=make_call(recipe),
-            key=train_key,
-            join=lambda feeds: feeds[0],
-            split=lambda index, tree: tree,
-            stack=lambda trees: trees[0],
-            to_host=lambda index, tree: parallel.unreplicate(tree),
-        )
-
-    step = drive([config], [workdir], make_program, gather=lambda writers: writers[0])
+    make_program = functools.partial(programs.of_one_run, config)
+    step = drive([config], [workdir], make_program)
     if parallel.is_writer() and step == config.num_train_steps:
         _say_what_lies_where(config, workdir)
-
-
-def split_seed(config: ConfigDict) -> jax.Array:
-    """The keys of a run: of its parameters, of its steps and of its sample grid."""
-    return jax.random.split(jax.random.key(config.seed), 3)
 
 
 def drive(
     configs: Sequence[ConfigDict],
     workdirs: Sequence[Path],
-    make_program: Callable[[recipes.Recipe, tuple[nn.Module, nn.Module]], Program],
+    make_program: Callable[
+        [recipes.Recipe, tuple[nn.Module, nn.Module]], programs.Program
+    ],
     *,
-    gather: Callable[[Sequence[Any]], Any],
     failed: Sequence[bool] = (False,),
 ) -> int:
     """Trains the runs of a program to the end, and returns the last step done.
@@ -268,7 +182,6 @@ def drive(
       configs: the configs of the runs, which were checked.
       workdirs: their folders.
       make_program: makes the program of a recipe and both networks.
-      gather: makes one writer of those of all runs, None for a run that failed.
       failed: whether each run failed before; such a run is not written.
     """
     config, last = configs[0], configs[0].num_train_steps
@@ -312,12 +225,13 @@ def drive(
                     zip(configs, workdirs, failed, strict=True)
                 )
             ]
-            writer = gather(writers)
+            writer = program.gather(writers)
         state = parallel.replicate(state)
         if writer and first_step == 0:
             writer.save_samples(0, state)
         feeds = [
-            create_feed(one, dataset, slots, recipe, first_step) for one in configs
+            programs.create_feed(one, dataset, slots, recipe, first_step)
+            for one in configs
         ]
         return run_steps(
             config,
@@ -341,7 +255,7 @@ def _open_writer(
 ) -> contextlib.AbstractContextManager[writer_lib.Writer]:
     """Claims a run's folder, and gives the run's writer to enter."""
     files.claim(workdir, config)
-    *_, sample_key = split_seed(config)
+    *_, sample_key = programs.split_seed(config)
     return writer_lib.open_writer(
         config,
         workdir,
@@ -428,25 +342,6 @@ def _own(
             )
 
 
-def create_feed(
-    config: ConfigDict,
-    dataset: data_lib.Dataset,
-    slots: np.ndarray,
-    recipe: recipes.Recipe,
-    first_step: int,
-) -> feed.Feed:
-    """The feed of a run's steps after `first_step`."""
-    return feed.create(
-        dataset,
-        seed=config.seed,
-        steps=range(first_step, config.num_train_steps, steps_per_call(config)),
-        batch_size=config.batch_size,
-        slots=slots,
-        examples_per_slot=recipe.examples_per_slot,
-        device_bytes=config.data.device_bytes,
-    )
-
-
 def some_images(config: ConfigDict, dataset: data_lib.Dataset) -> np.ndarray:
     """As many real images as a sample grid has."""
     indices = batches.batch_indices(
@@ -471,7 +366,7 @@ def _first_step(workdirs: Sequence[Path]) -> int:
 
 
 def _restore(
-    program: Program,
+    program: programs.Program,
     state: states.GANState,
     step: int,
     workdirs: Sequence[Path],

@@ -8,7 +8,7 @@ from gan_jax import models
 from gan_jax.evaluation import scores
 from gan_jax.evaluation.estimate import Estimate
 from gan_jax.run import checkpoints, files
-from gan_jax.training import evaluator, train
+from gan_jax.training import evaluator, programs, train
 from tests import support
 
 pytestmark = pytest.mark.slow
@@ -73,7 +73,7 @@ def judge(config, tmp_path):
 def state(shared_folder):
     config = support.make_dense_config(shared_folder)
     pair = models.build(config, axis_name=None)
-    state = train.create_state(config, *pair, jax.random.key(0))
+    state = programs.create_state(config, *pair, jax.random.key(0))
     return jax.tree.map(np.asarray, state)
 
 

@@ -14,7 +14,7 @@ import pytest
 from gan_jax import data, parallel
 from gan_jax.data import feed
 from gan_jax.run import checkpoints
-from gan_jax.training import train, writer
+from gan_jax.training import programs, train, writer
 from tests import support
 
 pytestmark = pytest.mark.slow
@@ -29,31 +29,6 @@ pytestmark = pytest.mark.slow
 )
 def test_is_due_at_multiples_and_at_the_end(step, every, last, due):
     assert writer.is_due(step, every, last) == due
-
-
-@pytest.mark.parametrize(
-    "steps, wanted, intervals, expected",
-    [
-        (10_000, 10, (100, 500, 500, 0), 10),
-        (10_000, 16, (100, 500, 500, 0), 10),
-        (10_000, 10, (0, 0, 0, 0), 10),
-        (30, 10, (9, 0, 0, 0), 3),
-        (7, 10, (100, 0, 0, 0), 1),
-        (8, 100, (0, 0, 4, 0), 4),
-        (8, 100, (0, 0, 4, 2), 2),
-        (8, 10**9, (0, 0, 0, 0), 8),
-        (2**31 - 1, 10**9, (0, 0, 0, 0), 1),  # a prime
-        (2 * 10**9, 10**9, (0, 0, 0, 0), 10**9),
-    ],
-)
-def test_steps_per_call_divides_every_interval(
-    tiny_config, steps, wanted, intervals, expected
-):
-    tiny_config.num_train_steps = steps
-    tiny_config.steps_per_call = wanted
-    for name, value in zip(writer.INTERVALS, intervals, strict=True):
-        tiny_config[name] = value
-    assert train.steps_per_call(tiny_config) == expected
 
 
 def read_metrics(workdir):
@@ -213,7 +188,7 @@ def test_a_signal_saves_and_the_run_goes_on_later(
     tiny_config.log_every_steps = log_every_steps
     tiny_config.sample_every_steps = 0
     workdir = tmp_path / "stopped"
-    make_call = train.make_call
+    make_call = programs.make_call
 
     def make_call_that_is_interrupted(config):
         call, numbers = make_call(config), [number]
@@ -226,7 +201,7 @@ def test_a_signal_saves_and_the_run_goes_on_later(
         return interrupted
 
     with monkeypatch.context() as patch:
-        patch.setattr(train, "make_call", make_call_that_is_interrupted)
+        patch.setattr(programs, "make_call", make_call_that_is_interrupted)
         tiny_config.num_train_steps = 8
         train.train_and_evaluate(tiny_config, workdir)
     steps = checkpoints.steps(workdir / "checkpoints")
