@@ -29,6 +29,9 @@ FIRST = {
     "python -m gan_jax.sample --workdir=runs/dcgan --num=10000 --seed=0 "
     "--output=samples.npz": "",
     "python -m gan_jax.sample --workdir=runs/dcgan --num=100 --output=grid.png": "",
+    "python -m gan_jax.sample --workdir=runs/dcgan --between=3,7 --output=path.gif": "",
+    "python -m gan_jax.sample --workdir=runs/dcgan "
+    "--arithmetic=1,2,3-4,5,6+7,8,9 --output=sum.png": "",
     "python -m gan_jax.main --config=configs/dcgan.py --workdir=runs/wide "
     "--config.model.generator.features=64 "
     "--config.optimizer.generator.learning_rate=2e-4": SHORT,

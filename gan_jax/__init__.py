@@ -20,6 +20,7 @@ def load(
 
         model = gan_jax.load("runs/dcgan")
         images = model.sample(16, seed=0)
+        images = model.generate(model.draw_latents(16, seed=0))  # are the same images
 
     `model.generator` is the Flax module, `model.variables` its parameters and batch
     statistics, `model.config` and `model.step` say where they come from.

@@ -1,118 +1,399 @@
-"""Draws images from a trained run: python -m gan_jax.sample --workdir=RUN."""
+"""Draws images from a trained run.
+
+A grid of 8 rows and 8 columns, whose images are numbered from 0, row by row:
+  python -m gan_jax.sample --workdir=RUN --rows=8 --columns=8 --output=grid.png
+The path from image 3 of that grid to image 7, as an animation:
+  python -m gan_jax.sample --workdir=RUN --between=3,7 --output=path.gif
+Ten thousand images as arrays:
+  python -m gan_jax.sample --workdir=RUN --num=10000 --output=samples.npz
+"""
 
 import math
 from pathlib import Path
+import re
+from typing import NamedTuple
 
 from absl import flags, logging
 import numpy as np
 
 from gan_jax import checks, command, memory
 from gan_jax.run import images as images_lib
+from gan_jax.run import latents as latents_lib
 from gan_jax.run import trained
 
 _WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Folder of the trained run.", required=True
+    "workdir", None, "This is the folder of the trained run.", required=True
 )
 _NUM = flags.DEFINE_integer(
-    "num", 64, "Number of images to draw.", lower_bound=1, upper_bound=checks.MOST
+    "num",
+    None,
+    "This is the number of images to draw. The default is 64, or 8 along a path, or 32 "
+    "along a path that is an animation.",
+    lower_bound=1,
+    upper_bound=checks.MOST,
+)
+_ROWS = flags.DEFINE_integer(
+    "rows",
+    None,
+    "This is the number of rows of the grid, with --columns and instead of --num.",
+    lower_bound=1,
+    upper_bound=2**15,
+)
+_COLUMNS = flags.DEFINE_integer(
+    "columns",
+    None,
+    "This is the number of columns of the grid. By default the grid is square, a path "
+    "has one row, and a grid by class has 8 columns.",
+    lower_bound=1,
+    upper_bound=2**15,
 )
 _SEED = flags.DEFINE_integer(
     "seed",
     0,
-    "Seed of the latents and labels.",
+    "The latents and labels are drawn with this seed.",
     lower_bound=0,
     upper_bound=checks.SEEDS,
 )
 _LABEL = flags.DEFINE_integer(
     "label",
     None,
-    "Class of all images, for a conditional generator. By default the class of each "
-    "image is drawn at random.",
+    "All images have this class, for a conditional generator. By default the class of "
+    "each image is drawn at random.",
+)
+_TRUNCATION = flags.DEFINE_float(
+    "truncation",
+    None,
+    "Latents are drawn with coordinates of at most this magnitude, for a run with "
+    "normal latents. Images then vary less, and often look better.",
+)
+_BETWEEN = flags.DEFINE_string(
+    "between",
+    None,
+    "The images follow the arc between the latents of these two images, given by their "
+    "numbers in the grid of the same --seed, such as 3,7.",
+)
+_WALK = flags.DEFINE_integer(
+    "walk",
+    None,
+    "The images follow a walk along this coordinate of the latents, from one end of "
+    "its range to the other. The other coordinates are those of image 0.",
+)
+_ARITHMETIC = flags.DEFINE_string(
+    "arithmetic",
+    None,
+    "The four images are those of three means of latents and of the first mean minus "
+    "the second plus the third. Images are given by their numbers in the grid of the "
+    "same --seed, such as 1,2,3-4,5,6+7,8,9.",
+)
+_BY_CLASS = flags.DEFINE_bool(
+    "by_class",
+    False,
+    "The grid has a row for each class of a conditional run, and all images of a "
+    "column have the same latents.",
 )
 _STEP = flags.DEFINE_integer(
-    "step", None, "Step of the checkpoint to load; the newest checkpoint by default."
+    "step",
+    None,
+    "The checkpoint of this step is loaded, and by default the newest checkpoint.",
 )
 _AVERAGED = flags.DEFINE_bool(
-    "averaged", True, "Use the generator's averaged parameters where the run has them."
+    "averaged",
+    True,
+    "The generator's averaged parameters are used where the run has them.",
 )
 _BEST = flags.DEFINE_bool(
     "best",
     False,
-    "Load the best checkpoint, which training keeps if the config sets "
+    "The best checkpoint is loaded, which training keeps if the config sets "
     "evaluation.best_metric.",
 )
 _STATISTICS = flags.DEFINE_enum(
     "statistics",
     "running",
     ["running", "batch"],
-    "Statistics that the generator's BatchNorm uses: running, from training, or batch, "
-    "of the generated batch.",
+    "The generator's BatchNorm uses these statistics: running, from training, or "
+    "batch, from the generated batch.",
 )
 _BATCH_SIZE = flags.DEFINE_integer(
     "batch_size",
     256,
-    "Number of images generated at once.",
+    "This is the number of images generated at once.",
     lower_bound=1,
     upper_bound=checks.MOST,
 )
 _OUTPUT = flags.DEFINE_string(
     "output",
     "samples.npz",
-    "File to write: .npz holds the images as arrays, .png shows them in a grid.",
+    "This is the file to write: .npz holds the images as arrays, .png shows them in a "
+    "grid, .gif is an animation of a path. A name that ends in / is a folder, in which "
+    "each image is a .png.",
 )
+
+REACH = {"normal": 3.0, "uniform": 1.0}  # a walk goes from -reach to reach
+BY_CLASS_COLUMNS = 8
+SECONDS_PER_FRAME = 0.08
+PAIR = r"(\d{1,5}),(\d{1,5})"
+GROUP = r"(\d{1,5}(?:,\d{1,5})*)"
+SUM = rf"{GROUP}-{GROUP}\+{GROUP}"
+
+
+class _Plan(NamedTuple):
+    """What is drawn.
+
+    Attributes:
+      latents: (N, Z) float32.
+      labels: (N,) integers, or one for all images; None for an unconditional run.
+      columns: number of columns of the grid.
+    """
+
+    latents: np.ndarray
+    labels: np.ndarray | int | None
+    columns: int
 
 
 def main() -> None:
-    """Generates images from a run and writes them to a file.
+    """Generates images from a run and writes them.
 
     Raises:
-      ValueError: there is no such run, or the output is neither .npz nor .png or
-        cannot be written.
+      ValueError: there is no such run, flags exclude each other or do not fit the run,
+        or the output has no known ending or cannot be written.
       OSError: the disk is full.
     """
-    output = Path(_OUTPUT.value)
-    if output.suffix not in (".npz", ".png"):
-        raise ValueError(
-            f"output is {output}, but must end in .npz (arrays) or .png (a grid): "
-            "change --output."
-        )
-    images_lib.check_output(output, "--output")
+    _check_flags()
+    _check_output()
     folder = "best" if _BEST.value else "checkpoints"
     run = trained.load(Path(_WORKDIR.value), _STEP.value, folder=folder)
     averaged = _AVERAGED.value and bool(run.averaged)
     if averaged:
         run = run.with_averaged()
-    data = run.config.data
-    shape = data.image_size, data.image_size, data.channels
-    filled = _BATCH_SIZE.value if _STATISTICS.value == "batch" else 0
-    num = max(_NUM.value, filled)
-    memory.check_images(num, shape, "--num" if num > filled else "--batch_size")
-    batches = trained.generate_batches(
-        run,
-        num=_NUM.value,
-        seed=_SEED.value,
-        label=_LABEL.value,
-        batch_size=_BATCH_SIZE.value,
-        statistics=_STATISTICS.value,
-    )
-    images, labels = (np.concatenate(parts) for parts in zip(*batches, strict=True))
-    if output.suffix == ".npz":
-        arrays = {"images": images}
-        if run.is_conditional:
-            arrays["labels"] = labels
-        images_lib.save_arrays(output, **arrays)
+    _check_run(run)
+    if _STATISTICS.value == "batch":
+        images, labels = _draw_with_batch_statistics(run)
+        columns = _columns(len(images))
     else:
-        columns = math.isqrt(_NUM.value - 1) + 1
-        extent = 1.25 * float(np.abs(images).max())
-        grid = images_lib.make_picture(images, columns, extent=extent)
-        images_lib.save_png(output, grid)
+        latents, labels, columns = _plan(run)
+        images = run.generate(latents, labels, batch_size=_BATCH_SIZE.value)
+    _write(images, labels, columns)
     logging.info(
         "Wrote %d images of %s of step %d to %s.",
         len(images),
         "the averaged generator" if averaged else "the generator",
         run.step,
-        output,
+        _OUTPUT.value,
     )
+
+
+def _kind() -> str:
+    """The flag that says what is drawn, without its dashes; "" for a plain draw."""
+    given = [
+        name
+        for name, flag in [
+            ("between", _BETWEEN),
+            ("walk", _WALK),
+            ("arithmetic", _ARITHMETIC),
+            ("by_class", _BY_CLASS),
+        ]
+        if flag.value is not None and flag.value is not False  # --walk=0 is given
+    ]
+    if len(given) > 1:
+        raise ValueError(
+            f"--{given[0]} and --{given[1]} draw different pictures: give one of them."
+        )
+    return given[0] if given else ""
+
+
+def _check_flags() -> None:
+    """Refuses flags that exclude each other, before the run is read."""
+    kind = _kind()
+    excluded = {  # kind of drawing -> flags that have no meaning for it
+        "": [],
+        "between": ["rows"],
+        "walk": ["rows"],
+        "arithmetic": ["rows", "columns", "num"],
+        "by_class": ["rows", "num", "label"],
+    }[kind]
+    for name in excluded:
+        if flags.FLAGS[name].value is not None:
+            raise ValueError(
+                f"--{name} and --{kind} exclude each other: leave --{name} out."
+            )
+    if _ROWS.value and (_NUM.value or not _COLUMNS.value):
+        raise ValueError(
+            "--rows goes with --columns, whose product is the number of images: give "
+            "--rows and --columns without --num, or --num without --rows."
+        )
+    if _STATISTICS.value == "batch" and (kind or _TRUNCATION.value is not None):
+        raise ValueError(
+            "--statistics=batch makes an image depend on its batch, so that it cannot "
+            f"go with --{kind or 'truncation'}: leave one of them out."
+        )
+
+
+def _check_output() -> None:
+    """Refuses an output that cannot be written, before anything is computed for it."""
+    output = Path(_OUTPUT.value)
+    if _is_folder():
+        images_lib.check_folder(output, "--output")
+        return
+    if output.suffix not in (".npz", ".png", ".gif"):
+        raise ValueError(
+            f"output is {output}, but must end in .npz (arrays), .png (a grid), .gif "
+            "(an animation) or / (a folder of .png files): change --output."
+        )
+    if output.suffix == ".gif" and not _is_path():
+        raise ValueError(
+            f"output is {output}, but only a path is shown as an animation: give "
+            "--between or --walk, or take .png."
+        )
+    images_lib.check_output(output, "--output")
+
+
+def _is_folder() -> bool:
+    return _OUTPUT.value.endswith("/")
+
+
+def _is_path() -> bool:
+    return _kind() in ("between", "walk")
+
+
+def _check_run(run: trained.Run) -> None:
+    """Refuses flags that do not fit the run, and more images than memory holds."""
+    kind, data = _kind(), run.config.data
+    if kind == "by_class" and not run.is_conditional:
+        raise ValueError(
+            "--by_class was given, but the run is unconditional: leave it out, or "
+            "train a conditional GAN, such as configs/cgan.py."
+        )
+    if kind not in ("", "by_class") and run.is_conditional and _LABEL.value is None:
+        raise ValueError(
+            f"the run is conditional, and all images of --{kind} have one class: give "
+            f"--label, from 0 to {data.num_classes - 1}."
+        )
+    shape = data.image_size, data.image_size, data.channels
+    points = shape == (1, 1, 2)
+    if points and (_is_folder() or _OUTPUT.value.endswith(".gif")):
+        raise ValueError(
+            f"output is {_OUTPUT.value}, but the run draws points of the plane, which "
+            "are no pictures: take .npz (arrays) or .png (their density)."
+        )
+    filled = _BATCH_SIZE.value if _STATISTICS.value == "batch" else 0
+    num = max(_count(data.num_classes), filled)
+    flag = "--batch_size" if num == filled else "--num" if _NUM.value else "--columns"
+    memory.check_images(num, shape, flag)
+
+
+def _count(classes: int) -> int:
+    """The number of images that the flags ask for."""
+    if _kind() == "by_class":
+        return classes * (_COLUMNS.value or BY_CLASS_COLUMNS)
+    if _kind() == "arithmetic":
+        return 4
+    if _ROWS.value and _COLUMNS.value:
+        return _ROWS.value * _COLUMNS.value
+    if _is_path():
+        return _NUM.value or (32 if _OUTPUT.value.endswith(".gif") else 8)
+    return _NUM.value or 64
+
+
+def _draw_with_batch_statistics(
+    run: trained.Run,
+) -> tuple[np.ndarray, np.ndarray | int | None]:
+    """The images and labels of a plain draw."""
+    num = _count(run.config.data.num_classes)
+    batches = trained.generate_batches(
+        run,
+        num=num,
+        seed=_SEED.value,
+        label=_LABEL.value,
+        batch_size=_BATCH_SIZE.value,
+        statistics="batch",
+    )
+    images, labels = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+    return images, labels if run.is_conditional else None
+
+
+def _columns(num: int) -> int:
+    """The number of columns of a grid, which is as square as possible by default."""
+    return _COLUMNS.value or math.isqrt(num - 1) + 1
+
+
+def _plan(run: trained.Run) -> _Plan:
+    """The latents and labels that the flags ask for."""
+    num = _count(run.config.data.num_classes)
+    kind = _kind()
+    if kind == "by_class":
+        return _plan_by_class(run)
+    labels: np.ndarray | int | None = _LABEL.value
+    if kind == "":
+        if labels is None and run.is_conditional:
+            labels = run.draw_labels(num, seed=_SEED.value)
+        return _Plan(_draw_latents(run, num), labels, _columns(num))
+    if kind == "arithmetic":
+        groups = _named_latents(run, _ARITHMETIC, SUM, "1,2,3-4,5,6+7,8,9")
+        return _Plan(latents_lib.combine(*groups), labels, num)
+    if kind == "between":
+        start, end = _named_latents(run, _BETWEEN, PAIR, "3,7")
+        latents = latents_lib.interpolate(start[0], end[0], num)
+    else:
+        assert _WALK.value is not None
+        reach = _TRUNCATION.value or REACH[run.config.model.latent_distribution]
+        values = np.linspace(-reach, reach, num)
+        latents = latents_lib.walk(_draw_latents(run, 1)[0], _WALK.value, values)
+    return _Plan(latents, labels, _COLUMNS.value or num)
+
+
+def _plan_by_class(run: trained.Run) -> _Plan:
+    """A row for each class, with the same latents in all rows."""
+    columns = _COLUMNS.value or BY_CLASS_COLUMNS
+    classes = run.config.data.num_classes
+    latents = np.tile(_draw_latents(run, columns), (classes, 1))
+    return _Plan(latents, np.repeat(np.arange(classes), columns), columns)
+
+
+def _draw_latents(run: trained.Run, num: int) -> np.ndarray:
+    return run.draw_latents(num, seed=_SEED.value, truncation=_TRUNCATION.value)
+
+
+def _named_latents(
+    run: trained.Run, flag: flags.FlagHolder[str | None], pattern: str, example: str
+) -> list[np.ndarray]:
+    """The latents (N, Z) of each group of image numbers in the flag's value.
+
+    Args:
+      run: run whose latents are drawn.
+      flag: flag with the numbers.
+      pattern: regular expression of the value, with a group for each group of numbers.
+      example: value that fits the pattern.
+    """
+    match = re.fullmatch(pattern, (flag.value or "").replace(" ", ""))
+    if match is None:
+        raise ValueError(
+            f"--{flag.name} is {flag.value}, but must have the form {example}, with "
+            "numbers of images from 0 to 99999: change it."
+        )
+    groups = [[int(number) for number in group.split(",")] for group in match.groups()]
+    latents = _draw_latents(
+        run, 1 + max(number for group in groups for number in group)
+    )
+    return [latents[group] for group in groups]
+
+
+def _write(images: np.ndarray, labels: np.ndarray | int | None, columns: int) -> None:
+    output = Path(_OUTPUT.value)
+    if _is_folder():
+        images_lib.save_folder(output, images)
+    elif output.suffix == ".npz":
+        arrays = {"images": images}
+        if labels is not None:
+            arrays["labels"] = np.broadcast_to(labels, len(images)).astype(np.int32)
+        images_lib.save_arrays(output, **arrays)
+    elif output.suffix == ".gif":
+        there_and_back = np.concatenate([images, images[-2:0:-1]])
+        images_lib.save_gif(output, there_and_back, seconds=SECONDS_PER_FRAME)
+    else:
+        extent = 1.25 * float(np.abs(images).max())
+        grid = images_lib.make_picture(images, columns, extent=extent)
+        images_lib.save_png(output, grid)
 
 
 if __name__ == "__main__":

@@ -100,9 +100,54 @@ def save_png(path: Path, image: np.ndarray) -> None:
     Raises:
       OSError: the file cannot be written.
     """
-    mode_image = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
     with writing_whole(path) as file:
-        mode_image.save(file, format="PNG")
+        Image.fromarray(_without_one_channel(image)).save(file, format="PNG")
+
+
+def save_gif(path: Path, images: np.ndarray, *, seconds: float) -> None:
+    """Writes images (N, H, W, C) uint8, C 1 or 3, as an endless animation.
+
+    The file is written completely or not at all.
+
+    Args:
+      path: file to write.
+      images: frames of the animation, in order.
+      seconds: how long each frame is shown.
+
+    Raises:
+      OSError: the file cannot be written.
+    """
+    first, *others = (Image.fromarray(_without_one_channel(one)) for one in images)
+    with writing_whole(path) as file:
+        first.save(
+            file,
+            format="GIF",
+            save_all=True,
+            append_images=others,
+            duration=round(1000 * seconds),
+            loop=0,
+        )
+
+
+def save_folder(path: Path, images: np.ndarray) -> None:
+    """Writes images (N, H, W, C) uint8 as 00000.png, 00001.png and so on.
+
+    Args:
+      path: folder, which is made if it is missing.
+      images: images, C 1 or 3.
+
+    Raises:
+      OSError: the folder or a file cannot be written.
+    """
+    path.mkdir(exist_ok=True)
+    digits = max(5, len(str(len(images) - 1)))
+    for number, image in enumerate(images):
+        save_png(path / f"{number:0{digits}}.png", image)
+
+
+def _without_one_channel(image: np.ndarray) -> np.ndarray:
+    """An image (H, W, C), as PIL takes it: (H, W) if C is 1."""
+    return image[..., 0] if image.shape[-1] == 1 else image
 
 
 def save_arrays(path: Path, **arrays: np.ndarray) -> None:
@@ -145,6 +190,29 @@ def check_output(path: Path, flag: str) -> None:
         raise ValueError(
             f"{flag} is {path}, which is a folder: add the name of a file in it."
         )
+    _check_parent(path, flag)
+
+
+def check_folder(path: Path, flag: str) -> None:
+    """Refuses a folder of images that cannot be written or that holds other files.
+
+    Raises:
+      ValueError: the path is a file or a folder with files, or the folder that it lies
+        in is missing or cannot be written.
+    """
+    if path.exists() and not path.is_dir():
+        raise ValueError(
+            f"{flag} is the folder {path}/, but {path} is a file: change {flag}."
+        )
+    if path.is_dir() and any(path.iterdir()):
+        raise ValueError(
+            f"{flag} is the folder {path}/, which holds files: empty it, or name a new "
+            "folder."
+        )
+    _check_parent(path, flag)
+
+
+def _check_parent(path: Path, flag: str) -> None:
     if not path.parent.is_dir():
         raise ValueError(
             f"the folder of the output {path} does not exist: make it, or change "

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 import numpy as np
+from numpy.typing import ArrayLike
 import optax
 
 from gan_jax import checks, memory, models
@@ -18,6 +19,7 @@ from gan_jax import data as data_lib
 from gan_jax.run import checkpoints as checkpoints_lib
 from gan_jax.run import files
 from gan_jax.run import images as images_lib
+from gan_jax.run import latents as latents_lib
 from gan_jax.step import recipes, sampling, states
 
 RANGES = {  # allowed values of the fields in no section that drawing images needs
@@ -70,10 +72,88 @@ class Run(NamedTuple):
         Raises:
           ValueError: no images, no such label, or an unconditional run with a label.
         """
-        if num < 1:
-            raise ValueError(f"{num} images were asked for: ask for 1 or more.")
-        batches = generate_batches(self, num=num, seed=seed, label=label)
-        return np.concatenate([images for images, _ in batches])
+        _check_label(self, label)
+        latents = self.draw_latents(num, seed=seed)
+        labels: np.ndarray | int | None = label
+        if label is None and self.is_conditional:
+            labels = self.draw_labels(num, seed=seed)
+        return self.generate(latents, labels)
+
+    def draw_latents(
+        self, num: int, *, seed: int = 0, truncation: float | None = None
+    ) -> np.ndarray:
+        """Latents (num, Z) float32, from which `sample` makes its images.
+
+        Latent i depends on the seed and i alone.
+
+        Args:
+          num: number of latents, at least 1.
+          seed: seed of the latents.
+          truncation: largest magnitude of a coordinate of normal latents, see
+            latents.truncate; None leaves the latents as they are.
+
+        Raises:
+          ValueError: no latents, or a truncation of latents that are not normal.
+        """
+        distribution = self.config.model.latent_distribution
+        if truncation is not None and distribution != "normal":
+            raise ValueError(
+                f"the truncation is {truncation}, but the run's latents are "
+                f"{distribution}, and only normal latents can be truncated: leave the "
+                "truncation out."
+            )
+        latents = np.asarray(_draw(self, jax.random.key(seed), _indices(num))[0])
+        if truncation is None:
+            return latents
+        return latents_lib.truncate(latents, truncation)
+
+    def draw_labels(self, num: int, *, seed: int = 0) -> np.ndarray:
+        """Labels (num,) int32, uniform over the classes, as `sample` draws them.
+
+        Raises:
+          ValueError: no labels.
+        """
+        return np.asarray(_draw(self, jax.random.key(seed), _indices(num))[1])
+
+    def generate(
+        self,
+        latents: ArrayLike,
+        labels: ArrayLike | None = None,
+        *,
+        batch_size: int = 256,
+    ) -> np.ndarray:
+        """Images (N, H, W, C) uint8 of given latents, by the generator in `variables`.
+
+        Image i depends on the parameters, latent i and label i alone. Points are (N, 1,
+        1, 2) float32.
+
+        Args:
+          latents: (N, Z).
+          labels: (N,) integers, or one integer for all images; None for an
+            unconditional run.
+          batch_size: number of images generated at once.
+
+        Raises:
+          ValueError: the latents or labels do not fit the run, or the generator draws
+            values that are not finite.
+        """
+        latents = _checked_latents(self, latents)
+        labels = _checked_labels(self, labels, len(latents))
+        batch_size = min(batch_size, len(latents))
+        batches = []
+        for first in range(0, len(latents), batch_size):
+            part = slice(first, first + batch_size)
+            count = len(latents[part])
+            filling = ((0, batch_size - count), (0, 0))  # one shape compiles once
+            images = _generate(
+                self.variables,
+                jnp.asarray(np.pad(latents[part], filling)),
+                jnp.asarray(np.pad(labels[part], filling[0])),
+                generator=self.generator,
+                train=False,
+            )
+            batches.append(_stored(self, np.asarray(images)[:count]))
+        return np.concatenate(batches)
 
     def with_averaged(self) -> "Run":
         """The same run with the averaged generator in `variables`.
@@ -214,33 +294,62 @@ def steps(workdir: Path, *, folder: str = "checkpoints") -> list[int]:
     return [step for step in saved if checkpoints_lib.is_good(workdir / folder, step)]
 
 
-@functools.partial(
-    jax.jit, static_argnames=("generator", "size", "distribution", "classes", "train")
-)
-def _generate(
-    variables: Any,
+def _indices(num: int) -> jax.Array:
+    if num < 1:
+        raise ValueError(f"{num} images were asked for: ask for 1 or more.")
+    return jnp.arange(num)
+
+
+def _draw(run: Run, key: jax.Array, indices: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Latents (B, Z) float32 and labels (B,) int32 of the images of given indices."""
+    model, data = run.config.model, run.config.data
+    return _draw_pairs(
+        key,
+        indices,
+        size=model.latent_size,
+        distribution=model.latent_distribution,
+        classes=max(1, data.num_classes),
+    )
+
+
+@functools.partial(jax.jit, static_argnames=("size", "distribution", "classes"))
+def _draw_pairs(
     key: jax.Array,
     indices: jax.Array,
-    label: jax.Array | None,
     *,
-    generator: nn.Module,
     size: int,
     distribution: str,
     classes: int,
-    train: bool,
 ) -> tuple[jax.Array, jax.Array]:
     latent_key, label_key = jax.random.split(key)
     latents = sampling.draw_latents(
         latent_key, indices, latent_size=size, distribution=distribution
     )
-    if label is None:
-        labels = sampling.draw_labels(label_key, indices, num_classes=classes)
-    else:
-        labels = jnp.full(indices.shape, label)
-    images = sampling.generate_images(
+    return latents, sampling.draw_labels(label_key, indices, num_classes=classes)
+
+
+@functools.partial(jax.jit, static_argnames=("generator", "train"))
+def _generate(
+    variables: Any,
+    latents: jax.Array,
+    labels: jax.Array,
+    *,
+    generator: nn.Module,
+    train: bool,
+) -> jax.Array:
+    return sampling.generate_images(
         generator, variables, latents, labels, batch_statistics=train
     )
-    return images, labels
+
+
+def _stored(run: Run, images: np.ndarray) -> np.ndarray:
+    """Generated images as they are stored, if all their values are finite."""
+    if not np.isfinite(images).all():
+        raise ValueError(
+            f"the generator of step {run.step} draws values that are not finite, "
+            "so there are no images: take an earlier --step."
+        )
+    return images_lib.as_stored(images)
 
 
 def generate_batches(
@@ -273,25 +382,57 @@ def generate_batches(
     _check_label(run, label)
     batch_size = batch_size if statistics == "batch" else min(batch_size, num)
     for first in range(0, num, batch_size):
-        images, labels = _generate(
+        indices = jnp.arange(first, first + batch_size)
+        latents, labels = _draw(run, jax.random.key(seed), indices)
+        if label is not None:
+            labels = jnp.full(indices.shape, label)
+        images = _generate(
             run.variables,
-            jax.random.key(seed),
-            jnp.arange(first, first + batch_size),
-            None if label is None else jnp.int32(label),
+            latents,
+            labels,
             generator=run.generator,
-            size=run.config.model.latent_size,
-            distribution=run.config.model.latent_distribution,
-            classes=max(1, run.config.data.num_classes),
             train=statistics == "batch",
         )
         count = min(batch_size, num - first)
-        drawn = np.asarray(images)[:count]
-        if not np.isfinite(drawn).all():
+        yield _stored(run, np.asarray(images)[:count]), np.asarray(labels)[:count]
+
+
+def _checked_latents(run: Run, latents: ArrayLike) -> np.ndarray:
+    """The latents as float32, if the run's generator takes them."""
+    size = run.config.model.latent_size
+    latents = np.asarray(latents, np.float32)
+    if latents.ndim != 2 or latents.shape[1] != size or not len(latents):
+        raise ValueError(
+            f"the latents have the shape {latents.shape}, but the run's generator "
+            f"takes (N, {size}), one row for each image: change the latents."
+        )
+    if not np.isfinite(latents).all():
+        raise ValueError(
+            "the latents hold values that are not finite, but all must be: mend them."
+        )
+    return latents
+
+
+def _checked_labels(run: Run, labels: ArrayLike | None, num: int) -> np.ndarray:
+    """Labels (num,) int32, if the run's generator takes them with num latents."""
+    if labels is None:
+        if run.is_conditional:
             raise ValueError(
-                f"the generator of step {run.step} draws values that are not finite, "
-                "so there are no images: take an earlier --step."
+                "there are no labels, but the run is conditional: give one of the "
+                f"classes 0 to {run.config.data.num_classes - 1}, or one for each "
+                "latent."
             )
-        yield images_lib.as_stored(drawn), np.asarray(labels)[:count]
+        return np.zeros(num, np.int32)
+    labels = np.asarray(labels)
+    if not np.issubdtype(labels.dtype, np.integer) or labels.shape not in ((), (num,)):
+        raise ValueError(
+            f"the labels are {labels.dtype} of the shape {labels.shape}, but must be "
+            f"one integer, or integers of the shape ({num},) for {num} latents: change "
+            "the labels."
+        )
+    for label in (labels.min(), labels.max()):
+        _check_label(run, int(label))
+    return np.broadcast_to(labels, (num,)).astype(np.int32)
 
 
 def _check_label(run: Run, label: int | None) -> None:

@@ -67,6 +67,83 @@ def test_a_run_is_loaded_and_sampled_in_three_lines(workdir, run):
         raw.sample(0)
 
 
+def test_images_are_sampled_from_the_latents_that_can_be_drawn(workdir):
+    model = gan_jax.load(workdir)
+    latents, labels = model.draw_latents(7, seed=3), model.draw_labels(7, seed=3)
+    assert latents.shape == (7, 5) and latents.dtype == np.float32
+    assert labels.shape == (7,) and labels.dtype == np.int32
+    images = model.generate(latents, labels)
+    assert images.shape == (7, 16, 16, 1) and images.dtype == np.uint8
+    np.testing.assert_array_equal(images, model.sample(7, seed=3))
+    np.testing.assert_array_equal(
+        model.generate(latents, 1), model.sample(7, seed=3, label=1)
+    )
+    np.testing.assert_array_equal(model.draw_latents(3, seed=3), latents[:3])
+    with pytest.raises(ValueError, match="0 images were asked for: ask for 1 or more"):
+        model.draw_latents(0)
+
+
+def test_an_image_depends_on_its_latent_alone(run):
+    """Float images are compared: a byte would hide differences below 1/255."""
+    latents, labels = run.draw_latents(10, seed=0), run.draw_labels(10, seed=0)
+    together = trained._generate(
+        run.variables, latents, labels, generator=run.generator, train=False
+    )
+    for batch_size in (1, 3):
+        parts = [
+            trained._generate(
+                run.variables,
+                latents[first : first + batch_size],
+                labels[first : first + batch_size],
+                generator=run.generator,
+                train=False,
+            )
+            for first in range(0, 10, batch_size)
+        ]
+        np.testing.assert_allclose(np.concatenate(parts), together, rtol=0, atol=1e-5)
+        again = run.generate(latents, labels, batch_size=batch_size)
+        expected = run.generate(latents, labels).astype(int)
+        np.testing.assert_allclose(again, expected, rtol=0, atol=1)
+
+
+@pytest.mark.parametrize(
+    "latents, labels, message",
+    [
+        (np.zeros((2, 4)), 0, r"latents have the shape \(2, 4\), but .* \(N, 5\)"),
+        (np.zeros(5), 0, r"latents have the shape \(5,\), but .* takes \(N, 5\)"),
+        (np.zeros((0, 5)), 0, r"latents have the shape \(0, 5\)"),
+        (np.full((2, 5), np.nan), 0, "the latents hold values that are not finite"),
+        (np.zeros((2, 5)), None, "no labels, but the run is conditional: .* 0 to 2"),
+        (np.zeros((2, 5)), [0, 1, 2], r"shape \(3,\), but must .* shape \(2,\)"),
+        (np.zeros((2, 5)), [0.0, 1.0], "labels are float64 .* must be one integer"),
+        (np.zeros((2, 5)), [0, 3], "label is 3, but the run has the classes 0 to 2"),
+        (np.zeros((2, 5)), [-1, 0], "label is -1, but the run has the classes 0 to 2"),
+    ],
+)
+def test_latents_and_labels_that_do_not_fit_are_refused(run, latents, labels, message):
+    with pytest.raises(ValueError, match=message):
+        run.generate(latents, labels)
+
+
+def test_latents_of_an_unconditional_run_have_no_labels(tiny_config, tmp_path):
+    train.train_and_evaluate(tiny_config, tmp_path)
+    run = trained.load(tmp_path)
+    latents = run.draw_latents(3)
+    np.testing.assert_array_equal(run.generate(latents), run.sample(3))
+    with pytest.raises(ValueError, match="label is 1, but .* is unconditional"):
+        run.generate(latents, [1, 1, 1])
+
+
+def test_normal_latents_can_be_truncated_and_uniform_ones_cannot(run):
+    latents = run.draw_latents(50, truncation=0.5)
+    assert np.abs(latents).max() <= 0.5
+    np.testing.assert_array_equal(np.sign(latents), np.sign(run.draw_latents(50)))
+    config = run.config.copy_and_resolve_references()
+    config.model.latent_distribution = "uniform"
+    with pytest.raises(ValueError, match="truncation is 0.5, but .* are uniform"):
+        run._replace(config=config).draw_latents(2, truncation=0.5)
+
+
 def test_a_loaded_generator_is_a_function_inside_jit(workdir):
     model = gan_jax.load(workdir)
     apply = jax.jit(functools.partial(model.generator.apply, train=False))
