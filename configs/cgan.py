@@ -19,7 +19,7 @@ The presets differ in how the label enters; projection also has another norm and
   not used.
 - acgan: an auxiliary classifier in the discriminator (Odena et al. 2017, Conditional
   Image Synthesis with Auxiliary Classifier GANs, arXiv 1610.09585).
-- celeba: as onehot, for faces of 64x64 and the attribute Smiling, without dense hidden
+- celeba: as acgan, for faces of 64x64 and the attribute Smiling, without dense hidden
   layers; --config.data.label names another attribute. CelebA itself was not at hand,
   but experiments/all_configs has a short run on drawn faces.
 
@@ -62,7 +62,7 @@ PRESETS = {
         "model.generator.hidden_dense": 0,
         "model.discriminator.hidden_dense": 0,
         "model.generator.condition": "onehot",
-        "model.discriminator.condition": "onehot",
+        "model.discriminator.condition": "auxiliary",
     },
 }
 
