@@ -30,11 +30,14 @@ beside other work, 99.1 % (projection) to 99.7 % (acgan) of the digits are read 
 asked: see experiments/conditional_mnist.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from ml_collections import ConfigDict
 
 from configs import dcgan, default
 
-PRESETS = {
+PRESETS: Mapping[str, Mapping[str, Any]] = {
     "onehot": {
         "model.generator.condition": "onehot",
         "model.discriminator.condition": "onehot",
