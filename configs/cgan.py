@@ -21,8 +21,7 @@ The presets differ in how the label enters; projection also has another norm and
   Image Synthesis with Auxiliary Classifier GANs, arXiv 1610.09585).
 - celeba: as onehot, for faces of 64x64 and the attribute Smiling, without dense hidden
   layers; --config.data.label names another attribute. CelebA itself was not at hand. On
-  drawn faces 1,500 steps are too few for the label to be obeyed: see
-  experiments/all_configs.
+  drawn faces the label is hardly obeyed after 1,500 steps: see experiments/all_configs.
 
 Row r of the sample grid is class r modulo the number of classes. The averaged generator
 draws it; the raw one is kept beside it. The networks of the presets for MNIST are those

@@ -23,7 +23,7 @@ The 64x64 presets keep the paper's network, without dense layers. They cut out t
 largest centre square and resize it, as the example's Resize(64) and CenterCrop(64) do.
 `celeba` has the example's width and constant rates. `folder` is made for a first try:
 it has half that width, an averaged generator and rates that fall over the second half
-of 3,000 steps, which take 54 minutes on one core; see experiments/all_configs. If
+of 3,000 steps, which take 53 minutes on one core; see experiments/all_configs. If
 CelebA cannot be downloaded, put its files into a folder and give that as
 --config.data.manual_dir.
 """

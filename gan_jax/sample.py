@@ -22,28 +22,28 @@ from gan_jax.run import latents as latents_lib
 from gan_jax.run import trained
 
 _WORKDIR = flags.DEFINE_string(
-    "workdir", None, "This is the folder of the trained run.", required=True
+    "workdir", None, "Folder of the trained run.", required=True
 )
 _NUM = flags.DEFINE_integer(
     "num",
     None,
-    "This is the number of images to draw. The default is 64, or 8 along a path, or 32 "
-    "along a path that is an animation.",
+    "Number of images to draw. The default is 64, or 8 along a path, or 32 along a "
+    "path that is an animation.",
     lower_bound=1,
     upper_bound=checks.MOST,
 )
 _ROWS = flags.DEFINE_integer(
     "rows",
     None,
-    "This is the number of rows of the grid, with --columns and instead of --num.",
+    "Number of rows of the grid, with --columns and instead of --num.",
     lower_bound=1,
     upper_bound=2**15,
 )
 _COLUMNS = flags.DEFINE_integer(
     "columns",
     None,
-    "This is the number of columns of the grid. By default the grid is square, a path "
-    "has one row, and a grid by class has 8 columns.",
+    "Number of columns of the grid. By default the grid is square, a path has one row, "
+    "and a grid by class has 8 columns.",
     lower_bound=1,
     upper_bound=2**15,
 )
@@ -94,7 +94,7 @@ _BY_CLASS = flags.DEFINE_bool(
 _STEP = flags.DEFINE_integer(
     "step",
     None,
-    "The checkpoint of this step is loaded, and by default the newest checkpoint.",
+    "Step of the checkpoint to load; the newest checkpoint by default.",
 )
 _AVERAGED = flags.DEFINE_bool(
     "averaged",
@@ -117,14 +117,14 @@ _STATISTICS = flags.DEFINE_enum(
 _BATCH_SIZE = flags.DEFINE_integer(
     "batch_size",
     256,
-    "This is the number of images generated at once.",
+    "Number of images generated at once.",
     lower_bound=1,
     upper_bound=checks.MOST,
 )
 _OUTPUT = flags.DEFINE_string(
     "output",
     "samples.npz",
-    "This is the file to write: .npz holds the images as arrays, .png shows them in a "
+    "File to write: .npz holds the images as arrays, .png shows them in a "
     "grid, .gif is an animation of a path. A name that ends in / is a folder, in which "
     "each image is a .png.",
 )
