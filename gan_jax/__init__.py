@@ -38,7 +38,7 @@ def load(
     """
     from pathlib import Path
 
-    from gan_jax.run import trained
+    from gan_jax.run import reader
 
-    run = trained.load(Path(workdir), step, folder="best" if best else "checkpoints")
+    run = reader.load(Path(workdir), step, folder="best" if best else "checkpoints")
     return run.with_averaged() if run.averaged and not raw else run

@@ -12,7 +12,7 @@ import numpy as np
 
 from gan_jax import checks, command, data, parallel
 from gan_jax.evaluation import neighbours, scores, suite
-from gan_jax.run import files, trained
+from gan_jax.run import files, reader, trained
 from gan_jax.run import images as images_lib
 
 _WORKDIR = flags.DEFINE_string(
@@ -106,7 +106,7 @@ def _read_config(workdir: Path) -> ConfigDict:
     with files.naming_version(workdir):
         for name, ranges in (("data", data.RANGES), ("evaluation", scores.RANGES)):
             section = checks.section(config, name)
-            checks.check_fields(section, ranges, path=name, advice=trained.ADVICE)
+            checks.check_fields(section, ranges, path=name, advice=reader.ADVICE)
     return config
 
 
@@ -193,7 +193,7 @@ def _steps(workdir: Path, folder: str) -> list[int | None]:
       ValueError: a step is not a number.
     """
     if _STEP.value == ["all"]:
-        return list(trained.steps(workdir, folder=folder)) or [None]
+        return list(reader.steps(workdir, folder=folder)) or [None]
     try:
         return [int(step) for step in _STEP.value] or [None]
     except ValueError:
@@ -208,9 +208,9 @@ def _generators(workdir: Path) -> Iterator[tuple[str, trained.Run]]:
     folder = "best" if _BEST.value else "checkpoints"
     for step in _steps(workdir, folder):
         try:
-            run = trained.load(workdir, step, folder=folder)
+            run = reader.load(workdir, step, folder=folder)
         except ValueError:
-            if _STEP.value != ["all"] or step in trained.steps(workdir, folder=folder):
+            if _STEP.value != ["all"] or step in reader.steps(workdir, folder=folder):
                 raise
             logging.info("The run has just deleted its checkpoint of step %s.", step)
             continue
@@ -229,8 +229,7 @@ def _score_images(scorer: scores.Scorer) -> scores.Scores:
 
 
 def _save_pairs(path: Path, run: trained.Run, training: np.ndarray) -> None:
-    drawn = trained.generate_batches(run, num=PAIRS, seed=run.config.seed)
-    images = np.concatenate([batch for batch, _ in drawn])
+    images = run.sample(PAIRS, seed=run.config.seed)
     flat = (x.reshape(len(x), -1).astype(np.float32) for x in (images, training))
     _, nearest = neighbours.nearest(*flat)
     pairs = np.stack([images, training[nearest]], axis=1)

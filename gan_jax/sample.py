@@ -19,7 +19,7 @@ import numpy as np
 from gan_jax import checks, command, memory
 from gan_jax.run import images as images_lib
 from gan_jax.run import latents as latents_lib
-from gan_jax.run import trained
+from gan_jax.run import reader, trained
 
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Folder of the trained run.", required=True
@@ -162,14 +162,22 @@ def main() -> None:
     _check_flags()
     _check_output()
     folder = "best" if _BEST.value else "checkpoints"
-    run = trained.load(Path(_WORKDIR.value), _STEP.value, folder=folder)
+    run = reader.load(Path(_WORKDIR.value), _STEP.value, folder=folder)
     averaged = _AVERAGED.value and bool(run.averaged)
     if averaged:
         run = run.with_averaged()
     _check_run(run)
+    labels: np.ndarray | int | None
     if _STATISTICS.value == "batch":
-        images, labels = _draw_with_batch_statistics(run)
-        columns = _columns(len(images))
+        num = _count(run.config.data.num_classes)
+        columns = _columns(num)
+        images, labels = run.draw(
+            num,
+            seed=_SEED.value,
+            label=_LABEL.value,
+            batch_size=_BATCH_SIZE.value,
+            statistics="batch",
+        )
     else:
         latents, labels, columns = _plan(run)
         images = run.generate(latents, labels, batch_size=_BATCH_SIZE.value)
@@ -293,23 +301,6 @@ def _count(classes: int) -> int:
     if _is_path():
         return _NUM.value or (32 if _OUTPUT.value.endswith(".gif") else 8)
     return _NUM.value or 64
-
-
-def _draw_with_batch_statistics(
-    run: trained.Run,
-) -> tuple[np.ndarray, np.ndarray | int | None]:
-    """The images and labels of a plain draw."""
-    num = _count(run.config.data.num_classes)
-    batches = trained.generate_batches(
-        run,
-        num=num,
-        seed=_SEED.value,
-        label=_LABEL.value,
-        batch_size=_BATCH_SIZE.value,
-        statistics="batch",
-    )
-    images, labels = (np.concatenate(parts) for parts in zip(*batches, strict=True))
-    return images, labels if run.is_conditional else None
 
 
 def _columns(num: int) -> int:

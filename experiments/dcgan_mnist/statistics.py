@@ -12,7 +12,7 @@ import sys
 import jax
 
 from gan_jax.evaluation import scores
-from gan_jax.run import trained
+from gan_jax.run import reader
 from gan_jax.step import sampling
 
 BATCHES = (10, 50, 100, 200)
@@ -20,7 +20,7 @@ BATCHES = (10, 50, 100, 200)
 
 def main() -> None:
     """Prints a line for each number of batches."""
-    run = trained.load(Path(sys.argv[1]))
+    run = reader.load(Path(sys.argv[1]))
     config = run.config
     averaged = run.with_averaged()
     scorer = scores.Scorer(config.data, config.evaluation)

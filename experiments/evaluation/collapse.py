@@ -12,15 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from gan_jax.run import trained
+from gan_jax.run import reader, trained
 
 NUM, SEED, DIGITS = 10_000, 0, (3, 7)
 
 
 def draw(run: trained.Run, label: int, num: int) -> np.ndarray:
     """(num, H, W, C) uint8 of one class."""
-    batches = trained.generate_batches(run, num=num, seed=SEED, label=label)
-    return np.concatenate([images for images, _ in batches])
+    return run.sample(num, seed=SEED, label=label)
 
 
 def main() -> None:
@@ -30,7 +29,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="where to write")
     arguments = parser.parse_args()
     arguments.folder.mkdir(parents=True, exist_ok=True)
-    run = trained.load(arguments.run)
+    run = reader.load(arguments.run)
     classes = run.config.data.num_classes
     one_each = np.concatenate([draw(run, label, 1) for label in range(classes)])
     constant = np.tile(one_each, (NUM // classes, 1, 1, 1))

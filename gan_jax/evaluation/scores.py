@@ -147,15 +147,12 @@ class Scorer:
             memory.check_images(settings.batch_size, shape, "--batch_size")
 
         def draw(seed: int) -> tuple[np.ndarray, np.ndarray | None]:
-            drawn = trained.generate_batches(
-                run,
-                num=settings.num_images,
+            return run.draw(
+                settings.num_images,
                 seed=seed,
                 batch_size=settings.batch_size,
                 statistics=settings.statistics,
             )
-            images, labels = (np.concatenate(x) for x in zip(*drawn, strict=True))
-            return images, labels if run.is_conditional else None
 
         def discriminate(images: np.ndarray) -> np.ndarray:
             return probe.discriminator_features(

@@ -1,32 +1,19 @@
-"""A trained run, read from its folder, and images drawn from its generator."""
+"""A trained run, and the images that its generator draws."""
 
-from collections.abc import Iterator
 import functools
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from flax import serialization
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 import numpy as np
 from numpy.typing import ArrayLike
-import optax
 
-from gan_jax import checks, memory, models
-from gan_jax import data as data_lib
-from gan_jax.run import checkpoints as checkpoints_lib
-from gan_jax.run import files
 from gan_jax.run import images as images_lib
 from gan_jax.run import latents as latents_lib
-from gan_jax.step import recipes, sampling, states
+from gan_jax.step import sampling
 
-RANGES = {  # allowed values of the fields in no section that drawing images needs
-    "seed": checks.integer(0, checks.SEEDS),
-    "batch_size": checks.integer(1, checks.MOST),
-}
-ADVICE = "mend {field} in the run's config.json, or restore the file from a copy"
 STATISTICS_STREAM = 1  # is folded into the run's key for averaged_variables' latents
 
 
@@ -72,12 +59,48 @@ class Run(NamedTuple):
         Raises:
           ValueError: no images, no such label, or an unconditional run with a label.
         """
+        return self.draw(num, seed=seed, label=label)[0]
+
+    def draw(
+        self,
+        num: int,
+        *,
+        seed: int = 0,
+        label: int | None = None,
+        batch_size: int = 256,
+        statistics: str = "running",
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """The images of `sample` with their labels (num,) int32.
+
+        The labels are None for an unconditional run. With the BatchNorm statistics of
+        its batch, an image also depends on the batch size.
+
+        Args:
+          num: number of images, at least 1.
+          seed: seed of latents and labels.
+          label: label of all images; None draws labels uniformly.
+          batch_size: number of images generated at once.
+          statistics: statistics that the generator's BatchNorm uses, "running" or
+            "batch".
+
+        Raises:
+          ValueError: there are no images, there is no such label, the run is
+            unconditional and has a label, or the generator draws values that are not
+            finite.
+        """
         _check_label(self, label)
-        latents = self.draw_latents(num, seed=seed)
-        labels: np.ndarray | int | None = label
+        batches = -(-num // batch_size)
+        # Batches that make their statistics must be whole.
+        drawn = batches * batch_size if statistics == "batch" else num
+        latents = self.draw_latents(drawn, seed=seed)
+        labels = np.full(drawn, label, np.int32) if label is not None else None
         if label is None and self.is_conditional:
-            labels = self.draw_labels(num, seed=seed)
-        return self.generate(latents, labels)
+            labels = self.draw_labels(drawn, seed=seed)
+        given = np.zeros(drawn, np.int32) if labels is None else labels
+        images = _in_batches(
+            self, latents, given, batch_size, batch_statistics=statistics == "batch"
+        )
+        return images[:num], None if labels is None else labels[:num]
 
     def draw_latents(
         self, num: int, *, seed: int = 0, truncation: float | None = None
@@ -139,21 +162,7 @@ class Run(NamedTuple):
         """
         latents = _checked_latents(self, latents)
         labels = _checked_labels(self, labels, len(latents))
-        batch_size = min(batch_size, len(latents))
-        batches = []
-        for first in range(0, len(latents), batch_size):
-            part = slice(first, first + batch_size)
-            count = len(latents[part])
-            filling = ((0, batch_size - count), (0, 0))  # one shape compiles once
-            images = _generate(
-                self.variables,
-                jnp.asarray(np.pad(latents[part], filling)),
-                jnp.asarray(np.pad(labels[part], filling[0])),
-                generator=self.generator,
-                train=False,
-            )
-            batches.append(_stored(self, np.asarray(images)[:count]))
-        return np.concatenate(batches)
+        return _in_batches(self, latents, labels, batch_size)
 
     def with_averaged(self) -> "Run":
         """The same run with the averaged generator in `variables`.
@@ -205,95 +214,6 @@ def averaged_variables(
     return {**variables, "batch_stats": statistics}
 
 
-def load(workdir: Path, step: int | None = None, *, folder: str = "checkpoints") -> Run:
-    """The run in `workdir` at `step`, or at its newest checkpoint.
-
-    Args:
-      workdir: folder of the run.
-      step: step of the checkpoint; None takes the newest.
-      folder: folder of checkpoints in the run's folder, "checkpoints" or "best".
-
-    Raises:
-      ValueError: `workdir` has no run or no such checkpoint, or its config.json does
-        not describe the networks of the checkpoint.
-    """
-    config = files.read_config(workdir)
-    with files.naming_version(workdir):
-        _check(config)
-        shape = (config.data.image_size, config.data.image_size, config.data.channels)
-        memory.check_images(config.batch_size, shape, "batch_size in its config.json")
-        generator, discriminator = models.build(config, axis_name=None, advice=ADVICE)
-        like = _shapes(config, generator, discriminator)
-        advice = "lower the widths in its config.json, if they are wrong"
-        memory.check_arrays(like, "the networks", advice)
-    with files.naming_version(workdir, checkpoints_lib.MisfitError):
-        saved = checkpoints_lib.read(workdir / folder, step, like=like)
-    variables, discriminator_variables = (
-        {name: saved[network][name] for name in ("params", "batch_stats")}
-        for network in ("generator", "discriminator")
-    )
-    return Run(
-        config,
-        int(saved["generator"]["step"]) // config.recipe.generator_steps,
-        generator,
-        discriminator,
-        variables,
-        saved["averaged"],
-        discriminator_variables,
-    )
-
-
-def _shapes(
-    config: ConfigDict, generator: nn.Module, discriminator: nn.Module
-) -> dict[str, Any]:
-    """The shapes of the arrays that a Run reads from a checkpoint, by the config."""
-    data = config.data
-    create = functools.partial(
-        states.create,
-        generator=generator,
-        discriminator=discriminator,
-        generator_tx=optax.identity(),
-        discriminator_tx=optax.identity(),
-        latent_size=config.model.latent_size,
-        image_shape=(
-            data.image_size,
-            data.image_size,
-            data.channels * config.recipe.packing,
-        ),
-        average=config.recipe.ema_decay > 0,
-    )
-    shapes = jax.eval_shape(create, jax.random.key(0))
-    state: dict[str, Any] = serialization.to_state_dict(shapes)
-    for network in ("generator", "discriminator"):
-        del state[network]["opt_state"]
-    return state
-
-
-def _check(config: ConfigDict) -> None:
-    """Refuses values of a run's config.json with which no image can be drawn."""
-    shape = ("image_size", "channels", "num_classes")
-    state = ("generator_steps", "packing", "ema_decay")
-    for path, ranges in {
-        "data": {name: data_lib.RANGES[name] for name in shape},
-        "model": sampling.RANGES,
-        "recipe": {name: recipes.RANGES[name] for name in state},
-    }.items():
-        section = checks.section(config, path)
-        checks.check_fields(section, ranges, path=path, advice=ADVICE)
-    checks.check_fields(config, RANGES, advice=ADVICE)
-    for name in ("generator", "discriminator"):
-        network = checks.section(config.model, name)
-        path = f"model.{name}"
-        condition = {"condition": checks.TEXT}  # the model checks its values
-        checks.check_fields(network, condition, path=path, advice=ADVICE)
-
-
-def steps(workdir: Path, *, folder: str = "checkpoints") -> list[int]:
-    """The steps of a run's good checkpoints, in order."""
-    saved = checkpoints_lib.steps(workdir / folder)
-    return [step for step in saved if checkpoints_lib.is_good(workdir / folder, step)]
-
-
 def _indices(num: int) -> jax.Array:
     if num < 1:
         raise ValueError(f"{num} images were asked for: ask for 1 or more.")
@@ -328,73 +248,41 @@ def _draw_pairs(
     return latents, sampling.draw_labels(label_key, indices, num_classes=classes)
 
 
-@functools.partial(jax.jit, static_argnames=("generator", "train"))
-def _generate(
-    variables: Any,
-    latents: jax.Array,
-    labels: jax.Array,
-    *,
-    generator: nn.Module,
-    train: bool,
-) -> jax.Array:
-    return sampling.generate_images(
-        generator, variables, latents, labels, batch_statistics=train
-    )
-
-
-def _stored(run: Run, images: np.ndarray) -> np.ndarray:
-    """Generated images as they are stored, if all their values are finite."""
-    if not np.isfinite(images).all():
-        raise ValueError(
-            f"the generator of step {run.step} draws values that are not finite, "
-            "so there are no images: take an earlier --step."
-        )
-    return images_lib.as_stored(images)
-
-
-def generate_batches(
+def _in_batches(
     run: Run,
+    latents: np.ndarray,
+    labels: np.ndarray,
+    batch_size: int,
     *,
-    num: int,
-    seed: int,
-    label: int | None = None,
-    batch_size: int = 256,
-    statistics: str = "running",
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields batches of images (B, H, W, C) uint8 and labels (B,) int32.
-
-    Points are (B, 1, 1, 2) float32. An unconditional generator ignores the labels. With
-    running BatchNorm statistics, image i depends only on the parameters, the seed and
-    i. With the statistics of its batch, it also depends on the batch size.
-
-    Args:
-      run: run whose `variables` are used.
-      num: number of images in all batches together.
-      seed: seed of latents and labels.
-      label: label of all images; None draws labels uniformly.
-      batch_size: number of images generated at once.
-      statistics: statistics that the generator's BatchNorm uses, "running" or "batch".
-
-    Raises:
-      ValueError: there is no such label, or the generator draws values that are not
-        finite.
-    """
-    _check_label(run, label)
-    batch_size = batch_size if statistics == "batch" else min(batch_size, num)
-    for first in range(0, num, batch_size):
-        indices = jnp.arange(first, first + batch_size)
-        latents, labels = _draw(run, jax.random.key(seed), indices)
-        if label is not None:
-            labels = jnp.full(indices.shape, label)
+    batch_statistics: bool = False,
+) -> np.ndarray:
+    """Images (N, H, W, C) as they are stored, if all their values are finite."""
+    batch_size = min(batch_size, len(latents))
+    batches = []
+    for first in range(0, len(latents), batch_size):
+        part = slice(first, first + batch_size)
+        count = len(latents[part])
+        filling = ((0, batch_size - count), (0, 0))  # a single shape compiles once
         images = _generate(
+            run.generator,
             run.variables,
-            latents,
-            labels,
-            generator=run.generator,
-            train=statistics == "batch",
+            jnp.asarray(np.pad(latents[part], filling)),
+            jnp.asarray(np.pad(labels[part], filling[0])),
+            batch_statistics=batch_statistics,
         )
-        count = min(batch_size, num - first)
-        yield _stored(run, np.asarray(images)[:count]), np.asarray(labels)[:count]
+        batches.append(np.asarray(images)[:count])
+        if not np.isfinite(batches[-1]).all():
+            raise ValueError(
+                f"the generator of step {run.step} draws values that are not finite, "
+                "so there are no images: take an earlier --step."
+            )
+        batches[-1] = images_lib.as_stored(batches[-1])
+    return np.concatenate(batches)
+
+
+_generate = jax.jit(
+    sampling.generate_images, static_argnames=("generator", "batch_statistics")
+)
 
 
 def _checked_latents(run: Run, latents: ArrayLike) -> np.ndarray:

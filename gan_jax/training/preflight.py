@@ -4,12 +4,12 @@ from ml_collections import ConfigDict
 
 from gan_jax import checks, data, models
 from gan_jax.evaluation import scores
-from gan_jax.run import trained
+from gan_jax.run import reader
 from gan_jax.step import optimizers, recipes, sampling
 from gan_jax.training import writer
 
 RANGES = {  # allowed values of the fields that are in no section
-    **trained.RANGES,
+    **reader.RANGES,
     "num_train_steps": checks.integer(1, checks.MOST),
     "steps_per_call": checks.integer(1, checks.MOST),
     **dict.fromkeys(writer.INTERVALS, checks.integer(0, checks.MOST)),

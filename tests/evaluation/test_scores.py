@@ -10,7 +10,7 @@ import gan_jax
 from gan_jax import data
 from gan_jax.evaluation import frechet, scores
 from gan_jax.evaluation.estimate import Estimate
-from gan_jax.run import trained
+from gan_jax.run import reader
 from gan_jax.training import train
 from tests import support
 
@@ -24,7 +24,7 @@ def run(shared_folder, tmp_path_factory):
     config.model.generator.condition = "onehot"
     config.model.discriminator.condition = "onehot"
     train.train_and_evaluate(config, workdir)
-    return trained.load(workdir)
+    return reader.load(workdir)
 
 
 @pytest.fixture
@@ -39,8 +39,7 @@ def make_scorer(config, **settings):
 
 def test_a_score_is_the_metric_of_the_images_drawn(config, run):
     found = make_scorer(config, num_images=48, seed=3).score_run(run)
-    batches = trained.generate_batches(run, num=48, seed=3)
-    fake = np.concatenate([images for images, _ in batches])
+    fake = run.sample(48, seed=3)
     with np.load(config.data.manual_dir) as arrays:
         real = arrays["images"]
     expected = frechet.frechet_distance(

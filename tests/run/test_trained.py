@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import gan_jax
-from gan_jax.run import trained
+from gan_jax.run import reader
+from gan_jax.step import sampling
 from gan_jax.training import train
 from tests import support
 
@@ -30,38 +31,33 @@ def workdir(shared_folder, tmp_path_factory):
     return workdir
 
 
-def draw(run, **arguments):
-    parts = zip(*trained.generate_batches(run, **arguments), strict=True)
-    return [np.concatenate(part) for part in parts]
-
-
 @pytest.fixture(scope="module")
 def run(workdir):
-    return trained.load(workdir)
+    return reader.load(workdir)
 
 
 def test_images_depend_on_seed_and_place_alone(run):
-    images, labels = draw(run, num=10, seed=0)
+    images, labels = run.draw(10, seed=0)
     assert images.shape == (10, 16, 16, 1) and images.dtype == np.uint8
     assert labels.shape == (10,)
     for batch_size in (1, 4):
-        again, again_labels = draw(run, num=10, seed=0, batch_size=batch_size)
+        again, again_labels = run.draw(10, seed=0, batch_size=batch_size)
         # The order of additions in a batch may move a level by one.
         np.testing.assert_allclose(again.astype(int), images, rtol=0, atol=1)
         np.testing.assert_array_equal(again_labels, labels)
-    other, _ = draw(run, num=10, seed=1)
+    other, _ = run.draw(10, seed=1)
     assert np.any(other != images)
 
 
 def test_a_run_is_loaded_and_sampled_in_three_lines(workdir, run):
     model = gan_jax.load(str(workdir))
     images = model.sample(4, seed=1, label=2)
-    expected, _ = draw(run.with_averaged(), num=4, seed=1, label=2)
+    expected, _ = run.with_averaged().draw(4, seed=1, label=2)
     np.testing.assert_array_equal(images, expected)
     raw = gan_jax.load(workdir, 2, raw=True)
     assert raw.step == 2
     np.testing.assert_array_equal(
-        raw.sample(3), draw(trained.load(workdir, 2), num=3, seed=0)[0]
+        raw.sample(3), reader.load(workdir, 2).draw(3, seed=0)[0]
     )
     with pytest.raises(ValueError, match="0 images were asked for"):
         raw.sample(0)
@@ -86,19 +82,15 @@ def test_images_are_sampled_from_the_latents_that_can_be_drawn(workdir):
 def test_an_image_depends_on_its_latent_alone(run):
     """Float images are compared: a byte would hide differences below 1/255."""
     latents, labels = run.draw_latents(10, seed=0), run.draw_labels(10, seed=0)
-    together = trained._generate(
-        run.variables, latents, labels, generator=run.generator, train=False
+    draw = functools.partial(
+        jax.jit(sampling.generate_images, static_argnums=0),
+        *(run.generator, run.variables),
     )
+    together = draw(latents, labels)
     for batch_size in (1, 3):
         parts = [
-            trained._generate(
-                run.variables,
-                latents[first : first + batch_size],
-                labels[first : first + batch_size],
-                generator=run.generator,
-                train=False,
-            )
-            for first in range(0, 10, batch_size)
+            draw(latents[i : i + batch_size], labels[i : i + batch_size])
+            for i in range(0, 10, batch_size)
         ]
         np.testing.assert_allclose(np.concatenate(parts), together, rtol=0, atol=1e-5)
         again = run.generate(latents, labels, batch_size=batch_size)
@@ -127,7 +119,7 @@ def test_latents_and_labels_that_do_not_fit_are_refused(run, latents, labels, me
 
 def test_latents_of_an_unconditional_run_have_no_labels(tiny_config, tmp_path):
     train.train_and_evaluate(tiny_config, tmp_path)
-    run = trained.load(tmp_path)
+    run = reader.load(tmp_path)
     latents = run.draw_latents(3)
     np.testing.assert_array_equal(run.generate(latents), run.sample(3))
     with pytest.raises(ValueError, match="label is 1, but .* is unconditional"):
@@ -153,16 +145,16 @@ def test_a_loaded_generator_is_a_function_inside_jit(workdir):
 
 
 def test_an_older_checkpoint_can_be_asked_for(workdir, run):
-    older = trained.load(workdir, 2)
+    older = reader.load(workdir, 2)
     assert (older.step, run.step) == (2, 4)
-    old, _ = draw(older, num=4, seed=0)
-    new, _ = draw(run, num=4, seed=0)
+    old, _ = older.draw(4, seed=0)
+    new, _ = run.draw(4, seed=0)
     assert np.any(old != new)
 
 
 def test_the_averaged_generator_is_another_one(run):
-    raw, _ = draw(run, num=4, seed=0)
-    averaged, _ = draw(run.with_averaged(), num=4, seed=0)
+    raw, _ = run.draw(4, seed=0)
+    averaged, _ = run.with_averaged().draw(4, seed=0)
     assert np.any(raw != averaged)
 
 
@@ -184,7 +176,7 @@ def test_a_step_is_a_step_however_many_updates_it_holds(shared_folder, tmp_path)
     config = support.make_tiny_config(shared_folder)
     config.recipe.generator_steps = 2
     train.train_and_evaluate(config, tmp_path)
-    assert trained.load(tmp_path).step == trained.steps(tmp_path)[-1] == 4
+    assert reader.load(tmp_path).step == reader.steps(tmp_path)[-1] == 4
 
 
 def test_a_run_without_an_average_says_so(run):
@@ -194,19 +186,19 @@ def test_a_run_without_an_average_says_so(run):
 
 def test_batch_statistics_are_those_of_the_batch(run):
     """The images of one batch then depend on each other, and on nothing before."""
-    first, _ = draw(run, num=4, seed=0, statistics="batch", batch_size=4)
-    eight, _ = draw(run, num=4, seed=0, statistics="batch", batch_size=8)
-    running, _ = draw(run, num=4, seed=0)
+    first, _ = run.draw(4, seed=0, statistics="batch", batch_size=4)
+    eight, _ = run.draw(4, seed=0, statistics="batch", batch_size=8)
+    running, _ = run.draw(4, seed=0)
     assert np.any(first != eight) and np.any(first != running)
     forgotten = jax.tree.map(np.zeros_like, run.variables["batch_stats"])
     other = run._replace(variables=run.variables | {"batch_stats": forgotten})
-    again, _ = draw(other, num=4, seed=0, statistics="batch", batch_size=4)
+    again, _ = other.draw(4, seed=0, statistics="batch", batch_size=4)
     np.testing.assert_array_equal(first, again)
 
 
 def test_a_label_can_be_asked_for(run):
-    images, labels = draw(run, num=4, seed=0, label=2)
-    other, _ = draw(run, num=4, seed=0, label=1)
+    images, labels = run.draw(4, seed=0, label=2)
+    other, _ = run.draw(4, seed=0, label=1)
     np.testing.assert_array_equal(labels, [2] * 4)
     assert np.any(images != other)
 
@@ -216,7 +208,7 @@ def test_a_run_with_conditional_batch_norm_can_be_sampled(shared_folder, tmp_pat
     config.model.generator.condition = "batch_norm"
     config.model.discriminator.condition = "projection"
     train.train_and_evaluate(config, tmp_path)
-    images, labels = draw(trained.load(tmp_path), num=4, seed=0, batch_size=2)
+    images, labels = reader.load(tmp_path).draw(4, seed=0, batch_size=2)
     assert images.shape == (4, 16, 16, 1) and labels.shape == (4,)
 
 
@@ -224,19 +216,19 @@ def test_an_unconditional_run_has_no_labels(run):
     config = run.config.copy_and_resolve_references()
     config.model.generator.condition = "none"
     with pytest.raises(ValueError, match="label is 1, but .* is unconditional"):
-        draw(run._replace(config=config), num=1, seed=0, label=1)
+        run._replace(config=config).draw(1, seed=0, label=1)
 
 
 def test_a_label_that_does_not_exist_is_refused(run):
     with pytest.raises(ValueError, match="label is 3, but .* classes 0 to 2"):
-        draw(run, num=1, seed=0, label=3)
+        run.draw(1, seed=0, label=3)
 
 
 def test_a_run_of_an_earlier_version_is_read(tiny_config, tmp_path):
     train.train_and_evaluate(tiny_config, tmp_path)
-    images, _ = draw(trained.load(tmp_path), num=4, seed=0)
+    images, _ = reader.load(tmp_path).draw(4, seed=0)
     shutil.copy(OLD_CONFIG, tmp_path / "config.json")
-    again, _ = draw(trained.load(tmp_path), num=4, seed=0)
+    again, _ = reader.load(tmp_path).draw(4, seed=0)
     np.testing.assert_array_equal(images, again)
 
 
@@ -253,7 +245,7 @@ def test_a_run_of_an_earlier_version_that_cannot_be_read_is_refused(
             match=r"was made by gan_jax 0.1.0 or earlier, and gan_jax \S+ cannot use it"
             r".*Use the version that made it, or train anew",
         ):
-            trained.load(tmp_path)
+            reader.load(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -277,13 +269,13 @@ def test_values_in_a_runs_config_are_checked(
     config[section][field] = value
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(ValueError, match=message):
-        trained.load(tmp_path)
+        reader.load(tmp_path)
 
 
 def test_a_run_whose_config_lacks_a_section_is_refused(tmp_path):
     (tmp_path / "config.json").write_text('{"data": {"image_size": 28}}')
     with pytest.raises(ValueError, match="the config has no field data.channels"):
-        trained.load(tmp_path)
+        reader.load(tmp_path)
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(ValueError, match="the config has no section data"):
-        trained.load(tmp_path)
+        reader.load(tmp_path)

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from gan_jax.run import trained
+from gan_jax.run import reader
 from gan_jax.training import sweep, train
 from tests import support
 
@@ -62,7 +62,7 @@ def test_a_run_of_several_is_the_run_alone(together, tmp_path):
     for config, workdir in zip(configs, workdirs, strict=True):
         alone = tmp_path / workdir.name
         train.train_and_evaluate(config, alone)
-        one, other = trained.load(workdir), trained.load(alone)
+        one, other = reader.load(workdir), reader.load(alone)
         assert one.config == other.config and one.step == other.step == 4
         # Adam divides by the root of tiny squares: rounding grows a little.
         assert_close(one.variables, other.variables, rtol=1e-3, atol=1e-4)
@@ -88,7 +88,7 @@ def test_each_run_has_the_folder_of_a_run(together):
 
 def test_runs_with_other_seeds_differ(together):
     _, workdirs = together
-    first, second = (trained.load(workdir).variables for workdir in workdirs[:2])
+    first, second = (reader.load(workdir).variables for workdir in workdirs[:2])
     same = jax.tree.map(lambda a, b: np.array_equal(a, b), first, second)
     assert not all(jax.tree.leaves(same["params"]["hidden0"]["kernel"]))
 
@@ -106,7 +106,7 @@ def test_resumed_is_unbroken(shared_folder, tmp_path):
         (workdir / "config.json").write_text(text)
     train_together(configs, tmp_path / "resumed")
     for one, other in zip(unbroken, resumed, strict=True):
-        variables = (trained.load(x).variables for x in (one, other))
+        variables = (reader.load(x).variables for x in (one, other))
         jax.tree.map(np.testing.assert_array_equal, *variables)
         assert [line["step"] for line in lines(other)] == [2, 4]
 
@@ -121,7 +121,7 @@ def test_a_run_that_diverges_is_marked_and_the_others_go_on(shared_folder, tmp_p
     failed = [sweep.failure(workdir) for workdir in workdirs]
     assert failed[0] is failed[2] is None
     assert "diverged" in failed[1]["error"] and failed[1]["step"] <= 4
-    assert trained.steps(workdirs[0])[-1] == trained.steps(workdirs[2])[-1] == 4
+    assert reader.steps(workdirs[0])[-1] == reader.steps(workdirs[2])[-1] == 4
     before = (workdirs[1] / "log.txt").read_text()
     train_together(configs, tmp_path)  # all done: nothing is run again
     assert (workdirs[1] / "log.txt").read_text() == before
