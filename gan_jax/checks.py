@@ -17,12 +17,12 @@ class Range(NamedTuple):
     """The values that a field may have.
 
     Attributes:
-      words: the allowed values, as they follow "must be", such as "at least 1"; names
-        follow the words.
+      words: the allowed values, as they follow "must be", such as "at least 1".
       holds: says whether a value of the right type is allowed.
       types: types that a value may have.
       type_words: the allowed values, in words for a value of another type.
-      names: all allowed names; empty where the values are not names.
+      names: all allowed names, which a refusal lists instead of the words; empty where
+        the values are not names.
     """
 
     words: str
@@ -80,7 +80,7 @@ def one_of(names: Collection[str]) -> Range:
 
     The names are read at each check, so a name that is added to a table is allowed.
     """
-    return Range("one of ", names.__contains__, (str,), "one of ", names)
+    return Range("a known name", names.__contains__, (str,), "a known name", names)
 
 
 def each(single: Range, most: int = 32) -> Range:
@@ -129,7 +129,8 @@ def check(field: str, value: Any, allowed: Range, *, advice: str = ADVICE) -> No
         return
     has_type = _has_type(value, allowed)
     words = allowed.words if has_type else allowed.type_words
-    words += ", ".join(allowed.names)
+    if allowed.names:
+        words = f"one of {', '.join(allowed.names)}"
     if has_type and allowed.names:
         words += nearest(value, allowed.names)
     raise ValueError(

@@ -8,8 +8,7 @@ from ml_collections import ConfigDict
 
 from gan_jax import models
 from gan_jax.evaluation import scores
-from gan_jax.run import checkpoints as checkpoints_lib
-from gan_jax.run import files, trained
+from gan_jax.run import checkpoints, files, trained
 from gan_jax.step import states
 
 
@@ -35,7 +34,7 @@ class Evaluator:
         self._records = workdir / scores.RECORDS
         files.drop_lines_after(self._records, first_step)
         self._best = (
-            checkpoints_lib.Checkpoints(workdir / "best", keep=1, first_step=-1)
+            checkpoints.Checkpoints(workdir / "best", keep=1, first_step=-1)
             if self._best_metric
             else None
         )

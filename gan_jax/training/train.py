@@ -16,11 +16,9 @@ import jax
 from ml_collections import ConfigDict
 import numpy as np
 
-from gan_jax import data as data_lib
-from gan_jax import memory, models, parallel
+from gan_jax import data, memory, models, parallel
 from gan_jax.data import batches, feed
-from gan_jax.run import checkpoints as checkpoints_lib
-from gan_jax.run import files
+from gan_jax.run import checkpoints, files
 from gan_jax.step import recipes, states
 from gan_jax.training import preflight, programs
 from gan_jax.training import writer as writer_lib
@@ -189,7 +187,7 @@ def drive(
     recipe = recipes.create(config, axis_name=parallel.AXIS)
     networks = models.build(config, axis_name=parallel.AXIS)
     living = [x for x, is_failed in zip(workdirs, failed, strict=True) if not is_failed]
-    seen = [checkpoints_lib.steps(workdir / "checkpoints") for workdir in workdirs]
+    seen = [checkpoints.steps(workdir / "checkpoints") for workdir in workdirs]
     first_step = _first_step(living)
     if first_step >= last:
         return last
@@ -202,7 +200,7 @@ def drive(
         _say_what_is_trained(workdirs, program.split(0, state), steps=last - first_step)
         if first_step:
             state = _restore(program, state, first_step, workdirs, failed)
-        dataset = data_lib.create(config.data)
+        dataset = data.create(config.data)
         _say_what_data(config.data, dataset)
         writer = None
         if parallel.is_writer():
@@ -248,7 +246,7 @@ def _open_writer(
     config: ConfigDict,
     workdir: Path,
     generator: nn.Module,
-    dataset: data_lib.Dataset,
+    dataset: data.Dataset,
     *,
     first_step: int,
     to_host: Callable[[Any], Any],
@@ -289,12 +287,12 @@ def _say_what_is_trained(
     )
 
 
-def _say_what_data(config: ConfigDict, dataset: data_lib.Dataset) -> None:
+def _say_what_data(config: ConfigDict, dataset: data.Dataset) -> None:
     size = "x".join(str(length) for length in dataset.images.shape[1:])
     logging.info(
         "The data are %s %s: %s, split %s.",
         f"{len(dataset.images):,}",
-        "points" if config.name in data_lib.MIXTURES else f"images of {size}",
+        "points" if config.name in data.MIXTURES else f"images of {size}",
         config.name,
         config.split,
     )
@@ -335,14 +333,14 @@ def _own(
         if not is_meant:
             continue
         stack.enter_context(files.own(workdir))
-        if checkpoints_lib.steps(workdir / "checkpoints") != steps:
+        if checkpoints.steps(workdir / "checkpoints") != steps:
             raise OSError(
                 f"another process has trained {workdir} meanwhile: run the same "
                 "command again to go on from there."
             )
 
 
-def some_images(config: ConfigDict, dataset: data_lib.Dataset) -> np.ndarray:
+def some_images(config: ConfigDict, dataset: data.Dataset) -> np.ndarray:
     """As many real images as a sample grid has."""
     indices = batches.batch_indices(
         config.seed,
@@ -361,7 +359,7 @@ def _first_step(workdirs: Sequence[Path]) -> int:
     step = np.iinfo(np.int32).max
     if parallel.is_writer() and workdirs:
         folders = [workdir / "checkpoints" for workdir in workdirs]
-        step = checkpoints_lib.newest_step(*folders) or 0
+        step = checkpoints.newest_step(*folders) or 0
     return int(parallel.broadcast_from_writer(np.int32(step)))
 
 
@@ -388,10 +386,8 @@ def _restore(
         ):
             share = program.split(index, state)
             if not is_failed:
-                with files.naming_version(workdir, checkpoints_lib.MisfitError):
-                    share = checkpoints_lib.restore(
-                        workdir / "checkpoints", step, share
-                    )
+                with files.naming_version(workdir, checkpoints.MisfitError):
+                    share = checkpoints.restore(workdir / "checkpoints", step, share)
             shares.append(share)
         state = program.stack(shares)
     return parallel.broadcast_from_writer(state)
