@@ -3,6 +3,7 @@
 from configs import cgan
 from experiments.dcgan_rules import experiment as dcgan_rules
 from experiments.engine.spec import (
+    RAW,
     REAL,
     UNTRAINED,
     Column,
@@ -57,8 +58,10 @@ Projection with spectral normalisation and hinge has hardly begun after these st
             rows={name: cgan.PRESETS[name] for name in MECHANISMS},
             columns=(
                 Column("label_accuracy", "read as asked, %", 1, 100),
+                Column(f"{RAW}label_accuracy", "by the raw generator", 1, 100),
                 Column("intra_class_frechet_distance", "Fréchet within a class", 1),
                 Column("frechet_distance", "Fréchet distance", 1),
+                Column(f"{RAW}frechet_distance", "of the raw generator", 1),
                 Column("parzen_log_likelihood", "Parzen log-likelihood, nats", 0),
             ),
             compared=against("onehot", MECHANISMS),

@@ -18,13 +18,15 @@ HELD_OUT = {"data.split": "train[:-5000]", "evaluation.split": "train[-5000:]"}
 # The names of reference rows: points drawn uniformly, generators at their initial
 # parameters, and data of the training set.
 UNIFORM, UNTRAINED, REAL = "uniform", "untrained", "real"
+RAW = "raw "  # begins the names of the raw generator's numbers beside an average's
 
 
 class Column(NamedTuple):
     """A column of the table, which shows a number.
 
     Attributes:
-      number: name of the number in evaluations.jsonl, such as "frechet_distance".
+      number: name of the number in evaluations.jsonl, such as "frechet_distance", after
+        RAW for the raw generator of runs that keep an average.
       title: title of the column.
       digits: number of digits after the decimal point.
       scale: factor by which the number is multiplied; 100 for percent.
@@ -172,7 +174,7 @@ class Result(NamedTuple):
       error: error of a failed trial, in a sentence.
       step: step of the numbers; 0 without numbers.
       numbers: numbers of the last evaluation, of the averaged generator if the run
-        keeps an average.
+        keeps an average; the raw generator's then have the prefix RAW.
       curves: (step, value) pairs of each number over all evaluations.
       seconds: seconds of training, without evaluations.
       environments: different environments in which the run was started, a line for

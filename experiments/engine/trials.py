@@ -15,7 +15,7 @@ from gan_jax.run import checkpoints, files
 from gan_jax.training import sweep, vmapped
 
 FOLDER = Path(__file__).parent.parent  # experiments/
-KINDS = ("raw", "averaged")  # generators that are scored; averaged replaces raw
+KINDS = ("raw", "averaged")  # generators that are scored, in this order
 
 
 class Program(NamedTuple):
@@ -191,15 +191,28 @@ def shared_fields(config: ConfigDict) -> str:
     return json.dumps(fields, sort_keys=True)
 
 
-def result(trial: spec.Trial, config: ConfigDict, workdir: Path) -> spec.Result:
-    """The result in the folder of a trial."""
+def _evaluations(workdir: Path) -> dict[int, dict[str, float]]:
+    """The numbers of a trial by the step of their evaluation.
+
+    If the run keeps an average, they are those of the averaged generator, and those of
+    the raw generator have the prefix spec.RAW.
+    """
     records: dict[int, dict[str, float]] = {}
     found = scores.read_records(workdir / scores.RECORDS)
     for line in found:
         # Earlier versions of gan_jax.evaluate added records of other protocols here.
         if line["generator"] in KINDS and line["protocol"] == found[0]["protocol"]:
             numbers = {name: one["value"] for name, one in line["numbers"].items()}
+            if line["generator"] == "averaged":
+                raw = records.get(line["step"], {})
+                numbers |= {f"{spec.RAW}{name}": value for name, value in raw.items()}
             records[line["step"]] = numbers
+    return records
+
+
+def result(trial: spec.Trial, config: ConfigDict, workdir: Path) -> spec.Result:
+    """The result in the folder of a trial."""
+    records = _evaluations(workdir)
     lines = files.read_lines(
         workdir / "metrics.jsonl",
         lambda line: isinstance(line.get("steps_per_second"), int | float),

@@ -69,6 +69,8 @@ def test_every_row_computes_the_numbers_of_the_table_and_the_curves(part):
         computed = {n for name in names for n in suite.METRICS[name].numbers}
         if config.evaluation.extractor == "inception":
             computed = {suite.INCEPTION_NAMES.get(name, name) for name in computed}
+        if config.recipe.ema_decay:
+            computed |= {f"{spec.RAW}{name}" for name in computed}
         assert wanted <= computed, row
 
 

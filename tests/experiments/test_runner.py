@@ -11,6 +11,8 @@ import time
 import pytest
 
 from experiments.engine import collect, forecast, results, runner, spec, summary, trials
+from gan_jax.evaluation import scores
+from gan_jax.run import files
 
 pytestmark = pytest.mark.slow
 
@@ -115,6 +117,20 @@ def test_every_trial_has_its_numbers(finished):
         together = 1 if (one.trial.row, one.trial.seed) == ("fast", 1) else None
         together = together or (2 if one.trial.row == "packed" else 3)
         assert f"{together} run" in environment and "jax 0." in environment
+
+
+def test_the_raw_generator_keeps_its_numbers_beside_the_average(tmp_path):
+    (program,) = trials.programs(with_rows(slow={}), tmp_path)
+    (trial,), (config,), (workdir,) = program
+    workdir.mkdir(parents=True)
+    for step, raw, averaged in [(20, 0.1, 0.2), (40, 0.3, 0.4)]:
+        for kind, value in [("raw", raw), ("averaged", averaged)]:
+            numbers = {"high_quality": {"value": value}}
+            record = {"step": step, "generator": kind, "protocol": {}}
+            files.append_line(workdir / scores.RECORDS, record | {"numbers": numbers})
+    found = trials.result(trial, config, workdir)
+    assert found.numbers == {"high_quality": 0.4, "raw high_quality": 0.3}
+    assert found.curves["raw high_quality"] == [(20, 0.1), (40, 0.3)]
 
 
 def test_a_search_chooses_on_data_of_its_own():
