@@ -16,6 +16,7 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 ROOT = Path(__file__).parent.parent  # the repository, or Python's site-packages
+UNFINISHED = 75  # exit status EX_TEMPFAIL of sysexits.h: start the command again
 OURS = {Path(__file__).parent, ROOT / "experiments"}
 
 
@@ -156,8 +157,10 @@ def config_filename() -> str:
     return config_flags.get_config_filename(flags.FLAGS["config"])
 
 
-def run(main: Callable[[], Any]) -> None:
-    """Parses the flags and calls main; a user's mistake exits with code 1 or 2.
+def run(main: Callable[[], int | None]) -> None:
+    """Parses the flags and calls main, which may return the exit status.
+
+    A user's mistake exits with status 1, or 2 if a flag or a config's name is wrong.
 
     A ValueError or OSError that gan_jax itself raised is printed as one sentence. Any
     other error is a bug and keeps its traceback. With --verbosity=1 every error does.
@@ -170,13 +173,15 @@ def run(main: Callable[[], Any]) -> None:
             logging.get_absl_handler().addFilter(_is_worth_showing)
             logging.get_absl_handler().setFormatter(_Plain())
         try:
-            main()
+            status = main()
         except KeyboardInterrupt:
             _exit("interrupted.", 130)
         except (ValueError, OSError) as error:
             if everything or not _raised_here(error):
                 raise
             _exit(str(error), 1)
+        if status:
+            sys.exit(status)
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow prints notices
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # and one about this option

@@ -46,8 +46,12 @@ def _config_name(filename: str) -> str:
     return Path(path).stem + (f"_{preset}" if preset else "")
 
 
-def main() -> None:
+def main() -> int:
     """Reads the flags and trains.
+
+    Returns:
+      The exit status: 0 if the run is finished, command.UNFINISHED if a signal came and
+      the run was saved.
 
     Raises:
       ValueError: the config is missing or refused, or the job cannot be joined.
@@ -56,11 +60,12 @@ def main() -> None:
     job = (_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
     with parallel.joined(*job):
         parallel.use_compilation_cache(_CONFIG.value.compilation_cache_dir)
-        train.train_and_evaluate(
+        is_finished = train.train_and_evaluate(
             _CONFIG.value,
             Path(_WORKDIR.value or Path("runs") / _config_name(filename)),
             override_config=_OVERRIDE.value,
         )
+    return 0 if is_finished else command.UNFINISHED
 
 
 if __name__ == "__main__":

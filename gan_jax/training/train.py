@@ -141,13 +141,16 @@ def run_steps(
 
 def train_and_evaluate(
     config: ConfigDict, workdir: Path, *, override_config: bool = False
-) -> None:
+) -> bool:
     """Trains from the newest checkpoint in `workdir`, or from step 0, to the end.
 
     Args:
       config: the whole config, see configs/default.py.
       workdir: the run's folder.
       override_config: go on with a run whose config differs.
+
+    Returns:
+      Whether the run is finished; False after a signal, when it was saved before.
 
     Raises:
       ValueError: a config that cannot be run, or a run that diverged.
@@ -159,8 +162,10 @@ def train_and_evaluate(
 
     make_program = functools.partial(programs.of_one_run, config)
     step = drive([config], [workdir], make_program)
-    if parallel.is_writer() and step == config.num_train_steps:
+    is_finished = step == config.num_train_steps
+    if parallel.is_writer() and is_finished:
         _say_what_lies_where(config, workdir)
+    return is_finished
 
 
 def drive(

@@ -203,11 +203,11 @@ def test_a_signal_saves_and_the_run_goes_on_later(
     with monkeypatch.context() as patch:
         patch.setattr(programs, "make_call", make_call_that_is_interrupted)
         tiny_config.num_train_steps = 8
-        train.train_and_evaluate(tiny_config, workdir)
+        assert not train.train_and_evaluate(tiny_config, workdir)
     steps = checkpoints.steps(workdir / "checkpoints")
     assert len(steps) == 1 and 0 < steps[0] < 8
     assert signal.getsignal(number) is not None
-    train.train_and_evaluate(tiny_config, workdir)
+    assert train.train_and_evaluate(tiny_config, workdir)
     assert checkpoints.steps(workdir / "checkpoints")[-1] == 8
 
 
