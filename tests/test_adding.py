@@ -11,11 +11,12 @@ from typing import Literal
 
 import flax.linen as nn
 import jax.numpy as jnp
+import jinja2
 import numpy as np
 import pytest
 
 from configs import default, ring
-from experiments.engine import collect, published, runner, trials
+from experiments.engine import collect, page, published, runner, trials
 import gan_jax
 from gan_jax import checks, data, models
 from gan_jax.data import cache
@@ -183,9 +184,6 @@ EXPERIMENT = f'''
 from experiments.engine.spec import Column, Experiment, Part
 
 EXPERIMENT = Experiment(
-    title="Mine",
-    question="What does a smaller rate do?",
-    source="Someone 2026",
     parts={{
         "rates": Part(
             title="Rates",
@@ -200,15 +198,23 @@ EXPERIMENT = Experiment(
             published={{"slow": ("someone/ring/slow/high_quality",)}},
         ),
     }},
-    answer="[[rates | slow | high_quality]] %",
 )
 '''
+PAGE = """
+{% extends "engine/page.md.j2" %}
+
+{% block title %}Mine{% endblock %}
+{% block question %}What does a smaller rate do?{% endblock %}
+{% block source %}Someone 2026{% endblock %}
+{% block answer %}{{ number("rates", "slow", "high_quality") }} %{% endblock %}
+"""
 
 
 def test_an_experiment(tmp_path, monkeypatch):
     folder = tmp_path / "experiments" / "mine"
     folder.mkdir(parents=True)
     (folder / "experiment.py").write_text(EXPERIMENT)
+    (folder / "page.md.j2").write_text(PAGE)
     for name, line in (
         (
             "published.csv",
@@ -223,14 +229,17 @@ def test_an_experiment(tmp_path, monkeypatch):
     monkeypatch.setitem(published.VALUES, key, published.read(tmp_path)[key])
     monkeypatch.syspath_prepend(tmp_path)  # a second folder `experiments` of modules
     monkeypatch.setattr(trials, "FOLDER", folder.parent)
+    loader = jinja2.FileSystemLoader([folder.parent, *page.TEMPLATES.loader.searchpath])
+    monkeypatch.setattr(page.TEMPLATES, "loader", loader)
 
     experiment = trials.load("mine")
     programs = trials.programs(experiment, tmp_path / "runs")
     assert runner.run_all(programs, processes=1)
     collect.collect("mine", experiment, tmp_path / "runs", folder)
-    page = (folder / "README.md").read_text()
-    assert "2 of 2 runs finished" in page
-    assert "12.5" in page and "Someone 2026, table 1" in page
+    text = (folder / "README.md").read_text()
+    assert text.startswith("# Mine\n\nWhat does a smaller rate do?\n")
+    assert "2 of 2 runs finished" in text
+    assert "12.5" in text and "Someone 2026, table 1" in text
 
 
 def test_a_config_field(config, monkeypatch):

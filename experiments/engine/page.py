@@ -1,29 +1,33 @@
-"""An experiment's page and its row of the index, written from the results alone."""
+"""An experiment's page and its row of the index, written from the results alone.
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+The page's fixed sentences are the template page.md.j2 beside this file. An experiment's
+prose is a template of the same name in its folder, which takes its numbers from the
+results: {{ number("ring", "GAN", "modes") }} (part, row, number) becomes "6.3 ± 0.5".
+"""
+
+import collections
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+import contextlib
+import functools
+from pathlib import Path
 import re
-import textwrap
 from typing import TypeVar
 
-from experiments.engine import (
-    commands,
-    pairs,
-    published,
-    references,
-    spec,
-    summary,
-    tables,
-)
-from experiments.engine.spec import Experiment, Part, Result, Search, Trial
+import jinja2
 
-# The captions of pictures named <part>_<kind>; the page shows those that exist.
-PICTURES = {
-    "dots.png": "every seed, the mean and its standard error",
-    "lines.png": "mean over the seeds, with its standard error, over the steps",
-    "sensitivity.png": "the search: the chosen value of each row is ringed",
-    "samples.png": "samples of each row's first seed",
-    "samples.gif": "samples of each row's first seed over the steps",
-}
+from experiments.engine import commands, pairs, references, summary, tables
+from experiments.engine.published import Published
+from experiments.engine.spec import Experiment, Part, Result, Trial
+
+TEMPLATE = "page.md.j2"  # in the folder of each experiment and in that of the engine
+TEMPLATES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(Path(__file__).parent.parent),
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+BLOCKS = ("title", "question", "source", "answer", "deviations", "learned")
+KINDS = ("text", "search")  # blocks of a part are called PART_text and PART_search
 INDEX_START, INDEX_END = "<!-- experiments -->", "<!-- end -->"
 PAGES_START, PAGES_END = "<!-- pages -->", "<!-- end of pages -->"
 PAGES_HEADER = "| folder | question | answer |\n| --- | --- | --- |\n"
@@ -32,16 +36,7 @@ INDEX_HEADER = (
     "| --- | --- | --- | --- | --- |\n"
 )
 NOT_RUN = "not run"
-ENDINGS = PLAIN, DIFFERENCE = "plain", "difference"  # optional last words of a mark
-REFERENCES = {  # explanations of the reference rows
-    spec.UNIFORM: "The row uniform is chance: as many points drawn uniformly from the "
-    "square that holds all modes, with half the distance between neighbours around "
-    f"them, drawn by {len(references.SEEDS)} seeds.",
-    spec.UNTRAINED: "The row untrained is the first row's generator at its initial "
-    "parameters, before any step.",
-    spec.REAL: "The row real has data of the training set, drawn anew by each seed, in "
-    "the place of generated ones.",
-}
+NUMBER, PLAIN, DIFFERENCE = "number", "plain", "difference"  # functions in prose
 Known = TypeVar("Known")
 
 
@@ -63,86 +58,99 @@ def render(
       made_on: hardware and versions of the runs that did not record an environment.
 
     Raises:
-      ValueError: a mark in the texts does not name a number.
+      ValueError: the template cannot be rendered, or asks for an unknown number.
     """
-    run = f"python -m experiments.run --experiment={name} --workdir=runs/{name}"
-    collect = f"{run} --collect --output=experiments/{name}"
-    sections = [
-        f"# {experiment.title}",
-        experiment.question,
-        f"Source: {experiment.source}",
-        f"```bash\n{run} --processes=2\n{collect}\n```",
-        "The first command runs all trials, two programs at a time, each on "
-        f"{_cores(experiment)}, and goes on after an interruption. The second writes "
-        "this page from what they left.",
-    ]
-    for part_name, part in experiment.parts.items():
-        text = fill(part.text, experiment, results)
-        sections += _part(name, part_name, part, results, pictures, text)
-    if experiment.deviations:
-        listed = "\n".join(f"- {deviation}" for deviation in experiment.deviations)
-        sections += ["## Deviations from the published protocol", listed]
-    if experiment.learned:
-        learned = fill(experiment.learned, experiment, results)
-        sections += ["## What we learned", learned]
-    sections += ["## Made on", *_made_on(experiment, results, made_on)]
-    return "\n\n".join(section.strip("\n") for section in sections) + "\n"
+    rows = {(key, row) for key, part in experiment.parts.items() for row in part.rows}
+    runs = [one for one in results if (one.trial.part, one.trial.row) in rows]
+    finished = [one for one in runs if one.status == "finished"]
+    environments = collections.Counter(
+        environment for one in finished for environment in one.environments
+    )
+    with _template(name, experiment) as template:
+        text = template.render(
+            **_functions(experiment, results),
+            name=name,
+            experiment=experiment,
+            results=results,
+            pictures=pictures,
+            made_on=made_on,
+            runs=runs,
+            finished=finished,
+            environments=environments,
+            blocks=template.blocks,
+            commands=commands,
+            pairs=pairs,
+            tables=tables,
+            summarise=summary.summarise,
+            sources=_sources,
+            first_trial=_first_trial,
+            in_words=_in_words,
+            point_seeds=len(references.SEEDS),
+        )
+    return re.sub(r"\n{3,}", "\n\n", text).strip("\n") + "\n"
 
 
-def fill(text: str, experiment: Experiment, results: Sequence[Result]) -> str:
-    """The text with numbers in place of its marks.
+@contextlib.contextmanager
+def _template(name: str, experiment: Experiment) -> Iterator[jinja2.Template]:
+    """The template of an experiment's page; jinja2's errors become ValueErrors."""
+    parts = [f"{part}_{kind}" for part in experiment.parts for kind in KINDS]
+    known = dict.fromkeys((*BLOCKS, *parts))
+    try:
+        template = TEMPLATES.get_template(f"{name}/{TEMPLATE}")
+        for block in template.blocks:
+            _known(known, block, "block", f"the page of {name}")
+        yield template
+    except jinja2.TemplateError as error:
+        raise ValueError(
+            f"jinja2 cannot render the page of {name} ({type(error).__name__}: {error})"
+            f", which takes a template like experiments/stabilisers/{TEMPLATE}: change "
+            f"experiments/{name}/{TEMPLATE}."
+        ) from error
 
-    The mark [[part | row | number]] becomes "6.3 ± 0.5", in the unit of the column.
-    With "| plain" after the number it becomes "6.3", and with "| difference" it becomes
-    the paired difference to the row's baseline. It becomes "not run" if no seed has
-    finished. A mark may contain the end of a line.
+
+def _functions(
+    experiment: Experiment, results: Sequence[Result]
+) -> dict[str, Callable[..., str]]:
+    """The functions that prose calls with the names of a part, a row and a number."""
+    return {
+        kind: functools.partial(_shown, experiment, results, kind)
+        for kind in (NUMBER, PLAIN, DIFFERENCE)
+    }
+
+
+def _shown(
+    experiment: Experiment, results: Sequence[Result], kind: str, *words: str
+) -> str:
+    """A number of a part and a row, or "not run" if no seed has finished.
+
+    It is in the unit of its column. The kind "number" gives "6.3 ± 0.5", "plain" gives
+    "6.3", and "difference" gives the paired difference to the row's baseline.
 
     Raises:
-      ValueError: a mark has another form, or its part, row or number is unknown.
+      ValueError: there are not three words, or their part, row or number is unknown.
     """
-
-    def number(found: re.Match[str]) -> str:
-        words = [" ".join(word.split()) for word in found[1].split("|")]
-        if len(words) not in (3, 4) or words[3:] not in ([], *([x] for x in ENDINGS)):
-            raise ValueError(
-                f"the mark {found[0]} cannot be read; a mark is [[part | row | number]]"
-                f" with or without a fourth word, {' or '.join(ENDINGS)}: change it in "
-                "experiment.py."
-            )
-        part_name, row_name, wanted = words[:3]
-        part = _known(experiment.parts, part_name, "part", found[0])
-        _known(_rows(part), row_name, "row", found[0])
-        columns = {column.number: column for column in part.columns}
-        column = _known(columns, wanted, "number", found[0])
-        rows = summary.summarise(part_name, part, results)
-        cells = [row.cells[wanted] for row in rows if row.name == row_name]
-        mean = cells[0].mean if cells else None
-        if mean is None:
-            return NOT_RUN
-        (cell,) = cells
-        if words[3:] == [DIFFERENCE]:
-            _known(part.compared, row_name, "compared row", found[0])
-            pair = pairs.differences(part, rows)[row_name][wanted]
-            return tables.format_difference(pair, column).strip("*")
-        if words[3:] == [PLAIN]:
-            return tables.format_number(mean, column)
-        return tables.format_cell(cell, column)
-
-    filled = re.sub(r"\[\[(.*?)\]\]", number, text, flags=re.DOTALL)
-    return filled if filled == text else _wrapped(filled)
-
-
-def _wrapped(text: str) -> str:
-    """The text wrapped at 88 columns, except for tables and lists."""
-    paragraphs = [
-        paragraph
-        if paragraph.startswith(("|", "- "))
-        else textwrap.fill(
-            paragraph, 88, break_long_words=False, break_on_hyphens=False
+    call = f"{kind}{words}"
+    if len(words) != 3:
+        raise ValueError(
+            f"{call} cannot be read; {kind} takes the names of a part, of a row and of "
+            f"a number: change it in {TEMPLATE}."
         )
-        for paragraph in text.split("\n\n")
-    ]
-    return "\n\n".join(paragraphs)
+    part_name, row_name, wanted = words
+    part = _known(experiment.parts, part_name, "part", call)
+    _known({**part.rows, **dict.fromkeys(part.references)}, row_name, "row", call)
+    columns = {column.number: column for column in part.columns}
+    column = _known(columns, wanted, "number", call)
+    rows = summary.summarise(part_name, part, results)
+    cell = next((row.cells[wanted] for row in rows if row.name == row_name), None)
+    if cell is None or cell.mean is None:
+        return NOT_RUN
+    if kind == DIFFERENCE:
+        _known(part.compared, row_name, "compared row", call)
+        pair = pairs.differences(part, rows)[row_name][wanted]
+        return tables.format_difference(pair, column).strip("*")
+    if kind == PLAIN:
+        return tables.format_number(cell.mean, column)
+    return tables.format_cell(cell, column)
 
 
 def index_row(
@@ -153,11 +161,17 @@ def index_row(
     seconds: float,
 ) -> str:
     """The experiment's line in experiments/README.md; the first picture is shown."""
+    with _template(name, experiment) as template:
+        context = template.new_context(_functions(experiment, results))
+        question, answer = (
+            " ".join("".join(template.blocks[block](context)).split())
+            if block in template.blocks
+            else NOT_RUN
+            for block in ("question", "answer")
+        )
     picture = f"[![{name}]({name}/{pictures[0]})]({name}/README.md)" if pictures else ""
-    answer = fill(experiment.answer, experiment, results) or NOT_RUN
     link = f"[{name}]({name}/README.md)"
-    cells = (link, experiment.question, answer, picture, _duration(seconds))
-    return f"| {' | '.join(cells)} |"
+    return f"| {' | '.join((link, question, answer, picture, _duration(seconds)))} |"
 
 
 def update_index(index_text: str, rows: Iterable[str], pages: Mapping[str, str]) -> str:
@@ -205,129 +219,22 @@ def _page_row(folder: str, text: str, index_text: str) -> str:
     return next((line for line in lines if line.startswith(f"| {link} |")), "")
 
 
-def _part(
-    name: str,
-    part_name: str,
-    part: Part,
-    results: Sequence[Result],
-    pictures: Collection[str],
-    text: str,
-) -> list[str]:
-    """The sections of a part: title, text, tables, notes, pictures and commands."""
-    rows = summary.summarise(part_name, part, results)
-    sections = [f"## {part.title}", *([text] if text else [])]
-    if part.search:
-        sections.append(_search(part.search))
-    sections.append(tables.to_markdown(part, rows))
-    sections.append(_below_the_table(part, rows))
-    if part.compared:
-        sections += [
-            _about_differences(part, rows),
-            tables.differences_to_markdown(part, rows),
-        ]
-    sections += _notes(part_name, part, results, rows)
-    for kind, caption in PICTURES.items():
-        if f"{part_name}_{kind}" in pictures:
-            sections.append(f"![{part.title}: {caption}]({part_name}_{kind})")
-    if part.search and any(row.choice for row in rows):
-        sections += [
-            "<details>\n<summary>The search: chosen settings are bold</summary>",
-            tables.search_to_markdown(part_name, part, results, rows),
-            "</details>",
-        ]
-    return [*sections, *_commands(name, part_name, part, rows)]
-
-
-def _search(search: Search) -> str:
-    """Says how the choices of the rows were made."""
-    named = "; ".join(search.choices)
-    text = (
-        f"Each row has the choice with the best mean {search.number} on "
-        f"{_seeds(search.seeds)}, which the table does not show, among: {named}."
-    )
-    return f"{text} {search.text}".strip()
-
-
-def _below_the_table(part: Part, rows: Sequence[summary.Row]) -> str:
-    """Says what ± means and what the reference rows are."""
-    names = {row.name for row in rows}.intersection(part.references)
-    texts = [text for name, text in REFERENCES.items() if name in names]
-    if len(part.seeds) == 1:
-        return " ".join([f"One run a row, of {_seeds(part.seeds)}.", *texts])
-    return " ".join([f"Mean ± standard error over {_seeds(part.seeds)}.", *texts])
-
-
-def _about_differences(part: Part, rows: Sequence[summary.Row]) -> str:
-    """Says how to read the table of differences."""
-    seeds = max(row.seeds for row in rows if row.name in part.rows)
-    reach = f"{pairs.quantile(seeds):.2f} standard errors" if seeds > 1 else "unknown"
-    return (
-        "Differences, seed by seed: mean ± standard error. A seed fixes the order of "
-        "the data, the latents and, where two networks are alike, their initial "
-        "parameters. A difference is bold where Student's 95 % interval "
-        f"({reach} to either side at {seeds} seeds) leaves out zero. Nothing corrects "
-        "for the number of comparisons, so one in twenty differences between equal "
-        "rows would be bold."
-    )
-
-
-def _commands(
-    name: str, part_name: str, part: Part, rows: Sequence[summary.Row]
-) -> list[str]:
-    """The settings of each row and the command of its first seed, folded away."""
-    names = [row for row in rows if row.name in part.rows]
-    listed = "\n\n".join(
-        f"# {row.name}: {commands.settings(part, _first(part_name, part, row))}\n"
-        f"{commands.command(name, _first(part_name, part, row))}"
-        for row in names
-    )
-    base = commands.base(part)
-    return [
-        "<details>\n<summary>Settings, and commands of each row's first seed</summary>",
-        f"All rows: {base}. A command trains the seeds that share a program with the "
-        "first one too, as they did for the table.",
-        f"```bash\n{listed}\n```",
-        "</details>",
-    ]
-
-
-def _notes(
-    part_name: str, part: Part, results: Sequence[Result], rows: Sequence[summary.Row]
-) -> list[str]:
-    """Sources of published values with their doubts, and the errors of failed runs."""
-    notes: dict[str, list[str]] = {}
+def _sources(
+    part: Part, rows: Iterable[summary.Row]
+) -> dict[Published, list[tuple[str, str]]]:
+    """The published tables that are quoted, with rows whose values are in doubt."""
+    found: dict[Published, list[tuple[str, str]]] = {}
     for row in rows:
-        cells = (row.cells[column.number].published for column in part.columns)
+        cells = [row.cells[column.number].published for column in part.columns]
         for value in (*(value for cell in cells for value in cell), *row.elsewhere):
-            has_spread = value.spread_kind != published.NOT_SAID
-            spread = f" Its ± is a {value.spread_kind}." if has_spread else ""
-            listed = notes.setdefault(
-                f"- {value.source} ({value.paper.partition(', ')[2]}, arXiv "
-                f"{value.arxiv}): {value.protocol}.{spread}",
-                [],
-            )
-            note = f" Note on {value.row}: {value.doubts}."
-            if value.doubts and note not in listed:
-                listed.append(note)
-    lines = [source + "".join(listed) for source, listed in notes.items()]
-    failed = [
-        f"- {result.trial.folder}: {result.error}"
-        for result in results
-        if result.trial.part == part_name and result.status == "failed"
-    ]
-    sections = [
-        "Published, under other protocols than ours:\n\n" + "\n".join(lines)
-    ] * bool(notes)
-    if failed:
-        sections += [
-            f"<details>\n<summary>Failed runs: {len(failed)}</summary>",
-            "\n".join(failed),
-            "</details>",
-        ]
-    return sections
+            table = value._replace(row="", number="", value=0.0, spread=None, doubts="")
+            doubts, doubt = found.setdefault(table, []), (value.row, value.doubts)
+            if value.doubts and doubt not in doubts:
+                doubts.append(doubt)
+    return found
 
 
-def _first(part_name: str, part: Part, row: summary.Row) -> Trial:
+def _first_trial(part_name: str, part: Part, row: summary.Row) -> Trial:
     """The trial of a row's first seed, or of the search's until it has chosen."""
     if part.search and row.choice is None:
         choice = next(iter(part.search.choices))
@@ -335,53 +242,17 @@ def _first(part_name: str, part: Part, row: summary.Row) -> Trial:
     return Trial(part_name, row.name, row.choice or "", part.seeds[0])
 
 
-def _rows(part: Part) -> Mapping[str, object]:
-    """All rows of a table by name, including the reference rows."""
-    return {**part.rows, **dict.fromkeys(part.references)}
-
-
-def _cores(experiment: Experiment) -> str:
-    if not experiment.cores:
-        return "all cores"
-    return "one core" if experiment.cores == 1 else f"{experiment.cores} cores"
-
-
-def _made_on(
-    experiment: Experiment, results: Sequence[Result], made_on: str
-) -> list[str]:
-    """Hardware, versions and programs of all runs, and the time that they took."""
-    rows = {(name, row) for name, part in experiment.parts.items() for row in part.rows}
-    runs = [one for one in results if (one.trial.part, one.trial.row) in rows]
-    finished = [one for one in runs if one.status == "finished"]
-    if not finished:
-        return ["Not run yet."]
-    minutes = sum(one.seconds for one in finished) / 60
-    counted = (
-        f"{len(finished)} of {len(runs)} runs finished, {minutes:.0f} minutes of "
-        "training added up; compilation and evaluation are not counted."
-    )
-    lines = {environment: 0 for one in finished for environment in one.environments}
-    for one in finished:
-        for environment in one.environments:
-            lines[environment] += 1
-    listed = "\n".join(
-        f"- {count} runs: {environment}" for environment, count in lines.items()
-    )
-    before = made_on if any(not one.environments for one in finished) else ""
-    return [text for text in (before, listed, counted) if text]
-
-
-def _known(names: Mapping[str, Known], name: str, what: str, mark: str) -> Known:
-    """The value of a name in a mark; an unknown name is an error."""
+def _known(names: Mapping[str, Known], name: str, what: str, call: str) -> Known:
+    """The value of a name in a call; an unknown name is an error."""
     if name not in names:
         raise ValueError(
-            f"the mark {mark} names the {what} {name!r}; there are: "
-            f"{', '.join(names)}: change it in experiment.py."
+            f"{call} names the {what} {name!r}; there are: {', '.join(names)}: change "
+            f"it in {TEMPLATE}."
         )
     return names[name]
 
 
-def _seeds(seeds: Sequence[int]) -> str:
+def _in_words(seeds: Sequence[int]) -> str:
     """The seeds in words, such as "seeds 0 to 9", "seeds 0, 1, 5" or "seed 100"."""
     if len(seeds) > 2 and list(seeds) == list(range(seeds[0], seeds[-1] + 1)):
         return f"seeds {seeds[0]} to {seeds[-1]}"

@@ -48,11 +48,10 @@ def between(cell: Cell, baseline: Cell) -> Difference | None:
         dict(zip(x.seeds, x.values, strict=True)) for x in (cell, baseline)
     )
     common = [seed for seed in first if seed in second]
-    values = np.array([first[seed] for seed in common])
-    others = np.array([second[seed] for seed in common])
-    if len(common) < 2 or not np.isfinite([*values, *others]).all():
+    values = [first[seed] - second[seed] for seed in common]
+    if len(common) < 2 or not np.isfinite(values).all():
         return None
-    mean, error = estimate.mean_of(values - others)
+    mean, error = estimate.mean_of(values)
     assert error is not None
     return Difference(mean, error, len(common))
 

@@ -7,13 +7,11 @@ quotes belong here.
 """
 
 from collections.abc import Mapping
-import csv
 from pathlib import Path
 from typing import NamedTuple
 
-STANDARD_ERROR = "standard error"
-STANDARD_DEVIATION = "standard deviation"
-NOT_SAID = "not said"
+import pandas as pd
+
 FOLDER = Path(__file__).parent
 PERCENT = "percent"  # the unit of a value that is a share in [0, 1] here
 
@@ -58,29 +56,18 @@ def read(folder: Path) -> dict[str, Published]:
     Raises:
       KeyError: the source of a value is missing.
     """
-    sources = {line["name"]: line for line in _lines(folder / "sources.csv")}
+    values = pd.read_csv(folder / "published.csv", na_filter=False, index_col="key")
+    sources = pd.read_csv(folder / "sources.csv", dtype=str, index_col="name")
     found = {}
-    for line in _lines(folder / "published.csv"):
-        source = sources[line["source"]]
-        scale = 100 if line["unit"] == PERCENT else 1
-        found[line["key"]] = Published(
-            paper=source["paper"],
-            arxiv=source["arxiv"],
-            table=source["table"],
-            row=line["row"],
-            number=line["number"],
-            value=round(float(line["value"]) / scale, 6),
-            spread=round(float(line["spread"]) / scale, 6) if line["spread"] else None,
-            spread_kind=source["spread_kind"],
-            protocol=source["protocol"],
-            doubts=line["doubts"],
+    for key, line in values.iterrows():
+        scale = 100 if line.unit == PERCENT else 1
+        found[key] = Published(
+            **sources.loc[line.source],
+            **line[["row", "number", "doubts"]],
+            value=round(line.value / scale, 6),
+            spread=round(float(line.spread) / scale, 6) if line.spread else None,
         )
     return found
-
-
-def _lines(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 VALUES: Mapping[str, Published] = read(FOLDER)

@@ -6,7 +6,6 @@ number of the table with chance and with real data.
 
 from collections.abc import Iterator
 
-import jax
 from ml_collections import ConfigDict
 import numpy as np
 
@@ -89,8 +88,10 @@ def _uniform(
 
 def _untrained(config: ConfigDict, seed: int) -> trained.Run:
     """The run of a seed before its first step."""
+    config = config.copy_and_resolve_references()
+    config.seed = seed
     modules = models.build(config, axis_name=None)
-    key, *_ = jax.random.split(jax.random.key(seed), 3)  # as programs.split_seed does
+    key, *_ = programs.split_seed(config)
     state = programs.create_state(config, *modules, key)
     return trained.Run(
         config=config,

@@ -1,8 +1,8 @@
 """What an experiment is: parts, rows of overrides, seeds, numbers and their sources.
 
 An experiment is a file `experiments/NAME/experiment.py` that holds one `Experiment` as
-EXPERIMENT. Everything else (trials, tables, plots, the page) follows from it and from
-the results.
+EXPERIMENT, with the prose of its page in `page.md.j2` beside it. Everything else
+(trials, tables, plots, the page) follows from the two and from the results.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -46,14 +46,12 @@ class Search(NamedTuple):
       number: number whose best mean over `seeds` decides.
       seeds: seeds of the search, which are not seeds of the table.
       overrides: overrides of the search's runs only, such as HELD_OUT.
-      text: text that the page shows about the search.
     """
 
     choices: Mapping[str, Overrides]
     number: str
     seeds: Sequence[int]
     overrides: Overrides = NOTHING
-    text: str = ""
 
 
 class Threshold(NamedTuple):
@@ -90,7 +88,6 @@ class Part(NamedTuple):
       threshold: value for which the table says when each seed has passed it, or None.
       curves: numbers drawn over the steps.
       grids: whether the page shows sample grids of the rows' first seeds.
-      text: paragraphs above the table; Experiment.answer explains the marks in it.
     """
 
     title: str
@@ -107,36 +104,19 @@ class Part(NamedTuple):
     threshold: Threshold | None = None
     curves: Sequence[str] = ()
     grids: bool = False
-    text: str = ""
 
 
 class Experiment(NamedTuple):
-    """A question, and the runs that answer it.
+    """The runs that answer a question; page.md.j2 in its folder has the prose.
 
     Attributes:
-      title: title of the page.
-      question: question in one sentence.
-      source: paper and table that the experiment follows.
       parts: parts by name; the name is also the name of a folder.
-      deviations: sentences, each about a deviation from the published protocol.
       cores: number of the processor's cores for a program, on which the last digits
         depend; 0 gives all cores to each program, which suits a GPU or TPU.
-      answer: answer for the index in one sentence, "" until there are results. Like
-        `learned` and a part's `text`, it takes its numbers from the results: a mark
-        such as [[ring | GAN | modes]] (part, row, number) becomes "6.3 ± 0.5", and
-        [[ring | GAN | modes | difference]] becomes the difference to the row's
-        baseline.
-      learned: paragraphs below the tables.
     """
 
-    title: str
-    question: str
-    source: str
     parts: Mapping[str, Part]
-    deviations: Sequence[str] = ()
     cores: int = 1
-    answer: str = ""
-    learned: str = ""
 
 
 class Trial(NamedTuple):

@@ -1,8 +1,8 @@
 """Writes the rows of a part as a Markdown table, and all rows as a CSV file."""
 
-from collections.abc import Sequence
-import csv
-import io
+from collections.abc import Iterable, Sequence
+
+import pandas as pd
 
 from experiments.engine import pairs
 from experiments.engine.published import Published
@@ -79,36 +79,39 @@ def format_published(value: Published, scale: float = 1.0, *, beside: str = "") 
 
 def to_markdown(part: Part, rows: Sequence[Row]) -> str:
     """The table of a part; published values are to the right of their column."""
-    quoted = {
-        column.number
-        for column in part.columns
-        if any(row.cells[column.number].published for row in rows)
-    }
-    header = ["", *(["choice"] if part.search else [])]
-    for column in part.columns:
-        header.append(column.title)
-        header += ["published"] if column.number in quoted else []
-    header += [_passing_title(part)] if part.threshold else []
-    header.append("seeds")
-    elsewhere = any(row.elsewhere for row in rows)
-    header += ["published, other numbers"] if elsewhere else []
-    lines = [header, ["---"] * len(header)]
-    for row in rows:
-        line = [row.name]
-        if part.search:
-            line.append(row.choice or NONE)
-        line += _columns(part, row, quoted)
-        line += [format_passing(row)] if part.threshold else []
-        line.append(seeds_in_words(row))
-        if elsewhere:
-            line.append(
-                "; ".join(
-                    f"{entry.number} {format_published(entry, beside=row.name)}"
-                    for entry in row.elsewhere
-                )
+    columns = [("", [row.name for row in rows])]
+    if part.search:
+        columns.append(("choice", [row.choice or NONE for row in rows]))
+    for index, column in enumerate(part.columns):
+        cells = [row.cells[column.number] for row in rows]
+        texts = [format_cell(cell, column) for cell in cells]
+        if index == 0:
+            texts = [
+                text if row.seeds else "no finished run"
+                for row, text in zip(rows, texts, strict=True)
+            ]
+        columns.append((column.title, texts))
+        quoted = [
+            "; ".join(
+                format_published(value, column.scale, beside=row.name)
+                for value in row.cells[column.number].published
             )
-        lines.append(line)
-    return _joined(lines)
+            for row in rows
+        ]
+        columns += [("published", quoted)] if any(quoted) else []
+    if part.threshold:
+        columns.append((_passing_title(part), [format_passing(row) for row in rows]))
+    columns.append(("seeds", [seeds_in_words(row) for row in rows]))
+    elsewhere = [
+        "; ".join(
+            f"{value.number} {format_published(value, beside=row.name)}"
+            for value in row.elsewhere
+        )
+        for row in rows
+    ]
+    columns += [("published, other numbers", elsewhere)] if any(elsewhere) else []
+    titles, contents = zip(*columns, strict=True)
+    return _joined(titles, zip(*contents, strict=True))
 
 
 def search_to_markdown(
@@ -116,8 +119,7 @@ def search_to_markdown(
 ) -> str:
     """The numbers of all choices on the search's seeds; the chosen names are bold."""
     assert part.search is not None
-    lines = [["", "choice", *(column.title for column in part.columns)]]
-    lines.append(["---"] * len(lines[0]))
+    lines = []
     for row in rows:
         if row.name not in part.rows:
             continue
@@ -132,21 +134,22 @@ def search_to_markdown(
                 for cells, column in zip(found, part.columns, strict=True)
             ]
             lines.append([row.name, name, *texts])
-    return _joined(lines)
+    return _joined(["", "choice", *(column.title for column in part.columns)], lines)
 
 
 def differences_to_markdown(part: Part, rows: Sequence[Row]) -> str:
     """The table of differences, with a line for each row that has a baseline."""
-    lines = [["", "compared with", *(column.title for column in part.columns)]]
-    lines.append(["---"] * len(lines[0]))
+    titles = ["", "compared with", *(column.title for column in part.columns)]
+    lines = []
     for name, found in pairs.differences(part, rows).items():
         texts = [format_difference(found[x.number], x) for x in part.columns]
         lines.append([name, part.compared[name], *texts])
-    return _joined(lines)
+    return _joined(titles, lines)
 
 
-def _joined(lines: Sequence[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+def _joined(titles: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    table = (titles, ["---"] * len(titles), *lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in table) + "\n"
 
 
 def _passing_title(part: Part) -> str:
@@ -161,53 +164,49 @@ def _passing_title(part: Part) -> str:
 
 def to_csv(experiment: Experiment, results: Sequence[Result]) -> str:
     """The tables of all parts; a number has a line for each published value."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(CSV_FIELDS)
+    lines: list[dict[str, object]] = []
     for part_name, part in experiment.parts.items():
         rows = summarise(part_name, part, results)
         differences = pairs.differences(part, rows)
         for row in rows:
-            start = (part_name, row.name, row.choice or "")
+            start: dict[str, object] = {
+                "part": part_name,
+                "row": row.name,
+                "choice": row.choice or "",
+            }
             for number, cell in row.cells.items():
-                errors = (_plain(cell.mean), _plain(cell.standard_error))
-                ours: tuple[str | int, ...] = (*errors, len(cell.values), row.failed)
+                line: dict[str, object] = start | {
+                    "number": number,
+                    "mean": _plain(cell.mean),
+                    "standard_error": _plain(cell.standard_error),
+                    "seeds": len(cell.values),
+                    "failed": row.failed,
+                }
                 found = differences.get(row.name, {}).get(number)
                 if found:
-                    less = (_plain(found.mean), _plain(found.standard_error))
-                    ours += (part.compared[row.name], *less)
-                else:
-                    ours += ("", "", "")
-                for value in cell.published or (None,):
-                    writer.writerow((*start, number, *ours, *_quote(value)))
+                    line["less"] = part.compared[row.name]
+                    line["difference"] = _plain(found.mean)
+                    line["difference_error"] = _plain(found.standard_error)
+                quotes = [line | _quote(value) for value in cell.published]
+                lines += quotes or [line]
             for value in row.elsewhere:
-                blank = ("", "", 0, row.failed, "", "", "")
-                writer.writerow((*start, value.number, *blank, *_quote(value)))
-    return text.getvalue()
-
-
-def _columns(part: Part, row: Row, quoted: set[str]) -> list[str]:
-    """A row's numbers, each followed by its published values."""
-    texts = []
-    for index, column in enumerate(part.columns):
-        cell = row.cells[column.number]
-        missing = row.seeds == 0 and index == 0
-        texts.append("no finished run" if missing else format_cell(cell, column))
-        if column.number in quoted:
-            texts.append(
-                "; ".join(
-                    format_published(value, column.scale, beside=row.name)
-                    for value in cell.published
-                )
-            )
-    return texts
+                counts: dict[str, object] = {
+                    "number": value.number,
+                    "seeds": 0,
+                    "failed": row.failed,
+                }
+                lines.append(start | counts | _quote(value))
+    table = pd.DataFrame(lines, columns=CSV_FIELDS)
+    return table.to_csv(index=False, lineterminator="\n")
 
 
 def _plain(value: float | None) -> str:
     return "" if value is None else f"{value:.6g}"
 
 
-def _quote(value: Published | None) -> tuple[str, str, str]:
-    if value is None:
-        return ("", "", "")
-    return (_plain(value.value), _plain(value.spread), value.source)
+def _quote(value: Published) -> dict[str, object]:
+    return {
+        "published": _plain(value.value),
+        "published_spread": _plain(value.spread),
+        "source": value.source,
+    }

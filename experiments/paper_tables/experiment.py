@@ -118,42 +118,9 @@ def lucic(
 
 
 EXPERIMENT = Experiment(
-    title="Published tables for larger machines",
-    question="Which published numbers does the code reach at their own scale?",
-    source="Lin et al. 2018 (arXiv 1712.04086), table 2; Heusel et al. 2017 (arXiv "
-    "1706.08500), table 1; Lee and Town 2020, Mimicry (arXiv 2005.02494); Lucic et al. "
-    "2018 (arXiv 1711.10337)",
-    answer="Not run: the configs build and the costs are worked out; the published "
-    "values stand beside the empty rows, with what their protocols have different",
-    learned="""Nothing yet: no row was run. What the tables will cost, as `python -m
-experiments.run --experiment=paper_tables --dry_run` printed it (XLA's count of the
-FLOP of a step, times the steps, over all runs, searches included):
-
-| table | runs | PFLOP | TPU v5e, hours of one chip |
-| --- | --- | --- | --- |
-| stacked MNIST | 40 | 83.7 | 0.4 |
-| CelebA at 64x64 | 6 | 115 | 0.5 |
-| CIFAR-10 | 12 | 58.4 | 0.3 |
-| Lucic et al., MNIST | 372 | 109 | 0.5 |
-| Lucic et al., Fashion-MNIST | 372 | 109 | 0.5 |
-| Lucic et al., CIFAR-10 | 372 | 928 | 4.4 |
-| Lucic et al., CelebA | 372 | 7,050 | 33 |
-
-The hours are FLOP over 30 % of the chip's 197 TFLOP a second in bfloat16 (Google's
-data sheet): an assumption, not a measurement. The whole of Lucic et al.'s table would
-be 39 hours of one chip, 9 minutes of a pod of 256 if its seeds fill the chips
-(`--cluster=slurm`, a job for each 50 seeds of a row). FID needs the published
-Inception weights, see the README, and each evaluation 10,000 or 50,000 images through
-it.""",
     parts={
         "stacked_mnist": Part(
             title="Stacked MNIST, 1,000 modes",
-            text="No row is compared with a published value yet. The authors' code has "
-            "four halvings with kernels of 5x5 and widths 64 to 512, data in [0, 1] "
-            "under tanh, the digits of all 70,000 images and one batch of latents for "
-            "a step's update of the discriminator and both of the generator. Ours has "
-            "two halvings with kernels of 4x4, data in [-1, 1], the digits of the "
-            "60,000 training images and new latents for each update.",
             config="configs/stacked_mnist.py",
             overrides={"tensorboard": False},
             rows={"DCGAN": {}}
@@ -177,11 +144,6 @@ it.""",
                 | {"recipe.discriminator_steps": 5},
             },
             columns=FID,
-            text="No row is compared with a published value yet. The published DCGAN "
-            "has 5e-4 for both networks and 70,000 updates, ours 2e-4 and 100,000. The "
-            "published SNGAN is a ResNet whose rates fall linearly to 0, trained on "
-            "all splits of CelebA; ours is a DCGAN at constant rates on the training "
-            "split. SNGAN waits for the ResNet.",
             published=mimicry("celeba64", ["SNGAN"])
             | {"DCGAN": ("ttur/celeba/DCGAN/fid",)},
         ),
@@ -205,13 +167,6 @@ it.""",
             },
             columns=FID,
             runs_per_program=3,
-            text="No row is compared with a published value yet. Ours are FIDs of "
-            "50,000 generated against 50,000 real images. The published DCGAN has "
-            "10,000 and 10,000, and the FID of fewer images is higher; the three "
-            "others have 50,000 and 50,000. All published runs have rates that fall "
-            "linearly to 0, ours are constant. The published WGAN-GP, SNGAN and "
-            "cGAN-PD are ResNets, ours are DCGANs: these three rows wait for the "
-            "ResNet.",
             published=mimicry("cifar10", ["DCGAN"])
             | mimicry("cifar10_50k", ["WGAN-GP", "SNGAN", "cGAN-PD"]),
         ),
@@ -242,13 +197,4 @@ it.""",
         ),
     },
     cores=0,
-    deviations=(
-        "All networks are DCGANs of width 64: Mimicry's and SNGAN's are ResNets, Lucic "
-        "et al.'s are InfoGAN's, PacGAN's on stacked MNIST halve four times.",
-        "The search is a grid of twelve settings of Adam where Lucic et al. draw 100 "
-        "of all hyper-parameters; it chooses on 5,000 held-out training images (of "
-        "CelebA on the validation split), the table reports the test images. BEGAN is "
-        "not among our losses.",
-        "CelebA is the centre square of 178 pixels, resized to 64.",
-    ),
 )

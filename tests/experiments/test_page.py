@@ -1,4 +1,4 @@
-"""Pages: marks, commands that parse, and text that cannot drift from the numbers."""
+"""Pages: numbers in prose, commands that parse, and text that is what results give."""
 
 import importlib
 from pathlib import Path
@@ -26,21 +26,36 @@ PART = Part(
     [Column("coverage", "coverage, %", 1, 100.0)],
     overrides={"batch_size": 8, "evaluation.best_metric": "", "tensorboard": False},
     search=SEARCH,
-    text="The GAN covers [[ring | GAN | coverage]] %.",
 )
-EXPERIMENT = Experiment(
-    "Rings and grids",
-    "Does it cover?",
-    "Nobody 2020, table 1.",
-    {"ring": PART},
-    deviations=["Fewer steps.", "Other data."],
-    answer="It covers [[ring|GAN|coverage|plain]] %",
-    learned="Also [[ring | sized | coverage]].",
-)
+EXPERIMENT = Experiment({"ring": PART})
+PROSE = """
+{% extends "engine/page.md.j2" %}
+{% block title %}Rings and grids{% endblock %}
+{% block question %}Does it cover?{% endblock %}
+{% block source %}Nobody 2020, table 1.{% endblock %}
+{% block answer %}
+It covers
+{{ plain("ring", "GAN", "coverage") }} %
+{% endblock %}
+{% block ring_text %}
+The GAN covers {{ number("ring", "GAN", "coverage") }} %.
+{% endblock %}
+{% block ring_search %}It was short.{% endblock %}
+{% block deviations %}
+- Fewer steps.
+- Other data.
+{% endblock %}
+{% block learned %}Also {{ number("ring", "sized", "coverage") }}.{% endblock %}
+"""
 RESULTS = [
     Result(Trial("ring", "GAN", "slow", seed), "finished", "", 1, {"coverage": value})
     for seed, value in ((10, 0.5), (0, 0.25), (1, 0.5), (2, 0.75))
 ]
+
+
+@pytest.fixture(autouse=True)
+def use_prose(use_template):
+    use_template("rings", PROSE)
 
 
 def render():
@@ -50,30 +65,60 @@ def render():
     )
 
 
-def test_marks_become_numbers():
+def learned(text, use_template, experiment=EXPERIMENT, found=RESULTS):
+    """What the page says if `text` is in its block `learned`."""
+    before, _, rest = PROSE.partition("{% block learned %}")
+    _, _, after = rest.partition("{% endblock %}")
+    use_template("rings", f"{before}{{% block learned %}}{text}{{% endblock %}}{after}")
+    said = page.render("rings", experiment, found, pictures=[])
+    return said.partition("## What we learned\n\n")[2].partition("\n\n##")[0]
+
+
+def test_numbers_are_put_into_the_prose(use_template):
     # Deviations 0.25 on either side: standard deviation 0.25, error 0.25 / sqrt 3.
-    assert page.fill(PART.text, EXPERIMENT, RESULTS) == "The GAN covers 50.0 ± 14.4 %."
-    assert page.fill(EXPERIMENT.answer, EXPERIMENT, RESULTS) == "It covers 50.0 %"
-    assert page.fill(EXPERIMENT.learned, EXPERIMENT, RESULTS) == "Also not run."
-    broken = PART.text.replace("| GAN", "|\nGAN")
-    assert broken != PART.text
-    assert page.fill(broken, EXPERIMENT, RESULTS) == "The GAN covers 50.0 ± 14.4 %."
+    lines = render().splitlines()
+    assert "The GAN covers 50.0 ± 14.4 %." in lines and "Also not run." in lines
+    row = page.index_row("rings", EXPERIMENT, RESULTS, [], 1)
+    assert "| It covers 50.0 % |" in row
+    broken = '{{ number("ring",\n"GAN", "coverage") }}'
+    assert learned(broken, use_template) == "50.0 ± 14.4"
 
 
 @pytest.mark.parametrize(
-    "mark, message",
+    "call, message",
     [
-        ("[[grid | GAN | coverage]]", "names the part 'grid'; there are: ring"),
-        ("[[ring | gan | coverage]]", "names the row 'gan'; there are: GAN, sized"),
-        ("[[ring | GAN | fid]]", "names the number 'fid'; there are: coverage"),
-        ("[[ring | GAN]]", "cannot be read"),
-        ("[[ring | GAN | coverage | bare]]", "cannot be read"),
-        ("[[ring | GAN | coverage | difference]]", "names the compared row 'GAN'"),
+        ('number("grid", "GAN", "coverage")', "names the part 'grid'; there are: ring"),
+        ('number("ring", "gan", "coverage")', "the row 'gan'; there are: GAN, sized"),
+        ('number("ring", "GAN", "fid")', "the number 'fid'; there are: coverage"),
+        ('number("ring", "GAN")', "cannot be read"),
+        ('bare("ring", "GAN", "coverage")', "UndefinedError: 'bare' is undefined"),
+        ('number("ring"', "TemplateSyntaxError"),
+        ('difference("ring", "GAN", "coverage")', "names the compared row 'GAN'"),
     ],
 )
-def test_unknown_marks_are_refused(mark, message):
-    with pytest.raises(ValueError, match=f"{message}.*change it in experiment.py"):
-        page.fill(mark, EXPERIMENT, RESULTS)
+def test_unknown_numbers_are_refused(call, message, use_template):
+    with pytest.raises(ValueError, match=f"{message}(?s:.*)change .*page.md.j2"):
+        learned(f"{{{{ {call} }}}}", use_template)
+
+
+@pytest.mark.parametrize(
+    "prose, message",
+    [
+        (PROSE.replace("block learned", "block lerned"), "the block 'lerned'; there"),
+        (PROSE.replace("block source", "block answer2"), "the block 'answer2'; there"),
+        ('{% extends "engine/page.md.j2" %}', "Required block 'title' not found"),
+        ('{% extends "engine/pages.md.j2" %}', "TemplateNotFound: engine/pages.md.j2"),
+    ],
+)
+def test_templates_without_their_blocks_are_refused(prose, message, use_template):
+    use_template("rings", prose)
+    with pytest.raises(ValueError, match=f"{message}(?s:.*)change .*page.md.j2"):
+        render()
+
+
+def test_a_page_without_a_template_is_refused():
+    with pytest.raises(ValueError, match="NotFound: squares/page.md.j2.*change exp"):
+        page.render("squares", EXPERIMENT, RESULTS, pictures=[])
 
 
 def test_the_page_has_all_sections_in_order():
@@ -83,6 +128,8 @@ def test_the_page_has_all_sections_in_order():
         "python -m experiments.run --experiment=rings --workdir=runs/rings --collect",
         "## Rings",
         "covers 50.0 ± 14.4 %",
+        "Each row has the choice with the best mean coverage on\nseed 10,",
+        "It was short.",
         "| GAN | slow | 50.0 ± 14.4 | 3 |",
         "| sized | - | no finished run | 0 |",
         "](ring_dots.png)",
@@ -122,7 +169,7 @@ def test_settings_are_what_a_row_changes():
     assert commands.settings(plain, RESULTS[1].trial) == "as the config"
 
 
-def test_differences_stand_below_the_table_and_in_the_text():
+def test_differences_stand_below_the_table_and_in_the_text(use_template):
     part = PART._replace(compared={"GAN": "sized"})
     experiment = EXPERIMENT._replace(parts={"ring": part})
     found = RESULTS + [
@@ -130,11 +177,11 @@ def test_differences_stand_below_the_table_and_in_the_text():
         for one in RESULTS
     ]
     # Differences 0, 25 and 50 points: error 25 / sqrt 3, under half the mean's 4.30.
-    mark = "[[ring | GAN | coverage | difference]]"
-    assert page.fill(mark, experiment, found) == "+25.0 ± 14.4"
+    call = '{{ difference("ring", "GAN", "coverage") }}'
+    assert learned(call, use_template, experiment, found) == "+25.0 ± 14.4"
     text = page.render("rings", experiment, found, pictures=[])
     assert "| GAN | sized | +25.0 ± 14.4 |" in text
-    assert "(4.30 standard errors to either side at 3 seeds)" in text
+    assert "(4.30 standard errors to either\nside at 3 seeds)" in text
 
 
 def test_the_page_says_where_each_run_was_made():

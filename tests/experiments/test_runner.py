@@ -34,9 +34,6 @@ TINY = {
 }
 RATE = "optimizer.generator.learning_rate"
 EXPERIMENT = spec.Experiment(
-    title="A test",
-    question="Does it run?",
-    source="nobody",
     parts={
         "points": spec.Part(
             title="Points",
@@ -52,8 +49,14 @@ EXPERIMENT = spec.Experiment(
             runs_per_program=3,
         )
     },
-    answer="[[points | slow | high_quality]]",
 )
+PROSE = """
+{% extends "engine/page.md.j2" %}
+{% block title %}A test{% endblock %}
+{% block question %}Does it run?{% endblock %}
+{% block source %}nobody{% endblock %}
+{% block answer %}{{ number("points", "slow", "high_quality") }}{% endblock %}
+"""
 
 
 def with_rows(**rows):
@@ -304,7 +307,8 @@ def test_the_forecast_counts_parameters_and_products():
     assert 1 < flop / (2 * 9 * 8 * 400 * 400) < 2
 
 
-def test_the_page_is_written_from_the_folders(finished, tmp_path):
+def test_the_page_is_written_from_the_folders(finished, tmp_path, use_template):
+    use_template("test", PROSE)
     part = EXPERIMENT.parts["points"]
     parts = {"none": part._replace(rows={"other": {}}, grids=True)}
     parts["points"] = part._replace(grids=True)

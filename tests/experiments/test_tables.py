@@ -175,7 +175,7 @@ def test_published_values_stand_beside_their_column_with_their_source():
         "| GAN | 90.0 ± 0.0 | PacGAN 2: 95.6 ± 2.0, Lin et al. 2018, table 1 | 3 | "
         "modes PacGAN 2: 7.9 ± 0.1, Lin et al. 2018, table 1 |"
     )
-    experiment = Experiment("", "", "", {"ring": part})
+    experiment = Experiment({"ring": part})
     lines = list(csv.DictReader(io.StringIO(tables.to_csv(experiment, found))))
     assert [line["published"] for line in lines] == ["0.956", "7.9", ""]
     assert lines[0]["mean"] == "0.9" and lines[0]["standard_error"] != ""
