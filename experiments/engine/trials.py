@@ -201,7 +201,7 @@ def result(trial: spec.Trial, config: ConfigDict, workdir: Path) -> spec.Result:
             numbers = {name: one["value"] for name, one in line["numbers"].items()}
             records[line["step"]] = numbers
     lines = files.read_lines(
-        workdir / "metrics.jsonl",
+        workdir / files.METRICS,
         lambda line: isinstance(line.get("steps_per_second"), int | float),
     )
     steps = [0, *(line["step"] for line in lines)]
@@ -228,5 +228,5 @@ def result(trial: spec.Trial, config: ConfigDict, workdir: Path) -> spec.Result:
             for name in records.get(last, {})
         },
         seconds=seconds / sweep.sweep_size(workdir),
-        environments=environment.read(workdir),
+        environments=files.read_environments(workdir),
     )
