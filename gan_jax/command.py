@@ -120,14 +120,13 @@ def shipped_configs() -> dict[str, ConfigDict]:
     """
     folder = _shipped_configs()
     _make_configs_importable(folder)
-    names = sorted(path.stem for path in folder.glob("*.py") if path.stem.isidentifier())
+    names = sorted(path.stem for path in folder.glob("*.py"))
     found = {}
     for name in sorted(names, key=lambda name: name != "default"):
         module = importlib.import_module(f"configs.{name}")
-        if hasattr(module, "get_config"):  # the installed folder has an __init__.py too
-            found[name] = module.get_config()
-            for preset in getattr(module, "PRESETS", ()):
-                found[f"{name}:{preset}"] = module.get_config(preset)
+        found[name] = module.get_config()
+        for preset in getattr(module, "PRESETS", ()):
+            found[f"{name}:{preset}"] = module.get_config(preset)
     return found
 
 

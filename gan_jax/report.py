@@ -42,9 +42,7 @@ def _check_output(path: Path) -> None:
     """
     images_lib.check_output(path, "--output")
     if path.suffix != ".html":
-        raise ValueError(
-            f"--output is {path}, but must end in .html: change --output."
-        )
+        raise ValueError(f"--output is {path}, but must end in .html: change --output.")
 
 
 def main() -> None:
@@ -66,7 +64,7 @@ def main() -> None:
     runs = history.read_all(workdirs)
     text = render.page(runs, command.shipped_configs(), grids=_GRIDS.value)
     with images_lib.writing_whole(output) as file:
-        file.write(text.encode())
+        file.write(text.encode(errors="replace"))  # JSON has lone surrogates
     named = ", ".join(run.name for run in runs)
     print(f"{output} ({output.stat().st_size / 1e6:.1f} MB) shows {named}.")
 

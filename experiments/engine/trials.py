@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from experiments.engine import environment, spec, summary
+from experiments.engine import spec, summary
 from gan_jax.evaluation import scores
 from gan_jax.run import checkpoints, files
 from gan_jax.training import sweep, vmapped

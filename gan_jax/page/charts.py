@@ -18,8 +18,8 @@ LABELS = {
     "d_loss": "discriminator",
     "g_loss": "generator",
     "d_real": "D(x)",
-    "d_fake_before": "D(G(z)), before the update",
-    "d_fake_after": "D(G(z)), after it",
+    "d_fake_before": "D(G(z)) before",
+    "d_fake_after": "D(G(z)) after",
     "d_grad_norm": "discriminator",
     "g_grad_norm": "generator",
     "sample_distance": "distance between samples",
@@ -92,7 +92,10 @@ def create(runs: Sequence[History]) -> list[Chart]:
 def _metrics(runs: Sequence[History]) -> Iterator[Chart]:
     losses = {str(run.fields().get("recipe.loss")) for run in runs}
     known = LOSSES.get(losses.pop(), {}) if len(losses) == 1 else {}
-    note = "The dashed lines are the losses of a discriminator that cannot tell."
+    note = (
+        "The dashed lines are the losses when the discriminator cannot tell real "
+        "images from generated ones."
+    )
     if any(map(_has_another_term, runs)):
         note += " A penalty or an auxiliary classifier adds to them."
     pairs = {name: _metric(name) for name in ("d_loss", "g_loss")}
@@ -100,8 +103,8 @@ def _metrics(runs: Sequence[History]) -> Iterator[Chart]:
     names = ("d_real", "d_fake_before", "d_fake_after")
     yield _chart(
         "D(x) and D(G(z))",
-        "Mean probability of real that the discriminator gives to real and to "
-        "generated images.",
+        "The discriminator's mean probability of real, for real images and for "
+        "generated ones, before and after its update.",
         {name: _metric(name) for name in names},
         runs,
         {"1/2": 0.5} if known else {},

@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from ml_collections import ConfigDict
 
@@ -50,7 +50,8 @@ def read(workdir: Path, name: str) -> History:
         logged anything yet.
     """
     config = files.read_config(workdir)
-    metrics = [_numbers(line) for line in files.read_lines(workdir / files.METRICS)]
+    lines = files.read_lines(workdir / files.METRICS, _has_step)
+    metrics = [_numbers(line) for line in lines]
     if not metrics:
         raise ValueError(
             f"{workdir} has no metrics yet: a run writes the first after "
@@ -61,6 +62,7 @@ def read(workdir: Path, name: str) -> History:
         record
         for file in (scores.RECORDS, scores.LATER_RECORDS)
         for record in scores.read_records(workdir / file)
+        if _has_step(record)
     ]
     return History(
         name,
@@ -74,11 +76,15 @@ def read(workdir: Path, name: str) -> History:
     )
 
 
+def _has_step(record: dict[str, Any]) -> bool:
+    return is_number(record["step"])
+
+
 def _numbers(line: dict[str, Any]) -> dict[str, float]:
     return {name: value for name, value in line.items() if is_number(value)}
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[float]:
     """Whether a value from a JSON file is a finite number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False

@@ -3,6 +3,7 @@
 
 const ROOT = document.documentElement;
 const DASHES = [[], [7, 4], [2, 3], [9, 3, 2, 3]];
+const BORDERS = ["solid", "dashed", "dotted", "dashed"]; // the dashes in a legend
 const HEIGHT = 260; // pixels of a chart, without its legend
 const PAPER_WIDTH = 640; // pixels of a chart on paper
 
@@ -17,14 +18,19 @@ function short(value) {
   return String(Number(value.toPrecision(4)));
 }
 
-function asSeries(curve, severalRuns) {
-  const isReference = curve.run < 0;
-  const hue = isReference ? "--faint" : `--c${(severalRuns ? curve.run : curve.kind) % 8}`;
-  const dash = isReference ? [4, 4] : severalRuns ? DASHES[curve.kind % 4] : [];
+// A run has a colour where there are several, and what is drawn has a dash.
+function look(curve, severalRuns) {
+  if (curve.run < 0) return { hue: "--faint", dash: [4, 4], border: "dashed", width: 1 };
+  const hue = `--c${(severalRuns ? curve.run : curve.kind) % 8}`;
+  const number = severalRuns ? curve.kind % 4 : 0;
+  return { hue, dash: DASHES[number], border: BORDERS[number], width: 1.75 };
+}
+
+function asSeries(curve, { hue, dash, width }) {
   return {
-    label: isReference ? curve.label : curve.label,
+    label: curve.label,
     stroke: () => color(hue),
-    width: isReference ? 1 : 1.75,
+    width,
     dash,
     spanGaps: true,
     points: { show: curve.values.filter((value) => value != null).length < 3 },
@@ -41,9 +47,8 @@ function axis(values) {
   };
 }
 
-function draw(place, chart) {
-  const severalRuns = new Set(chart.curves.map((curve) => curve.run)).size > 2 ||
-    chart.curves.some((curve) => curve.run > 0);
+function draw(place, chart, severalRuns) {
+  const looks = chart.curves.map((curve) => look(curve, severalRuns));
   const options = {
     width: place.clientWidth,
     height: HEIGHT,
@@ -54,11 +59,17 @@ function draw(place, chart) {
     ],
     series: [
       { label: "step", value: (plot, step) => step == null ? "–" : step.toLocaleString("en") },
-      ...chart.curves.map((curve) => asSeries(curve, severalRuns)),
+      ...chart.curves.map((curve, index) => asSeries(curve, looks[index])),
     ],
     cursor: { sync: { key: "step" }, focus: { prox: 24 } },
     focus: { alpha: 0.35 },
-    legend: { markers: { width: 2 } },
+    legend: {
+      markers: {
+        width: 1,
+        stroke: (plot, index) => `var(${looks[index - 1].hue})`,
+        dash: (plot, index) => looks[index - 1].border,
+      },
+    },
   };
   const data = [chart.steps, ...chart.curves.map((curve) => curve.values)];
   const plot = new uPlot(options, data, place);
@@ -78,7 +89,9 @@ function draw(place, chart) {
 function drawCharts() {
   const charts = JSON.parse(document.getElementById("charts").textContent);
   const places = [...document.querySelectorAll(".plot")];
-  const plots = places.map((place) => draw(place, charts[place.dataset.chart]));
+  const severalRuns = document.querySelectorAll("h1 .run").length > 1;
+  const plots = places.map(
+    (place) => draw(place, charts[place.dataset.chart], severalRuns));
   const fit = () => {
     const onPaper = ROOT.classList.contains("paper");
     plots.forEach((plot, index) => {

@@ -86,8 +86,8 @@ def _encode(run: History, step: int) -> Picture | None:
                 return Picture(step, _data_uri("png", content), image.size, True)
             size = image.size
             shown = image.convert("RGB")
-    except (OSError, ValueError, SyntaxError) as error:
-        logging.warning("%s is no picture of samples (%s). It is left out.", path, error)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        logging.warning("%s is left out, as no picture of samples: %s", path, error)
         return None
     shown.thumbnail((SIDE, SIDE))
     file = io.BytesIO()

@@ -21,7 +21,7 @@ class _Samples(NamedTuple):
 
     name: str
     pictures: list[pictures.Picture]
-    count: int
+    num_drawn: int
     classes: list[int]
 
 

@@ -104,7 +104,7 @@ def _score_table(
 
 def _flat(protocol: Mapping[str, Any]) -> dict[str, str]:
     """The protocol's values as text; the versions are shown by name."""
-    shown = {}
+    shown: dict[str, str] = {}
     for name, value in protocol.items():
         if isinstance(value, Mapping):
             shown |= {f"{name}: {key}": str(one) for key, one in value.items()}
@@ -121,7 +121,7 @@ def _aim(name: str) -> str:
 
 
 def _estimate(number: Mapping[str, Any] | None) -> str:
-    if number is None:
+    if number is None or not is_number(number["value"]):
         return "-"
     error = number.get("standard_error")
     spread = f" ± {error:.2g}" if is_number(error) else ""
