@@ -12,7 +12,7 @@ STEPS = (100, 200, 300)
 PROTOCOL = {"extractor": "mnist", "split": "test", "versions": {"jax": "0.10.2"}}
 
 
-def make_run(workdir, *, grids=3, side=20, colours=2, **fields):
+def make_run(workdir, *, grids=3, side=20, **fields):
     """Writes config.json, metrics, scores and grids; `fields` change the config."""
     config = default.get_config()
     config.num_train_steps = STEPS[-1]
@@ -28,7 +28,7 @@ def make_run(workdir, *, grids=3, side=20, colours=2, **fields):
         files.append_line(workdir / "evaluations.jsonl", {"step": step, **record})
     rng = np.random.default_rng(0)
     for index in range(grids):
-        image = rng.integers(0, colours, (side, side, 3), np.uint8)
+        image = rng.integers(0, 2, (side, side, 3), np.uint8)
         path = workdir / "samples" / f"step_{100 * index:07}.png"
         images_lib.save_png(path, image)
     return workdir
