@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from experiments.engine import spec, summary
-from gan_jax.evaluation import scores
 from gan_jax.run import checkpoints, files
 from gan_jax.training import sweep, vmapped
 
@@ -194,7 +193,7 @@ def shared_fields(config: ConfigDict) -> str:
 def result(trial: spec.Trial, config: ConfigDict, workdir: Path) -> spec.Result:
     """The result in the folder of a trial."""
     records: dict[int, dict[str, float]] = {}
-    found = scores.read_records(workdir / scores.RECORDS)
+    found = files.read_scores(workdir / files.SCORES)
     for line in found:
         # Earlier versions of gan_jax.evaluate added records of other protocols here.
         if line["generator"] in KINDS and line["protocol"] == found[0]["protocol"]:

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple, TypeGuard
 
 from ml_collections import ConfigDict
 
-from gan_jax.evaluation import scores
 from gan_jax.run import files
 
 
@@ -60,8 +59,8 @@ def read(workdir: Path, name: str) -> History:
         )
     records = [
         record
-        for file in (scores.RECORDS, scores.LATER_RECORDS)
-        for record in scores.read_records(workdir / file)
+        for file in (files.SCORES, files.LATER_SCORES)
+        for record in files.read_scores(workdir / file)
         if _has_step(record)
     ]
     return History(

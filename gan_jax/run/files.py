@@ -24,6 +24,9 @@ import gan_jax
 MISSING = "(no such field)"
 VERSION = "gan_jax_version"  # in config.json, beside the fields of the config
 METRICS = "metrics.jsonl"
+# Files with a line for each scored generator. Training writes the first and
+# gan_jax.evaluate the second, so that each file has a single writer.
+SCORES, LATER_SCORES = "evaluations.jsonl", "scores.jsonl"
 ENVIRONMENTS = "environments.jsonl"  # a line for each environment of an experiment
 _LARGEST_CONFIG = 2**20  # bytes of config.json; default.py needs three thousand
 
@@ -387,6 +390,23 @@ def read_lines(
         else:
             logging.warning("%s: line %d is damaged. It is left out.", path, number)
     return records
+
+
+def read_scores(path: Path) -> list[dict[str, Any]]:
+    """The records of a file of scores; a damaged record is named and left out.
+
+    Raises:
+      ValueError: the file cannot be read.
+    """
+    return read_lines(path, _is_score)
+
+
+def _is_score(record: Mapping[str, Any]) -> bool:
+    kinds = {"generator": str, "numbers": dict, "protocol": dict}
+    return all(isinstance(record.get(x), kind) for x, kind in kinds.items()) and all(
+        isinstance(one, dict) and isinstance(one.get("value"), int | float)
+        for one in record["numbers"].values()
+    )
 
 
 def drop_lines_after(path: Path, step: int) -> None:

@@ -24,6 +24,7 @@ pytestmark = [
     ),
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # selenium's sockets
 ]
+BLUE = (31, 111, 192)  # --c0 of page.css
 GREY = "rgb(20, 24, 29)"  # the background of page.css in the dark
 
 
@@ -75,11 +76,13 @@ def shown(browser):
 
 
 def ink(browser, number):
-    """The number of pixels of a chart that are not transparent."""
+    """The number of pixels of a chart in the colour of the first run."""
     code = "return document.querySelectorAll('.plot canvas')[arguments[0]].toDataURL()"
     source = browser.execute_script(code, number).partition(",")[2]
     with Image.open(io.BytesIO(base64.b64decode(source))) as image:
-        return np.count_nonzero(np.asarray(image)[..., 3])
+        pixels = np.asarray(image).astype(int)
+    is_blue = np.abs(pixels[..., :3] - BLUE).max(-1) < 40
+    return np.count_nonzero(is_blue & (pixels[..., 3] > 0))
 
 
 def wait_for_drawing(browser):
