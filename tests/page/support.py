@@ -12,14 +12,18 @@ STEPS = (100, 200, 300)
 PROTOCOL = {"extractor": "mnist", "split": "test", "versions": {"jax": "0.10.2"}}
 
 
-def make_run(workdir, *, grids=3, side=20, **fields):
-    """Writes config.json, metrics, scores and grids; `fields` change the config."""
+def make_run(workdir, *, grids=3, side=20, more=0.0, **fields):
+    """Writes config.json, metrics, scores and grids; `fields` change the config, `more` the loss."""
     config = default.get_config()
     config.num_train_steps = STEPS[-1]
     config.update_from_flattened_dict(fields)
     files.claim(workdir, config)
     for index, step in enumerate(STEPS):
-        line = {"d_loss": 1.5 - index / 10, "g_loss": 0.5 + index / 10, "d_real": 0.6}
+        line = {
+            "d_loss": 1.5 - index / 10,
+            "g_loss": 0.5 + index / 10 + more,
+            "d_real": 0.6,
+        }
         line |= {"d_fake_before": 0.4, "d_fake_after": 0.3, "steps_per_second": 2.0}
         line |= {"sample_distance": 0.9, "seconds": step / 2, "penalty": 0.25}
         files.append_line(workdir / "metrics.jsonl", {"step": step, **line})

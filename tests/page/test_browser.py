@@ -48,7 +48,7 @@ def page(tmp_path_factory):
     fields = {"model.generator.condition": "onehot", "data.manual_dir": "</script>"}
     runs = [
         support.make_run(folder / "first"),
-        support.make_run(folder / "second", seed=1, **fields),
+        support.make_run(folder / "second", more=0.5, seed=1, **fields),
     ]
     shipped = {"default": default.get_config()}
     path = folder / "report.html"
