@@ -1,5 +1,6 @@
 """The command that writes a page about runs."""
 
+import configparser
 import os
 from pathlib import Path
 import re
@@ -85,6 +86,10 @@ def test_a_missing_jinja2_is_named(runs, tmp_path):
     done = report(f"--workdir={runs[0]}", cwd=tmp_path, code=code)
     assert done.returncode == 1 and not list(tmp_path.iterdir())
     assert done.stderr.startswith("error: jinja2 is not installed, which makes the ")
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    wanted = setup["options.extras_require"]["report"].strip()
+    assert f'python -m pip install "{wanted}"' in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 

@@ -13,7 +13,15 @@ PROTOCOL = {"extractor": "mnist", "split": "test", "versions": {"jax": "0.10.2"}
 
 
 def make_run(workdir, *, grids=3, side=20, more=0.0, **fields):
-    """Writes config.json, metrics, scores and grids; `fields` change the config, `more` the loss."""
+    """Writes config.json, metrics, scores and sample grids.
+
+    Args:
+      workdir: folder of the run.
+      grids: number of sample grids.
+      side: side of a grid in pixels.
+      more: what is added to the generator's losses.
+      fields: fields of the config and their values.
+    """
     config = default.get_config()
     config.num_train_steps = STEPS[-1]
     config.update_from_flattened_dict(fields)
