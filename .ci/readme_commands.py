@@ -35,6 +35,10 @@ FIRST = {
     "python -m gan_jax.main --config=configs/dcgan.py --workdir=runs/wide "
     "--config.model.generator.features=64 "
     "--config.optimizer.generator.learning_rate=2e-4": SHORT,
+    'python -m pip install "jinja2>=3.1,<4"': "",
+    "python -m gan_jax.report --workdir=runs/dcgan": "",
+    "python -m gan_jax.report --workdir=runs/dcgan --compare=runs/wide "
+    "--output=both.html": "",
     "python -m gan_jax.evaluate --workdir=runs/dcgan": FEW,
     "python -m gan_jax.evaluate --workdir=runs/dcgan --step=all --draws=3 "
     "--metrics=prdc": FEW,

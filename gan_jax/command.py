@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 import difflib
+import importlib
 import importlib.machinery
 import importlib.util
 import logging as standard_logging
@@ -13,7 +14,7 @@ import traceback
 from typing import Any, NoReturn
 
 from absl import app, flags, logging
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 
 ROOT = Path(__file__).parent.parent  # the repository, or Python's site-packages
 UNFINISHED = 75  # exit status EX_TEMPFAIL of sysexits.h: start the command again
@@ -111,6 +112,23 @@ def _make_configs_importable(first: Path) -> None:
     spec = importlib.machinery.ModuleSpec("configs", None, is_package=True)
     spec.submodule_search_locations = [str(folder.absolute()) for folder in folders]
     sys.modules["configs"] = importlib.util.module_from_spec(spec)
+
+
+def shipped_configs() -> dict[str, ConfigDict]:
+    """The configs that came with this gan_jax, by the name that --config takes.
+
+    A preset has a name with a colon. The config `default` is the first.
+    """
+    folder = _shipped_configs()
+    _make_configs_importable(folder)
+    names = sorted(path.stem for path in folder.glob("*.py"))
+    found = {}
+    for name in sorted(names, key=lambda name: name != "default"):
+        module = importlib.import_module(f"configs.{name}")
+        found[name] = module.get_config()
+        for preset in getattr(module, "PRESETS", ()):
+            found[f"{name}:{preset}"] = module.get_config(preset)
+    return found
 
 
 def _find_configs(argv: list[str]) -> list[str]:

@@ -257,7 +257,7 @@ def main() -> None:
         for kind, run in _generators(workdir):
             columns[f"{run.step} {kind}"] = found = scorer.score_run(run)
             record = {"step": run.step, "generator": kind, **found.as_record()}
-            _record(workdir / scores.LATER_RECORDS, record)
+            _record(workdir / files.LATER_SCORES, record)
     print(scores.format_table(columns))
     protocol = next(iter(columns.values())).protocol
     known = {k: v for k, v in protocol.items() if v not in ("", None)}

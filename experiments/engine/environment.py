@@ -4,7 +4,6 @@ The last digits of a run's numbers depend on it.
 """
 
 from importlib import metadata
-import json
 import os
 from pathlib import Path
 import platform
@@ -12,7 +11,6 @@ import subprocess
 
 from gan_jax.run import files
 
-RECORD = "environments.jsonl"  # in a run's folder, a line for each environment
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
 ROOT = Path(__file__).parent.parent.parent
 
@@ -34,18 +32,9 @@ def describe(*, runs: int) -> str:
 
 def record(workdir: Path, text: str) -> None:
     """Adds an environment to the record of the run in `workdir`, unless it is there."""
-    if text not in read(workdir):
+    if text not in files.read_environments(workdir):
         workdir.mkdir(parents=True, exist_ok=True)
-        files.append_line(workdir / RECORD, {"environment": text})
-
-
-def read(workdir: Path) -> tuple[str, ...]:
-    """The different environments in which a run was started."""
-    path = workdir / RECORD
-    if not path.exists():
-        return ()
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return tuple(json.loads(line)["environment"] for line in lines)
+        files.append_line(workdir / files.ENVIRONMENTS, {"environment": text})
 
 
 def _counted(count: int, noun: str) -> str:

@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from experiments.engine import environment, spec, summary
-from gan_jax.evaluation import scores
+from experiments.engine import spec, summary
 from gan_jax.run import checkpoints, files
 from gan_jax.training import sweep, vmapped
 
@@ -198,7 +197,7 @@ def _evaluations(workdir: Path) -> dict[int, dict[str, float]]:
     the raw generator have the prefix spec.RAW.
     """
     records: dict[int, dict[str, float]] = {}
-    found = scores.read_records(workdir / scores.RECORDS)
+    found = files.read_scores(workdir / files.SCORES)
     for line in found:
         # Earlier versions of gan_jax.evaluate added records of other protocols here.
         if line["generator"] in KINDS and line["protocol"] == found[0]["protocol"]:
@@ -214,7 +213,7 @@ def result(trial: spec.Trial, config: ConfigDict, workdir: Path) -> spec.Result:
     """The result in the folder of a trial."""
     records = _evaluations(workdir)
     lines = files.read_lines(
-        workdir / "metrics.jsonl",
+        workdir / files.METRICS,
         lambda line: isinstance(line.get("steps_per_second"), int | float),
     )
     steps = [0, *(line["step"] for line in lines)]
@@ -241,5 +240,5 @@ def result(trial: spec.Trial, config: ConfigDict, workdir: Path) -> spec.Result:
             for name in records.get(last, {})
         },
         seconds=seconds / sweep.sweep_size(workdir),
-        environments=environment.read(workdir),
+        environments=files.read_environments(workdir),
     )

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Mapping
 import functools
 from importlib import metadata
 import math
-from pathlib import Path
 import time
 from typing import Any, NamedTuple
 
@@ -17,12 +16,9 @@ from gan_jax import checks, memory
 from gan_jax import data as data_lib
 from gan_jax.evaluation import estimate, features, probe, suite
 from gan_jax.evaluation.estimate import Estimate
-from gan_jax.run import files, trained
+from gan_jax.run import trained
 
 PACKAGES = ("jax", "numpy")
-# Files in a run's folder with a line for each scored generator. Training writes the
-# first and gan_jax.evaluate the second, so that each file has a single writer.
-RECORDS, LATER_RECORDS = "evaluations.jsonl", "scores.jsonl"
 RANGES = {  # allowed values in the section evaluation
     "extractor": checks.one_of(features.EXTRACTORS),
     "weights": checks.TEXT,
@@ -36,23 +32,6 @@ RANGES = {  # allowed values in the section evaluation
     "best_metric": checks.TEXT,
 }
 Draw = Callable[[int], tuple[np.ndarray, np.ndarray | None]]
-
-
-def read_records(path: Path) -> list[dict[str, Any]]:
-    """The records of a file of scores; a damaged record is named and left out.
-
-    Raises:
-      ValueError: the file cannot be read.
-    """
-    return files.read_lines(path, _is_record)
-
-
-def _is_record(record: Mapping[str, Any]) -> bool:
-    kinds = {"generator": str, "numbers": dict, "protocol": dict}
-    return all(isinstance(record.get(x), kind) for x, kind in kinds.items()) and all(
-        isinstance(one, dict) and isinstance(one.get("value"), int | float)
-        for one in record["numbers"].values()
-    )
 
 
 class Scores(NamedTuple):

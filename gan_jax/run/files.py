@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 from pathlib import Path
+import re
 import socket
 import stat
 import time
@@ -22,6 +23,11 @@ import gan_jax
 
 MISSING = "(no such field)"
 VERSION = "gan_jax_version"  # in config.json, beside the fields of the config
+METRICS = "metrics.jsonl"
+# Files with a line for each scored generator. Training writes the first and
+# gan_jax.evaluate the second, so that each file has a single writer.
+SCORES, LATER_SCORES = "evaluations.jsonl", "scores.jsonl"
+ENVIRONMENTS = "environments.jsonl"  # a line for each environment of an experiment
 _LARGEST_CONFIG = 2**20  # bytes of config.json; default.py needs three thousand
 
 # Fields and sections that may change when a run goes on, since its parameters after a
@@ -44,11 +50,12 @@ CHANGEABLE = {
 }
 
 
-def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The values of a tree by their paths, such as optimizer.generator.b1."""
     flat: dict[str, Any] = {}
     for name, value in tree.items():
         if isinstance(value, Mapping):
-            flat |= _flatten(value, f"{prefix}{name}.")
+            flat |= flatten(value, f"{prefix}{name}.")
         else:
             flat[prefix + name] = value
     return flat
@@ -69,14 +76,14 @@ def write_whole(path: Path, content: str | bytes) -> None:
         raise OSError(f"{path} cannot be written: {_cause(error)}.") from None
 
 
-def _as_json(config: ConfigDict) -> ConfigDict:
+def as_json(config: ConfigDict) -> ConfigDict:
     """The config as it is read from config.json, where tuples become lists."""
     return ConfigDict(json.loads(json.dumps(config.to_dict())))
 
 
 def differences(old: ConfigDict, new: ConfigDict) -> dict[str, tuple[Any, Any]]:
     """The fields whose values differ, as name -> (old value, new value)."""
-    before, after = _flatten(old.to_dict()), _flatten(new.to_dict())
+    before, after = flatten(old.to_dict()), flatten(new.to_dict())
     names = sorted(before.keys() | after.keys())
     return {
         name: (before.get(name, MISSING), after.get(name, MISSING))
@@ -171,19 +178,29 @@ def _names(tree: Mapping[str, Any]) -> Iterator[str]:
             yield from _names(value)
 
 
+def version(workdir: Path) -> str:
+    """The version of gan_jax that wrote config.json.
+
+    Versions up to 0.1.0 did not record their number.
+
+    Raises:
+      ValueError: config.json cannot be read.
+    """
+    return str(_read_fields(workdir).get(VERSION, "0.1.0 or earlier"))
+
+
 def other_version(workdir: Path) -> str | None:
     """The version of gan_jax that wrote config.json, if it is another version.
 
-    The result is None for this version and if there is no run. Versions up to 0.1.0 did
-    not record their number.
+    The result is None for this version and if there is no run.
 
     Raises:
       ValueError: config.json cannot be read.
     """
     if not (workdir / "config.json").exists():
         return None
-    version = _read_fields(workdir).get(VERSION, "0.1.0 or earlier")
-    return None if version == gan_jax.__version__ else f"gan_jax {version}"
+    found = version(workdir)
+    return None if found == gan_jax.__version__ else f"gan_jax {found}"
 
 
 @contextlib.contextmanager
@@ -225,7 +242,7 @@ def check(workdir: Path, config: ConfigDict) -> None:
     """
     if not (workdir / "config.json").exists():
         return
-    differing = differences(read_config(workdir), _as_json(config))
+    differing = differences(read_config(workdir), as_json(config))
     refused = {
         name: values
         for name, values in differing.items()
@@ -262,7 +279,7 @@ def claim(workdir: Path, config: ConfigDict) -> None:
     """
     try:
         (workdir / "samples").mkdir(parents=True, exist_ok=True)
-        fields = {VERSION: gan_jax.__version__, **_as_json(config).to_dict()}
+        fields = {VERSION: gan_jax.__version__, **as_json(config).to_dict()}
         text = json.dumps(fields, indent=2)
         write_whole(workdir / "config.json", text)
     except OSError as error:
@@ -375,6 +392,23 @@ def read_lines(
     return records
 
 
+def read_scores(path: Path) -> list[dict[str, Any]]:
+    """The records of a file of scores; a damaged record is named and left out.
+
+    Raises:
+      ValueError: the file cannot be read.
+    """
+    return read_lines(path, _is_score)
+
+
+def _is_score(record: Mapping[str, Any]) -> bool:
+    kinds = {"generator": str, "numbers": dict, "protocol": dict}
+    return all(isinstance(record.get(x), kind) for x, kind in kinds.items()) and all(
+        isinstance(one, dict) and isinstance(one.get("value"), int | float)
+        for one in record["numbers"].values()
+    )
+
+
 def drop_lines_after(path: Path, step: int) -> None:
     """Removes the records whose "step" is above `step`, which will be written again.
 
@@ -402,3 +436,50 @@ def drop_lines_after(path: Path, step: int) -> None:
         if kept:
             kept[-1] = kept[-1].removesuffix(b"\n") + b"\n"
         write_whole(path, b"".join(kept))
+
+
+def sample_grids(workdir: Path) -> dict[int, Path]:
+    """The pictures that a run drew of the same latents, by step and in order."""
+    named = {
+        path: re.fullmatch(r"step_(\d{1,15})\.png", path.name)
+        for path in (workdir / "samples").glob("step_*.png")
+    }
+    found = {int(match[1]): path for path, match in named.items() if match}
+    return dict(sorted(found.items()))
+
+
+def read_bytes(path: Path, most: int) -> bytes:
+    """The content of an ordinary file of a run's folder.
+
+    Args:
+      path: path of the file, which may come from a stranger.
+      most: largest allowed number of bytes.
+
+    Raises:
+      OSError: the file cannot be read, is no ordinary file, or is too large.
+    """
+    try:
+        with open(_open_own_file(path, os.O_RDONLY), "rb") as file:
+            content = file.read(most + 1)
+    except OSError as error:
+        raise OSError(f"{path} cannot be read: {_cause(error)}.") from None
+    if len(content) > most:
+        raise OSError(f"{path} has more than {most:,} bytes.")
+    return content
+
+
+def read_environments(workdir: Path) -> tuple[str, ...]:
+    """The different environments in which a run of an experiment was started.
+
+    Raises:
+      ValueError: the record cannot be read.
+    """
+    found = []
+    for line in _read_raw_lines(workdir / ENVIRONMENTS):
+        try:
+            record = json.loads(line)
+        except (ValueError, RecursionError):  # the writer may have been killed
+            continue
+        if isinstance(record, dict) and isinstance(record.get("environment"), str):
+            found.append(record["environment"])
+    return tuple(found)

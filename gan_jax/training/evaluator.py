@@ -31,7 +31,7 @@ class Evaluator:
             raise ValueError(
                 f"{error} Or train without: --config.eval_every_steps=0."
             ) from error
-        self._records = workdir / scores.RECORDS
+        self._records = workdir / files.SCORES
         files.drop_lines_after(self._records, first_step)
         self._best = (
             checkpoints.Checkpoints(workdir / "best", keep=1, first_step=-1)
@@ -87,7 +87,7 @@ class Evaluator:
             )
         before = [
             record["numbers"][name]["value"]
-            for record in scores.read_records(self._records)
+            for record in files.read_scores(self._records)
             if record["generator"] == kind
             and record["protocol"] == found.as_record()["protocol"]
             and name in record["numbers"]

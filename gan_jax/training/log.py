@@ -155,7 +155,7 @@ class Outputs:
         self._totals: dict[str, float] = dict(progress.get("totals", {}))
         self._num_summed = progress.get("num_summed", 0)
         self._line_width = 0
-        self._metrics = workdir / "metrics.jsonl"
+        self._metrics = workdir / files.METRICS
         files.drop_lines_after(self._metrics, first_step)
         self.clock = Clock(first_step, progress.get("clock"))
 

@@ -1,7 +1,6 @@
 """What a score is made of: the images drawn, the numbers, the protocol."""
 
 from importlib import metadata
-import json
 
 import numpy as np
 import pytest
@@ -204,16 +203,6 @@ def test_labels_that_are_not_the_images_are_refused(config, labels, message):
     images = np.zeros((30, 16, 16, 1), np.uint8)
     with pytest.raises(ValueError, match=message):
         make_scorer(config).score_images(images, labels)
-
-
-def test_a_record_without_its_numbers_is_named(tmp_path, caplog):
-    whole = {"step": 1, "generator": "raw", "numbers": {"x": {"value": 1.0}}}
-    whole["protocol"] = {}
-    broken = [{"step": 1}, whole | {"numbers": {"x": 1.0}}, whole | {"generator": 0}]
-    path = tmp_path / "evaluations.jsonl"
-    path.write_text("".join(json.dumps(one) + "\n" for one in (*broken, whole)))
-    assert scores.read_records(path) == [whole]
-    assert all(f"line {number} is damaged" in caplog.text for number in (1, 2, 3))
 
 
 def test_a_generator_that_draws_infinities_is_refused(config, run):

@@ -299,3 +299,41 @@ def test_a_config_that_is_a_link_is_not_followed(tiny_config, tmp_path):
     (tmp_path / "config.json").symlink_to(tmp_path / "run" / "config.json")
     with pytest.raises(ValueError, match="it is a link, which is not followed"):
         files.read_config(tmp_path)
+
+
+def test_a_record_without_its_numbers_is_named(tmp_path, caplog):
+    whole = {"step": 1, "generator": "raw", "numbers": {"x": {"value": 1.0}}}
+    whole["protocol"] = {}
+    broken = [{"step": 1}, whole | {"numbers": {"x": 1.0}}, whole | {"generator": 0}]
+    path = tmp_path / "evaluations.jsonl"
+    path.write_text("".join(json.dumps(one) + "\n" for one in (*broken, whole)))
+    assert files.read_scores(path) == [whole]
+    assert all(f"line {number} is damaged" in caplog.text for number in (1, 2, 3))
+
+
+def test_sample_grids_are_found_in_order_of_their_steps(tmp_path):
+    (tmp_path / "samples").mkdir()
+    names = ("step_0000500.png", "step_10000000.png", "step_0000000.png")
+    for name in (*names, "step_.png", "step_0000001.png.tmp", "grid.png"):
+        (tmp_path / "samples" / name).touch()
+    found = files.sample_grids(tmp_path)
+    assert list(found) == [0, 500, 10_000_000]
+    assert found[500] == tmp_path / "samples" / names[0]
+    assert files.sample_grids(tmp_path / "none") == {}
+
+
+def test_only_ordinary_files_of_the_allowed_size_are_read(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"four")
+    assert files.read_bytes(path, 4) == b"four"
+    with pytest.raises(OSError, match="file has more than 3 bytes"):
+        files.read_bytes(path, 3)
+    (tmp_path / "link").symlink_to(path)
+    with pytest.raises(OSError, match="it is a link, which is not followed"):
+        files.read_bytes(tmp_path / "link", 4)
+
+
+def test_environments_are_read_and_damaged_lines_are_not(tmp_path):
+    lines = '{"environment": "here"}\n[]\n{"environment": 1}\n{"environment": "th'
+    (tmp_path / files.ENVIRONMENTS).write_text(lines)
+    assert files.read_environments(tmp_path) == ("here",)
