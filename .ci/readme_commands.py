@@ -43,6 +43,9 @@ FIRST = {
     "python -m gan_jax.evaluate --workdir=runs/dcgan --step=all --draws=3 "
     "--metrics=prdc": FEW,
     "python -m gan_jax.evaluate --workdir=runs/dcgan --images=training": FEW,
+    'python -m pip install -e ".[export]"': "",
+    "python -m gan_jax.export --workdir=runs/dcgan --output=generator.stablehlo": "",
+    "python -m gan_jax.export --workdir=runs/dcgan --output=generator.safetensors": "",
 }
 # The second block installs the package and what tests and experiments need.
 SECOND = {
@@ -64,6 +67,9 @@ NOT_RUN = {
     "python -m gan_jax.train_classifier --config=configs/dcgan.py:celeba "
     "--config.data.label=Eyeglasses --output=eyeglasses.npz": "needs CelebA; "
     "tests/test_train_classifier.py trains on other data",
+    'python -m pip install -e ".[onnx]"': "changes the version of orbax-checkpoint",
+    "python -m gan_jax.export --workdir=runs/dcgan --output=generator.onnx": "needs "
+    "the line above; tests/formats/test_programs.py makes models where it was run",
     "python -m experiments.run --experiment=stabilisers --workdir=runs/stabilisers "
     "--processes=2": "trains 100 runs of 6,000 steps; tests/experiments/test_runner.py "
     "runs a small experiment",

@@ -11,7 +11,7 @@ from pathlib import Path
 import re
 import sys
 import traceback
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags

@@ -39,7 +39,7 @@ def _forward(geometry: Geometry, images: jax.Array, kernel: jax.Array) -> jax.Ar
 def _input_gradient(
     geometry: Geometry, gradient: jax.Array, kernel: jax.Array
 ) -> jax.Array:
-    shape = (len(gradient), *geometry.size, kernel.shape[2])
+    shape = (gradient.shape[0], *geometry.size, kernel.shape[2])
     images = jax.ShapeDtypeStruct(shape, gradient.dtype)
     pull = jax.linear_transpose(lambda x: _forward(geometry, x, kernel), images)
     (images_bar,) = pull(gradient)

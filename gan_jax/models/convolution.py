@@ -22,6 +22,7 @@ import jax.numpy as jnp
 from gan_jax.models import adjoint, matmul
 
 IMPLEMENTATIONS = ("auto", "adjoint", "matmul", "lax")
+AUTO = {"cpu": "matmul", "default": "adjoint"}  # platform -> what "auto" takes there
 PADDINGS = ("SAME", "VALID")
 
 
@@ -235,5 +236,5 @@ def _resolve(
             "for both: cast one of them (the layers do: set their dtype)."
         )
     if implementation == "auto":
-        return "matmul" if jax.default_backend() == "cpu" else "adjoint"
+        return AUTO.get(jax.default_backend(), AUTO["default"])
     return implementation

@@ -113,7 +113,7 @@ def _to_cells(geometry: Geometry, images: jax.Array) -> jax.Array:
     """Images as (B, rows, columns, cell height, cell width * C), zeros around."""
     (p, q), (rows, columns) = geometry.cells, geometry.num_cells
     images = _pad(images, geometry.lows, (rows * p, columns * q))
-    images = images.reshape(len(images), rows, p, columns, q * images.shape[-1])
+    images = images.reshape(images.shape[0], rows, p, columns, q * images.shape[-1])
     return images.transpose(0, 1, 3, 2, 4)
 
 

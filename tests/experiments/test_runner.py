@@ -11,7 +11,6 @@ import time
 import pytest
 
 from experiments.engine import collect, forecast, results, runner, spec, summary, trials
-from gan_jax.evaluation import scores
 from gan_jax.run import files
 
 pytestmark = pytest.mark.slow
@@ -130,7 +129,7 @@ def test_the_raw_generator_keeps_its_numbers_beside_the_average(tmp_path):
         for kind, value in [("raw", raw), ("averaged", averaged)]:
             numbers = {"high_quality": {"value": value}}
             record = {"step": step, "generator": kind, "protocol": {}}
-            files.append_line(workdir / scores.RECORDS, record | {"numbers": numbers})
+            files.append_line(workdir / files.SCORES, record | {"numbers": numbers})
     found = trials.result(trial, config, workdir)
     assert found.numbers == {"high_quality": 0.4, "raw high_quality": 0.3}
     assert found.curves["raw high_quality"] == [(20, 0.1), (40, 0.3)]

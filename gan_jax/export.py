@@ -1,0 +1,128 @@
+"""Writes the generator of a trained run into a file for use without this code.
+
+A program for JAX on CPUs, GPUs and TPUs:
+  python -m gan_jax.export --workdir=RUN --output=generator.stablehlo
+A program for ONNX's runtimes:
+  python -m gan_jax.export --workdir=RUN --output=generator.onnx
+The weights alone:
+  python -m gan_jax.export --workdir=RUN --output=generator.safetensors
+"""
+
+import json
+from pathlib import Path
+
+from absl import flags, logging
+import jax
+import numpy as np
+
+from gan_jax import command, formats
+from gan_jax.formats import card
+from gan_jax.run import images as images_lib
+from gan_jax.run import reader, trained
+
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Folder of the trained run.", required=True
+)
+_OUTPUT = flags.DEFINE_string(
+    "output",
+    None,
+    "File to write. Its model card is written beside it, with .json after the name.",
+    required=True,
+)
+_FORMAT = flags.DEFINE_enum(
+    "format",
+    None,
+    list(formats.FORMATS),
+    "Format of the file. By default the ending of --output says it.",
+)
+_STEP = flags.DEFINE_integer(
+    "step",
+    None,
+    "Step of the checkpoint to load; the newest checkpoint by default.",
+)
+_AVERAGED = flags.DEFINE_bool(
+    "averaged",
+    True,
+    "The generator's averaged parameters are used where the run has them.",
+)
+_BEST = flags.DEFINE_bool(
+    "best",
+    False,
+    "The best checkpoint is loaded, which training keeps if the config sets "
+    "evaluation.best_metric.",
+)
+
+
+def main() -> None:
+    """Reads the run and writes the file and its model card.
+
+    Raises:
+      ValueError: there is no such run, the format is not known or its library not
+        installed, or the output cannot be written.
+      OSError: the disk is full.
+    """
+    name, output = _format(), Path(_OUTPUT.value)
+    beside = output.with_name(output.name + ".json")
+    for path in (output, beside):
+        images_lib.check_output(path, "--output")
+    formats.check_installed(name)
+    workdir = Path(_WORKDIR.value)
+    folder = "best" if _BEST.value else "checkpoints"
+    run = reader.load(workdir, _STEP.value, folder=folder)
+    averaged = _AVERAGED.value and bool(run.averaged)
+    if averaged:
+        run = run.with_averaged()
+    _check_finite(run)
+    content = formats.FORMATS[name].create(run)
+    described = card.create(run, content, workdir=workdir, name=name, averaged=averaged)
+    for path, whole in (
+        (output, content),
+        (beside, json.dumps(described, indent=2).encode()),
+    ):
+        with images_lib.writing_whole(path) as file:
+            file.write(whole)
+    logging.info(
+        "Wrote %s of step %d as %s to %s (%s bytes) and its model card to %s.",
+        "the averaged generator" if averaged else "the generator",
+        run.step,
+        name,
+        output,
+        f"{len(content):,}",
+        beside,
+    )
+
+
+def _format() -> str:
+    """The format that --format or the ending of --output names.
+
+    Raises:
+      ValueError: neither names a format, or each names another.
+    """
+    ending = Path(_OUTPUT.value).suffix.removeprefix(".")
+    known = ending if ending in formats.FORMATS else None
+    if _FORMAT.value and known and _FORMAT.value != known:
+        raise ValueError(
+            f"--format is {_FORMAT.value}, but --output is {_OUTPUT.value}: leave "
+            f"--format out, or end the file's name in .{_FORMAT.value}."
+        )
+    name = _FORMAT.value or known
+    if name is None:
+        endings = ", ".join(f".{one}" for one in formats.FORMATS)
+        raise ValueError(
+            f"output is {_OUTPUT.value}, but must end in one of {endings}: change "
+            "--output, or give --format."
+        )
+    return name
+
+
+def _check_finite(run: trained.Run) -> None:
+    """Refuses a generator that has diverged."""
+    if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(run.variables)):
+        raise ValueError(
+            f"the generator of step {run.step} holds values that are not finite: take "
+            "an earlier --step."
+        )
+
+
+if __name__ == "__main__":
+    command.run(main)

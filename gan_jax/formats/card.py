@@ -1,0 +1,99 @@
+"""What a user of an exported generator must know, as JSON beside the file."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import gan_jax
+from gan_jax.run import files, trained
+
+# Name of the data in the config -> terms of use, as their authors state them.
+LICENCES = {
+    "mnist": "MNIST: LeCun and Cortes, CC BY-SA 3.0",
+    "stacked_mnist": "MNIST: LeCun and Cortes, CC BY-SA 3.0",
+    "celeb_a": "CelebA: Liu et al. 2015, for non-commercial research only",
+    "ring": "drawn by gan_jax, no terms",
+    "grid": "drawn by gan_jax, no terms",
+}
+# Fields with a path of the training machine, which concerns nobody else.
+PATHS = (
+    "compilation_cache_dir",
+    "data.cache_dir",
+    "data.data_dir",
+    "data.manual_dir",
+    "evaluation.weights",
+)
+
+
+def create(
+    run: trained.Run, content: bytes, *, workdir: Path, name: str, averaged: bool
+) -> dict[str, Any]:
+    """The model card of a file.
+
+    Args:
+      run: run whose generator in `variables` the file holds.
+      content: content of the file.
+      workdir: folder of the run, which has its scores.
+      name: format of the file.
+      averaged: whether the generator is the averaged one.
+
+    Raises:
+      ValueError: the run's scores cannot be read.
+    """
+    data = run.config.data
+    kind = "averaged" if averaged else "raw"
+    return {
+        "format": name,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "made_by": f"gan_jax {gan_jax.__version__}",
+        "run": workdir.resolve().name,
+        "step": run.step,
+        "generator": kind,
+        "latents": _latents(run),
+        "labels": _labels(run),
+        "images": {
+            "shape": [data.image_size, data.image_size, data.channels],
+            "dtype": "float32",
+            "range": None if data.channels == 2 else [-1, 1],
+        },
+        "data": data.name,
+        "licence_of_the_data": LICENCES.get(data.name, f"not known for {data.name}"),
+        "scores": _scores(workdir, run.step, kind),
+        "config": _public_config(run),
+    }
+
+
+def _latents(run: trained.Run) -> dict[str, Any]:
+    model = run.config.model
+    normal = model.latent_distribution == "normal"
+    return {
+        "size": model.latent_size,
+        "distribution": model.latent_distribution,
+        "range": None if normal else [-1, 1],
+        "truncation": "any largest magnitude above 0" if normal else "none",
+    }
+
+
+def _labels(run: trained.Run) -> dict[str, Any] | None:
+    if not run.is_conditional:
+        return None
+    return {"dtype": "int32", "range": [0, run.config.data.num_classes - 1]}
+
+
+def _scores(workdir: Path, step: int, kind: str) -> list[dict[str, Any]]:
+    """The recorded scores of this generator, each with its protocol."""
+    return [
+        {"numbers": record["numbers"], "protocol": record["protocol"]}
+        for name in (files.SCORES, files.LATER_SCORES)
+        for record in files.read_scores(workdir / name)
+        if record["step"] == step and record["generator"] == kind
+    ]
+
+
+def _public_config(run: trained.Run) -> dict[str, Any]:
+    """The run's config without the paths of the machine that trained it."""
+    config: dict[str, Any] = run.config.to_dict()
+    for path in PATHS:
+        section, _, field = path.rpartition(".")
+        (config.get(section, {}) if section else config).pop(field, None)
+    return config
