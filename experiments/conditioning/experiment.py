@@ -29,9 +29,9 @@ EXPERIMENT = Experiment(
             columns=(
                 Column("label_accuracy", "read as asked, %", 1, 100),
                 Column(f"{RAW}label_accuracy", "by the raw generator", 1, 100),
-                Column("intra_class_frechet_distance", "Fréchet within a class", 1),
-                Column("frechet_distance", "Fréchet distance", 1),
-                Column(f"{RAW}frechet_distance", "of the raw generator", 1),
+                Column("intra_class_frechet_distance", "Fréchet within a class", 2),
+                Column("frechet_distance", "Fréchet distance", 2),
+                Column(f"{RAW}frechet_distance", "of the raw generator", 2),
                 Column("parzen_log_likelihood", "Parzen log-likelihood, nats", 0),
             ),
             compared=against("onehot", MECHANISMS),
