@@ -52,11 +52,6 @@ def collect(
         write_index()
 
 
-def _seconds(found: Iterable[spec.Result]) -> float:
-    """Seconds of training, added up over all finished runs."""
-    return sum(one.seconds for one in found if one.status == "finished")
-
-
 def _find_results(
     experiment: spec.Experiment, workdir: Path, earlier: Iterable[spec.Result]
 ) -> list[spec.Result]:
@@ -118,7 +113,7 @@ def index(text: str) -> str:
     for path in sorted(INDEX.parent.glob("*/results.json")):
         name, saved = path.parent.name, results.read(path)
         shown = sorted(_pictures(path.parent))
-        seconds = _seconds(saved.results)
+        seconds = sum(x.seconds for x in saved.results if x.status == "finished")
         rows.append(
             page.index_row(name, trials.load(name), saved.results, shown[:1], seconds)
         )

@@ -6,7 +6,7 @@ results: {{ number("ring", "GAN", "modes") }} (part, row, number) becomes "6.3 Â
 """
 
 import collections
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 import contextlib
 import functools
 from pathlib import Path
@@ -25,6 +25,7 @@ TEMPLATES = jinja2.Environment(
     undefined=jinja2.StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
+    cache_size=0,
 )
 BLOCKS = ("title", "question", "source", "answer", "deviations", "learned")
 KINDS = ("text", "search")  # blocks of a part are called PART_text and PART_search
@@ -66,9 +67,8 @@ def render(
     environments = collections.Counter(
         environment for one in finished for environment in one.environments
     )
-    with _template(name, experiment) as template:
+    with _template(name, experiment, results) as template:
         text = template.render(
-            **_functions(experiment, results),
             name=name,
             experiment=experiment,
             results=results,
@@ -91,12 +91,18 @@ def render(
 
 
 @contextlib.contextmanager
-def _template(name: str, experiment: Experiment) -> Iterator[jinja2.Template]:
+def _template(
+    name: str, experiment: Experiment, results: Sequence[Result]
+) -> Iterator[jinja2.Template]:
     """The template of an experiment's page; jinja2's errors become ValueErrors."""
+    kinds = (NUMBER, PLAIN, DIFFERENCE)
+    shown = {
+        kind: functools.partial(_shown, experiment, results, kind) for kind in kinds
+    }
     parts = [f"{part}_{kind}" for part in experiment.parts for kind in KINDS]
     known = dict.fromkeys((*BLOCKS, *parts))
     try:
-        template = TEMPLATES.get_template(f"{name}/{TEMPLATE}")
+        template = TEMPLATES.get_template(f"{name}/{TEMPLATE}", globals=shown)
         for block in template.blocks:
             _known(known, block, "block", f"the page of {name}")
         yield template
@@ -106,16 +112,6 @@ def _template(name: str, experiment: Experiment) -> Iterator[jinja2.Template]:
             f", which takes a template like experiments/stabilisers/{TEMPLATE}: change "
             f"experiments/{name}/{TEMPLATE}."
         ) from error
-
-
-def _functions(
-    experiment: Experiment, results: Sequence[Result]
-) -> dict[str, Callable[..., str]]:
-    """The functions that prose calls with the names of a part, a row and a number."""
-    return {
-        kind: functools.partial(_shown, experiment, results, kind)
-        for kind in (NUMBER, PLAIN, DIFFERENCE)
-    }
 
 
 def _shown(
@@ -161,8 +157,8 @@ def index_row(
     seconds: float,
 ) -> str:
     """The experiment's line in experiments/README.md; the first picture is shown."""
-    with _template(name, experiment) as template:
-        context = template.new_context(_functions(experiment, results))
+    with _template(name, experiment, results) as template:
+        context = template.new_context()
         question, answer = (
             " ".join("".join(template.blocks[block](context)).split())
             if block in template.blocks

@@ -178,15 +178,19 @@ def _cell(
     number: str,
     quoted: Iterable[Published],
 ) -> Cell:
-    pairs = _values(runs, number)
-    values = tuple(pairs.values())
+    found = {
+        run.trial.seed: float(run.numbers[number])
+        for run in runs
+        if run is not None and run.status == "finished" and number in run.numbers
+    }
+    values = tuple(found.values())
     mean = _mean(values) if values else None
     return Cell(
         mean and mean.value,
         mean and mean.standard_error,
         values,
         tuple(entry for entry in quoted if entry.number == number),
-        tuple(pairs),
+        tuple(found),
     )
 
 
@@ -210,15 +214,6 @@ def _by_trial(
         (result.trial.row, result.trial.choice, result.trial.seed): result
         for result in results
         if result.trial.part == part_name
-    }
-
-
-def _values(runs: Iterable[Result | None], number: str) -> dict[int, float]:
-    """The number of each finished run, by seed."""
-    return {
-        run.trial.seed: float(run.numbers[number])
-        for run in runs
-        if run is not None and run.status == "finished" and number in run.numbers
     }
 
 

@@ -83,13 +83,12 @@ def to_markdown(part: Part, rows: Sequence[Row]) -> str:
     if part.search:
         columns.append(("choice", [row.choice or NONE for row in rows]))
     for index, column in enumerate(part.columns):
-        cells = [row.cells[column.number] for row in rows]
-        texts = [format_cell(cell, column) for cell in cells]
-        if index == 0:
-            texts = [
-                text if row.seeds else "no finished run"
-                for row, text in zip(rows, texts, strict=True)
-            ]
+        texts = [
+            format_cell(row.cells[column.number], column)
+            if row.seeds or index
+            else "no finished run"
+            for row in rows
+        ]
         columns.append((column.title, texts))
         quoted = [
             "; ".join(
