@@ -45,14 +45,16 @@ def celeb_a(tmp_path):
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory):
-    """MNIST prepared where no socket opens: its config, its data, what is printed."""
+    """MNIST prepared without a connection: its config, its data, what is printed."""
 
     def refuse(*args, **kwargs):
         raise AssertionError("the network was used")
 
     config = make_config(tmp_path_factory.mktemp("mnist"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(socket, "socket", refuse)
+        # The class itself stays, since PySocks derives another from it on import.
+        for name in ("connect", "connect_ex", "sendto"):
+            patch.setattr(socket.socket, name, refuse)
         patch.setattr(socket, "create_connection", refuse)
         patch.setattr(socket, "getaddrinfo", refuse)
         with contextlib.redirect_stdout(io.StringIO()) as printed:
