@@ -15,10 +15,11 @@ from absl import flags, logging
 import jax
 import numpy as np
 
+import gan_jax
 from gan_jax import command, formats
 from gan_jax.formats import card
 from gan_jax.run import images as images_lib
-from gan_jax.run import reader, trained
+from gan_jax.run import trained
 
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Folder of the trained run.", required=True
@@ -67,11 +68,8 @@ def main() -> None:
         images_lib.check_output(path, "--output")
     formats.check_installed(name)
     workdir = Path(_WORKDIR.value)
-    folder = "best" if _BEST.value else "checkpoints"
-    run = reader.load(workdir, _STEP.value, folder=folder)
+    run = gan_jax.load(workdir, _STEP.value, best=_BEST.value, raw=not _AVERAGED.value)
     averaged = _AVERAGED.value and bool(run.averaged)
-    if averaged:
-        run = run.with_averaged()
     _check_finite(run)
     content = formats.FORMATS[name].create(run)
     described = card.create(run, content, workdir=workdir, name=name, averaged=averaged)

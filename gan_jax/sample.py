@@ -16,10 +16,11 @@ from typing import NamedTuple
 from absl import flags, logging
 import numpy as np
 
+import gan_jax
 from gan_jax import checks, command, memory
 from gan_jax.run import images as images_lib
 from gan_jax.run import latents as latents_lib
-from gan_jax.run import reader, trained
+from gan_jax.run import trained
 
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Folder of the trained run.", required=True
@@ -161,11 +162,10 @@ def main() -> None:
     """
     _check_flags()
     _check_output()
-    folder = "best" if _BEST.value else "checkpoints"
-    run = reader.load(Path(_WORKDIR.value), _STEP.value, folder=folder)
+    run = gan_jax.load(
+        _WORKDIR.value, _STEP.value, best=_BEST.value, raw=not _AVERAGED.value
+    )
     averaged = _AVERAGED.value and bool(run.averaged)
-    if averaged:
-        run = run.with_averaged()
     _check_run(run)
     labels: np.ndarray | int | None
     if _STATISTICS.value == "batch":

@@ -52,8 +52,16 @@ def make_tiny_config(folder) -> ConfigDict:
     return config
 
 
+def make_conditional_config(folder) -> ConfigDict:
+    """The same with the label as a one-hot code at both inputs."""
+    config = make_tiny_config(folder)
+    config.model.generator.condition = "onehot"
+    config.model.discriminator.condition = "onehot"
+    return config
+
+
 def make_dense_config(folder) -> ConfigDict:
-    """The same with dense networks, which are compiled in a moment."""
+    """The tiny config with dense networks, which are compiled in a moment."""
     config = make_tiny_config(folder)
     dense = gan.get_config()
     with config.unlocked():

@@ -31,9 +31,7 @@ SCORES = {
 @pytest.fixture(scope="module")
 def run(shared_folder, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run")
-    config = support.make_tiny_config(shared_folder)
-    config.model.generator.condition = "onehot"
-    config.model.discriminator.condition = "onehot"
+    config = support.make_conditional_config(shared_folder)
     config.recipe.ema_decay = 0.5
     train.train_and_evaluate(config, workdir)
     with (workdir / "scores.jsonl").open("w") as file:

@@ -19,9 +19,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def run(shared_folder, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run")
-    config = support.make_tiny_config(shared_folder)
-    config.model.generator.condition = "onehot"
-    config.model.discriminator.condition = "onehot"
+    config = support.make_conditional_config(shared_folder)
     train.train_and_evaluate(config, workdir)
     return workdir
 

@@ -1,6 +1,5 @@
 """Reads a trained run from its folder, in which nothing changes."""
 
-import functools
 from pathlib import Path
 from typing import Any
 
@@ -65,19 +64,12 @@ def _shapes(
     config: ConfigDict, generator: nn.Module, discriminator: nn.Module
 ) -> dict[str, Any]:
     """The shapes of the arrays that a Run reads from a checkpoint, by the config."""
-    create = functools.partial(
-        states.create,
-        generator=generator,
-        discriminator=discriminator,
+    create = states.creator(
+        config,
+        generator,
+        discriminator,
         generator_tx=optax.identity(),
         discriminator_tx=optax.identity(),
-        latent_size=config.model.latent_size,
-        image_shape=(
-            config.data.image_size,
-            config.data.image_size,
-            config.data.channels * config.recipe.packing,
-        ),
-        average=config.recipe.ema_decay > 0,
     )
     shapes = jax.eval_shape(create, jax.random.key(0))
     state: dict[str, Any] = serialization.to_state_dict(shapes)

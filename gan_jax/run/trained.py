@@ -52,12 +52,14 @@ class Run(NamedTuple):
         2) float32.
 
         Args:
-          num: images, at least 1.
-          seed: of the latents, and of the labels where no label is given.
-          label: the class of all images; None draws classes uniformly.
+          num: number of images, at least 1.
+          seed: seed of the latents, and of the labels where no label is given.
+          label: class of all images; None draws classes uniformly.
 
         Raises:
-          ValueError: no images, no such label, or an unconditional run with a label.
+          ValueError: there are no images, there is no such label, the run is
+            unconditional and has a label, or the generator draws values that are not
+            finite.
         """
         return self.draw(num, seed=seed, label=label)[0]
 
@@ -89,9 +91,9 @@ class Run(NamedTuple):
             finite.
         """
         _check_label(self, label)
-        batches = -(-num // batch_size)
-        # Batches that make their statistics must be whole.
-        drawn = batches * batch_size if statistics == "batch" else num
+        drawn = num
+        if statistics == "batch":  # batches that make their statistics must be whole
+            drawn = -(-num // batch_size) * batch_size
         latents = self.draw_latents(drawn, seed=seed)
         labels = np.full(drawn, label, np.int32) if label is not None else None
         if label is None and self.is_conditional:

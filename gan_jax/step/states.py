@@ -1,5 +1,7 @@
 """The state of a GAN: the train states of both networks and the averaged parameters."""
 
+from collections.abc import Callable
+import functools
 from typing import Any, NamedTuple
 
 from flax import struct
@@ -7,6 +9,7 @@ import flax.linen as nn
 from flax.training import train_state
 import jax
 import jax.numpy as jnp
+from ml_collections import ConfigDict
 import optax
 
 
@@ -129,4 +132,30 @@ def create(
         ),
         # Copies, since two leaves of a donated state must not share a buffer.
         averaged=jax.tree.map(jnp.copy, g_state.params) if average else {},
+    )
+
+
+def creator(
+    config: ConfigDict,
+    generator: nn.Module,
+    discriminator: nn.Module,
+    *,
+    generator_tx: optax.GradientTransformation,
+    discriminator_tx: optax.GradientTransformation,
+) -> Callable[[jax.Array], GANState]:
+    """A function that makes the first GANState of a config's run from a key."""
+    data = config.data
+    return functools.partial(
+        create,
+        generator=generator,
+        discriminator=discriminator,
+        generator_tx=generator_tx,
+        discriminator_tx=discriminator_tx,
+        latent_size=config.model.latent_size,
+        image_shape=(
+            data.image_size,
+            data.image_size,
+            data.channels * config.recipe.packing,
+        ),
+        average=config.recipe.ema_decay > 0,
     )

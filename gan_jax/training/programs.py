@@ -70,19 +70,12 @@ def create_state(
     config: ConfigDict, generator: nn.Module, discriminator: nn.Module, key: jax.Array
 ) -> states.GANState:
     """The GANState at step 0 of the run that a config describes."""
-    create = functools.partial(
-        states.create,
-        generator=generator,
-        discriminator=discriminator,
+    create = states.creator(
+        config,
+        generator,
+        discriminator,
         generator_tx=optimizers.create(config, "generator"),
         discriminator_tx=optimizers.create(config, "discriminator"),
-        latent_size=config.model.latent_size,
-        image_shape=(
-            config.data.image_size,
-            config.data.image_size,
-            config.data.channels * config.recipe.packing,
-        ),
-        average=config.recipe.ema_decay > 0,
     )
     return jax.jit(create)(key)
 

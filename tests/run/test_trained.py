@@ -23,9 +23,7 @@ OLD_CONFIG = Path(__file__).parents[1] / "fixtures" / "config_of_0.1.0.json"
 @pytest.fixture(scope="module")
 def workdir(shared_folder, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("run")
-    config = support.make_tiny_config(shared_folder)
-    config.model.generator.condition = "onehot"
-    config.model.discriminator.condition = "onehot"
+    config = support.make_conditional_config(shared_folder)
     config.recipe.ema_decay = 0.5
     train.train_and_evaluate(config, workdir)
     return workdir
