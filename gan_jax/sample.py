@@ -107,6 +107,12 @@ _BEST = flags.DEFINE_bool(
     "The best checkpoint is loaded, which training keeps if the config sets "
     "evaluation.best_metric.",
 )
+_ALLOW_CODE = flags.DEFINE_bool(
+    "allow_code",
+    False,
+    "A model that the run names as module:name may be imported, which executes code "
+    "from the working directory.",
+)
 _STATISTICS = flags.DEFINE_enum(
     "statistics",
     "running",
@@ -162,7 +168,12 @@ def main() -> None:
     _check_flags()
     _check_output()
     folder = "best" if _BEST.value else "checkpoints"
-    run = trained.load(Path(_WORKDIR.value), _STEP.value, folder=folder)
+    run = trained.load(
+        Path(_WORKDIR.value),
+        _STEP.value,
+        folder=folder,
+        allow_code=_ALLOW_CODE.value,
+    )
     averaged = _AVERAGED.value and bool(run.averaged)
     if averaged:
         run = run.with_averaged()
