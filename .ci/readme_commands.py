@@ -36,6 +36,8 @@ FIRST = {
     "--config.model.generator.features=64 "
     "--config.optimizer.generator.learning_rate=2e-4": SHORT,
     "python -m gan_jax.evaluate --workdir=runs/dcgan": FEW,
+    "python -m gan_jax.main --config=configs/gan.py --workdir=runs/own_model "
+    "--config.model.name=experiments.own_parts.networks:pair": SHORT,
     "python -m gan_jax.evaluate --workdir=runs/dcgan --step=all --draws=3 "
     "--metrics=prdc": FEW,
     "python -m gan_jax.evaluate --workdir=runs/dcgan --images=training": FEW,
