@@ -161,7 +161,7 @@ def check_call(
     except TypeError as error:
         raise ValueError(
             f"{what} has the parameters {signature}, but is called with ({wanted}), "
-            f"and there is a {error}: {advice}."
+            f"which gives the error {str(error)!r}: {advice}."
         ) from None
 
 
