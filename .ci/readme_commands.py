@@ -40,6 +40,8 @@ FIRST = {
     "python -m gan_jax.report --workdir=runs/dcgan --compare=runs/wide "
     "--output=both.html": "",
     "python -m gan_jax.evaluate --workdir=runs/dcgan": FEW,
+    "python -m gan_jax.main --config=configs/gan.py --workdir=runs/own_model "
+    "--config.model.name=experiments.own_parts.networks:pair": SHORT,
     "python -m gan_jax.evaluate --workdir=runs/dcgan --step=all --draws=3 "
     "--metrics=prdc": FEW,
     "python -m gan_jax.evaluate --workdir=runs/dcgan --images=training": FEW,

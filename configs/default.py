@@ -162,7 +162,7 @@ def use_networks(config: ConfigDict, name: str) -> None:
 
     Args:
       config: config that is changed in place.
-      name: name in gan_jax.models.MODELS.
+      name: name in gan_jax.models.MODELS, or `module:name` of an own model.
     """
     config.model.name = name
     for network, options in models.default_options(name).items():

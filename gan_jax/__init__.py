@@ -15,6 +15,7 @@ def load(
     *,
     best: bool = False,
     raw: bool = False,
+    allow_code: bool = False,
 ) -> "trained.Run":
     """A trained run, read from its folder, in which nothing changes.
 
@@ -32,13 +33,17 @@ def load(
         config.evaluation.best_metric names a metric.
       raw: take the generator as the optimiser left it. Otherwise it is the averaged
         generator, if the run keeps an average.
+      allow_code: import the run's model from a file if config.model.name has the form
+        module:name. Importing a file executes it, so allow only code that you trust.
 
     Raises:
-      ValueError: the folder holds no run or no such checkpoint.
+      ValueError: the folder holds no run or no such checkpoint, or its model is code
+        that was not allowed.
     """
     from pathlib import Path
 
     from gan_jax.run import reader
 
-    run = reader.load(Path(workdir), step, folder="best" if best else "checkpoints")
+    folder = "best" if best else "checkpoints"
+    run = reader.load(Path(workdir), step, folder=folder, allow_code=allow_code)
     return run.with_averaged() if run.averaged and not raw else run

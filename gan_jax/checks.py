@@ -23,6 +23,7 @@ class Range(NamedTuple):
       type_words: the allowed values, in words for a value of another type.
       names: all allowed names, which a refusal lists instead of the words; empty where
         the values are not names.
+      last: words that follow the names, such as what else is allowed.
     """
 
     words: str
@@ -30,6 +31,7 @@ class Range(NamedTuple):
     types: tuple[type, ...]
     type_words: str
     names: Collection[str] = ()
+    last: str = ""
 
 
 def integer(least: int, most: int, note: str = "") -> Range:
@@ -133,6 +135,7 @@ def check(field: str, value: Any, allowed: Range, *, advice: str = ADVICE) -> No
         words = f"one of {', '.join(allowed.names)}"
     if has_type and allowed.names:
         words += nearest(value, allowed.names)
+    words += allowed.last
     raise ValueError(
         f"{field} is {value!r}, but must be {words}: {advice.format(field=field)}."
     )

@@ -30,6 +30,12 @@ _BEST = flags.DEFINE_bool(
     "Score the best checkpoint, which training keeps if the config sets "
     "evaluation.best_metric.",
 )
+_ALLOW_CODE = flags.DEFINE_bool(
+    "allow_code",
+    False,
+    "A model and a data source that the run names as module:name may be imported, "
+    "which executes code from the working directory.",
+)
 _IMAGES = flags.DEFINE_string(
     "images",
     "",
@@ -57,7 +63,8 @@ _SETTINGS = (
     flags.DEFINE_string(
         "metrics",
         "cheap",
-        "Names of metrics with commas between them; cheap and all stand for several.",
+        "Names of metrics with commas between them; cheap and all stand for several, "
+        "module:name for a metric that is imported from the working directory.",
     ),
     flags.DEFINE_integer("num_images", None, "Number of generated images in a draw."),
     flags.DEFINE_integer(
@@ -99,10 +106,12 @@ def _read_config(workdir: Path) -> ConfigDict:
     """The run's config, whose data and evaluation sections have every field.
 
     Raises:
-      ValueError: there is no run, or a field of its config.json is missing or out of
-        range.
+      ValueError: there is no run, a field of its config.json is missing or out of
+        range, or it names code that is not allowed.
     """
     config = files.read_config(workdir)
+    read = ["data.name"] if _IMAGES.value else ["data.name", "model.name"]
+    files.check_code(workdir, read, allow_code=_ALLOW_CODE.value)
     with files.naming_version(workdir):
         for name, ranges in (("data", data.RANGES), ("evaluation", scores.RANGES)):
             section = checks.section(config, name)
@@ -208,7 +217,9 @@ def _generators(workdir: Path) -> Iterator[tuple[str, trained.Run]]:
     folder = "best" if _BEST.value else "checkpoints"
     for step in _steps(workdir, folder):
         try:
-            run = reader.load(workdir, step, folder=folder)
+            run = reader.load(
+                workdir, step, folder=folder, allow_code=_ALLOW_CODE.value
+            )
         except ValueError:
             if _STEP.value != ["all"] or step in reader.steps(workdir, folder=folder):
                 raise

@@ -52,6 +52,12 @@ _BEST = flags.DEFINE_bool(
     "The best checkpoint is loaded, which training keeps if the config sets "
     "evaluation.best_metric.",
 )
+_ALLOW_CODE = flags.DEFINE_bool(
+    "allow_code",
+    False,
+    "A model that the run names as module:name may be imported, which executes code "
+    "from the working directory.",
+)
 
 
 def main() -> None:
@@ -68,7 +74,13 @@ def main() -> None:
         images_lib.check_output(path, "--output")
     formats.check_installed(name)
     workdir = Path(_WORKDIR.value)
-    run = gan_jax.load(workdir, _STEP.value, best=_BEST.value, raw=not _AVERAGED.value)
+    run = gan_jax.load(
+        workdir,
+        _STEP.value,
+        best=_BEST.value,
+        raw=not _AVERAGED.value,
+        allow_code=_ALLOW_CODE.value,
+    )
     averaged = _AVERAGED.value and bool(run.averaged)
     _check_finite(run)
     content = formats.FORMATS[name].create(run)

@@ -5,7 +5,7 @@ from pathlib import Path
 from absl import flags
 from ml_collections import config_flags
 
-from gan_jax import command, parallel
+from gan_jax import command, models, parallel
 from gan_jax.training import train
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -57,8 +57,10 @@ def main() -> int:
       ValueError: the config is missing or refused, or the job cannot be joined.
     """
     filename = command.config_filename()
+    overrides = config_flags.get_override_values(flags.FLAGS["config"])
     job = (_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
     with parallel.joined(*job):
+        models.use_own(_CONFIG.value, overrides)
         parallel.use_compilation_cache(_CONFIG.value.compilation_cache_dir)
         is_finished = train.train_and_evaluate(
             _CONFIG.value,

@@ -108,6 +108,12 @@ _BEST = flags.DEFINE_bool(
     "The best checkpoint is loaded, which training keeps if the config sets "
     "evaluation.best_metric.",
 )
+_ALLOW_CODE = flags.DEFINE_bool(
+    "allow_code",
+    False,
+    "A model that the run names as module:name may be imported, which executes code "
+    "from the working directory.",
+)
 _STATISTICS = flags.DEFINE_enum(
     "statistics",
     "running",
@@ -163,7 +169,11 @@ def main() -> None:
     _check_flags()
     _check_output()
     run = gan_jax.load(
-        _WORKDIR.value, _STEP.value, best=_BEST.value, raw=not _AVERAGED.value
+        _WORKDIR.value,
+        _STEP.value,
+        best=_BEST.value,
+        raw=not _AVERAGED.value,
+        allow_code=_ALLOW_CODE.value,
     )
     averaged = _AVERAGED.value and bool(run.averaged)
     _check_run(run)

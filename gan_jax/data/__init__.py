@@ -1,17 +1,34 @@
 """Data as arrays: a name in the config leads to a source."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
+import numpy as np
 
-from gan_jax import checks
+from gan_jax import checks, own_parts
 from gan_jax.data import array, cache, folder, stacked, tfds_source, toy
 
 Dataset = cache.Dataset
 MIXTURES = toy.MIXTURES
 cache_directory = cache.directory
+
+
+class Source(NamedTuple):
+    """A source of data that lies outside this package, see own_parts.py.
+
+    Attributes:
+      check: function of the data section of a config that raises a ValueError for what
+        the source does not have, and reads no data.
+      load: function of the data section that returns the Dataset of config.split, with
+        images of the config's size and channels. Scores compare with the split "test",
+        so the source has that split too, unless evaluation.split names another.
+    """
+
+    check: Callable[[ConfigDict], None]
+    load: Callable[[ConfigDict], Dataset]
+
 
 # Every source has check(config), which reads no data, and load(config).
 SOURCES: Mapping[str, Any] = {
@@ -67,18 +84,20 @@ def check(config: ConfigDict) -> None:
         not have what a field asks for.
     """
     checks.check_fields(config, RANGES, path="data")
-    if config.name not in SOURCES and not tfds_source.is_known(config):
+    is_own = own_parts.is_named(config.name)
+    if not (is_own or config.name in SOURCES or tfds_source.is_known(config)):
         raise ValueError(
             f"Unknown data set {config.name!r}{checks.nearest(config.name, SOURCES)}."
-            f" Known are {', '.join(SOURCES)}, and the name of any image set of"
-            " TensorFlow Datasets. Set --config.data.name to one."
+            f" Known are {', '.join(SOURCES)}, the name of any image set of TensorFlow"
+            " Datasets, and module:name, which is imported from the working directory."
+            " Set --config.data.name to one."
         )
     if config.channels == 2 and config.name not in MIXTURES:
         raise ValueError(
             f"data.channels is 2, but {config.name} has images of 1 (grey) or 3 (RGB)"
             " channels. Set --config.data.channels to one of these."
         )
-    SOURCES.get(config.name, tfds_source).check(config)
+    _source(config.name).check(config)
 
 
 def create(config: ConfigDict) -> Dataset:
@@ -97,7 +116,9 @@ def create(config: ConfigDict) -> Dataset:
         number of classes.
     """
     check(config)
-    dataset = SOURCES.get(config.name, tfds_source).load(config)
+    dataset: Dataset = _source(config.name).load(config)
+    if own_parts.is_named(config.name):
+        _check_dataset(dataset, config)
     if config.num_classes not in (0, dataset.num_classes):
         label = f" with label {config.label!r}" if config.label else ""
         raise ValueError(
@@ -107,3 +128,47 @@ def create(config: ConfigDict) -> Dataset:
             " choose another --config.data.label."
         )
     return dataset
+
+
+def _source(name: str) -> Any:
+    """The module of a shipped source, or the own Source `module:name`."""
+    if not own_parts.is_named(name):
+        return SOURCES.get(name, tfds_source)
+    field = "data.name"
+    source = own_parts.load(name, field=field)
+    form = "data.Source(check, load)"
+    own_parts.check_type(source, Source, name, field=field, form=form)
+    for what in ("check", "load"):
+        function = getattr(source, what)
+        positional = ("config",)
+        own_parts.check_call(
+            function, f"{name}.{what}", field=field, positional=positional
+        )
+    return source
+
+
+def _check_dataset(dataset: Dataset, config: ConfigDict) -> None:
+    """Refuses what an own source loaded if a run cannot use it."""
+    form = "data.Dataset(images, labels, num_classes)"
+    own_parts.check_type(dataset, Dataset, config.name, field="data.name", form=form)
+    images, labels = dataset.images, dataset.labels
+    shape = (config.image_size, config.image_size, config.channels)
+    dtype = np.dtype(np.float32 if config.channels == 2 else np.uint8)
+    if images.shape[1:] != shape or images.dtype != dtype or not len(images):
+        raise ValueError(
+            f"{config.name} loads images {images.shape} {images.dtype}, but the config "
+            f"asks for (N, {', '.join(map(str, shape))}) {dtype}: change the source, "
+            "or set --config.data.image_size and --config.data.channels."
+        )
+    if labels.shape != images.shape[:1] or labels.dtype != np.int32:
+        raise ValueError(
+            f"{config.name} loads labels {labels.shape} {labels.dtype}, but must load "
+            f"({len(images)},) int32, one for each image: change the source, or set "
+            "--config.data.name to another."
+        )
+    if labels.min() < 0 or labels.max() >= dataset.num_classes:
+        raise ValueError(
+            f"{config.name} loads labels from {labels.min()} to {labels.max()}, but "
+            f"num_classes is {dataset.num_classes}, and labels start at 0: change the "
+            "source, or set --config.data.name to another."
+        )

@@ -12,7 +12,7 @@ import numpy as np
 import tqdm
 
 import gan_jax
-from gan_jax import checks, memory
+from gan_jax import checks, memory, own_parts
 from gan_jax import data as data_lib
 from gan_jax.evaluation import estimate, features, probe, suite
 from gan_jax.evaluation.estimate import Estimate
@@ -110,6 +110,11 @@ class Scorer:
                 "gan_jax": gan_jax.__version__,
                 **{name: metadata.version(name) for name in PACKAGES},
             },
+            "own_parts": own_parts.digests(
+                name
+                for name in (data.name, *settings.metrics.split(","))
+                if own_parts.is_named(name)
+            ),
         }
 
     def score_run(self, run: trained.Run) -> Scores:
@@ -139,7 +144,12 @@ class Scorer:
             )
 
         batch = settings.batch_size if settings.statistics == "batch" else None
-        protocol = {"statistics": settings.statistics, "batch_size": batch}
+        protocol = {
+            "statistics": settings.statistics,
+            "batch_size": batch,
+            "own_parts": self.protocol["own_parts"]
+            | own_parts.digests(own_parts.names(run.config, ["model.name"])),
+        }
         return self._score(draw, discriminate, protocol)
 
     def score_images(self, images: np.ndarray, labels: np.ndarray | None) -> Scores:
@@ -205,7 +215,7 @@ class Scorer:
         return Scores(
             {name: _join([one[name] for one in repeats]) for name in repeats[0]},
             np.mean(shares, axis=0) if shares else None,
-            {**self.protocol, **protocol},
+            {k: v for k, v in {**self.protocol, **protocol}.items() if v != {}},
             time.perf_counter() - start,
         )
 
@@ -226,7 +236,7 @@ class Scorer:
         progress = tqdm.tqdm(names, delay=5, disable=None, leave=False)
         for name in progress:
             progress.set_description(name)
-            metric = suite.METRICS[name]
+            metric = suite.get(name)
             results = zip(metric.numbers, metric.compute(sets), strict=True)
             for number, result in results:
                 yield aliases.get(number, number), result
@@ -311,7 +321,7 @@ def check(config: ConfigDict) -> None:
             f"evaluation.best_metric is {best!r}, but only {', '.join(numbers)} are "
             "computed: add it to --config.evaluation.metrics, or choose another."
         )
-    best_direction(best)
+    best_direction(settings)
 
 
 def _with_split(data: ConfigDict, split: str) -> ConfigDict:
@@ -321,13 +331,17 @@ def _with_split(data: ConfigDict, split: str) -> ConfigDict:
     return other
 
 
-def best_direction(name: str) -> int:
+def best_direction(settings: ConfigDict) -> int:
     """+1 if a larger value of best_metric is better, -1 if a smaller one; 0 for "".
+
+    Args:
+      settings: evaluation section, of which best_metric and metrics are read.
 
     Raises:
       ValueError: the number is unknown, or neither direction is better.
     """
-    sign = suite.direction(name) if name else 0
+    name, names = settings.best_metric, settings.metrics.split(",")
+    sign = suite.direction(name, filter(own_parts.is_named, names)) if name else 0
     if name and not sign:
         raise ValueError(
             f"evaluation.best_metric is {name!r}, of which neither more nor less is "
@@ -356,7 +370,7 @@ def _numbers(config: ConfigDict, shape: tuple[int, int, int]) -> list[str]:
         num=settings.num_images,
     )
     aliases = suite.INCEPTION_NAMES if extractor == "inception" else {}
-    numbers = [number for name in names for number in suite.METRICS[name].numbers]
+    numbers = [number for name in names for number in suite.get(name).numbers]
     return [aliases.get(number, number) for number in numbers]
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gan_jax import checks, own_parts
 from gan_jax.evaluation import (
     classes,
     classifier,
@@ -378,16 +379,57 @@ INCEPTION_NAMES = {
 }
 
 
-def direction(number: str) -> int:
+def get(name: str) -> Metric:
+    """The metric of a name in METRICS, or the own Metric `module:name`.
+
+    Raises:
+      ValueError: an own metric has another form.
+    """
+    if not own_parts.is_named(name):
+        return METRICS[name]
+    field = "evaluation.metrics"
+    metric = own_parts.load(name, field=field)
+    form = "suite.Metric(compute, {'my_number': 1})"
+    own_parts.check_type(metric, Metric, name, field=field, form=form)
+    what, positional = f"{name}.compute", ("sets",)
+    own_parts.check_call(metric.compute, what, field=field, positional=positional)
+    taken = {*_directions(())}.intersection(metric.numbers)
+    if taken or not metric.numbers:
+        raise ValueError(
+            f"{name} gives the numbers {', '.join(metric.numbers) or '(none)'}, but "
+            "must give one or more whose names no metric of gan_jax has "
+            f"({', '.join(sorted(taken))}): change its names, or leave it out of "
+            f"--config.{field}."
+        )
+    for need in metric.needs:
+        if need not in ABSENT:
+            raise ValueError(
+                f"{name} needs {need!r}{checks.nearest(need, ABSENT)}, but a metric "
+                f"can need {', '.join(ABSENT)}: change its needs, or leave it out of "
+                f"--config.{field}."
+            )
+    return metric
+
+
+def _directions(metrics: Iterable[Metric]) -> dict[str, int]:
+    """The directions of all numbers of these metrics, and of METRICS' other names."""
+    known: dict[str, int] = {}
+    for metric in (*METRICS.values(), *metrics):
+        known |= metric.numbers
+    return known | {alias: known[name] for name, alias in INCEPTION_NAMES.items()}
+
+
+def direction(number: str, own: Iterable[str] = ()) -> int:
     """+1 if more is better, -1 if less is better, 0 if real images set the aim.
+
+    Args:
+      number: name of a number.
+      own: names of own metrics that may give it.
 
     Raises:
       ValueError: no metric gives a number of this name.
     """
-    known: dict[str, int] = {}
-    for metric in METRICS.values():
-        known |= metric.numbers
-    known |= {alias: known[name] for name, alias in INCEPTION_NAMES.items()}
+    known = _directions(get(name) for name in own)
     if number not in known:
         raise ValueError(
             f"there is no number {number!r} to choose by, there are: "
@@ -397,11 +439,12 @@ def direction(number: str) -> int:
 
 
 def select(names: Sequence[str], *, available: Iterable[str], num: int) -> list[str]:
-    """The metrics to compute, in the table's order.
+    """The metrics to compute, in the table's order, with own metrics after them.
 
     Args:
-      names: names in METRICS; "all" stands for all metrics that can be computed, and
-        "cheap" for the cheap ones among them.
+      names: names in METRICS or `module:name` of own metrics; "all" stands for all
+        metrics of METRICS that can be computed, and "cheap" for the cheap ones among
+        them.
       available: keys of ABSENT that are available.
       num: number of generated images.
 
@@ -420,22 +463,33 @@ def select(names: Sequence[str], *, available: Iterable[str], num: int) -> list[
                 and available.issuperset(metric.needs)
             }
             continue
-        if name not in METRICS:
+        if name not in METRICS and not own_parts.is_named(name):
             raise ValueError(
                 f"there is no metric {name!r}, there are: {', '.join(METRICS)}; "
-                "'cheap' and 'all' stand for several: change --metrics."
+                "'cheap' and 'all' stand for several, and module:name is imported from "
+                "the working directory: change --metrics."
             )
-        for need in METRICS[name].needs:
+        for need in get(name).needs:
             if need not in available:
                 raise ValueError(
                     f"the metric {name} cannot be computed: {ABSENT[need]}; leave it "
                     "out of --metrics."
                 )
         chosen.add(name)
-    for name in METRICS:
-        if name in chosen and num < METRICS[name].least:
+    order = list(dict.fromkeys([*METRICS, *names]))
+    for name in order:
+        if name in chosen and num < get(name).least:
             raise ValueError(
-                f"the metric {name} needs at least {METRICS[name].least} images, not "
+                f"the metric {name} needs at least {get(name).least} images, not "
                 f"{num}: raise --num_images, or leave it out of --metrics."
             )
-    return [name for name in METRICS if name in chosen]
+    selected = [name for name in order if name in chosen]
+    own = [name for name in selected if own_parts.is_named(name)]
+    numbers = [number for name in own for number in get(name).numbers]
+    if len(numbers) != len(set(numbers)):
+        raise ValueError(
+            f"the metrics {' and '.join(own)} give numbers of the same name, "
+            f"{', '.join(sorted(numbers))}: change the names in your files, or leave "
+            "one of the metrics out of --metrics."
+        )
+    return selected

@@ -1,19 +1,20 @@
 """The models by name: each is a generator and a discriminator."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 import dataclasses
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from gan_jax import checks
+from gan_jax import checks, own_parts
 from gan_jax.models import convolution, dcgan, keras_dcgan, mlp
 
 MODELS: dict[str, Any] = {"dcgan": dcgan, "keras_dcgan": keras_dcgan, "mlp": mlp}
 RANGES = {  # allowed values in the section model; sampling.py has those that it reads
-    "name": checks.one_of(MODELS),
+    "name": own_parts.one_of(MODELS),
     "convolution": checks.one_of(convolution.IMPLEMENTATIONS),
     "dtype": checks.one_of(("float32", "bfloat16")),
     "sync_batch_norm": checks.FLAG,
@@ -35,6 +36,28 @@ ATTRIBUTES = {  # ranges of attributes whose annotation does not say what is all
     "init_std": checks.NOT_NEGATIVE,
     "latent_scale": checks.POSITIVE,
 }
+_TYPES = {  # ranges of an own network's other attributes, by their annotations
+    int: checks.integer(-checks.MOST, checks.MOST),
+    float: checks.number("finite", least=-checks.LARGEST),
+    str: checks.TEXT,
+}
+
+
+class Pair(NamedTuple):
+    """A model that lies outside this package, see own_parts.py.
+
+    Attributes:
+      Generator: generator's class, with the attribute `condition` and the signature of
+        dcgan.Generator.
+      Discriminator: discriminator's class, with the attribute `condition` and the
+        signature of dcgan.Discriminator.
+      check_image_size: function that raises a ValueError for a size in pixels that the
+        networks do not have; by default every size is allowed.
+    """
+
+    Generator: Any
+    Discriminator: Any
+    check_image_size: Callable[[int], None] = lambda image_size: None
 
 
 def build(
@@ -53,7 +76,7 @@ def build(
     """
     model, data = checks.section(config, "model"), checks.section(config, "data")
     checks.check_fields(model, RANGES, path="model", advice=advice)
-    family = MODELS[model.name]
+    family = _family(model.name)
     family.check_image_size(data.image_size)
     shared = {
         "image_size": data.image_size,
@@ -73,23 +96,34 @@ def build(
     _check_conditions(generator, discriminator, data.num_classes)
     _check_layers("generator", generator)
     _check_layers("discriminator", discriminator)
+    if own_parts.is_named(model.name):
+        size = (data.image_size, data.image_size, data.channels)
+        _check_shapes(config, generator, discriminator, size)
     return generator, discriminator
 
 
 def attribute_ranges(module: Any) -> dict[str, checks.Range]:
-    """The range of each field in a network's section, from the module's attributes."""
+    """The range of each field in a network's section, from the module's attributes.
+
+    An attribute that has neither a range nor a type of _TYPES, such as a function, is
+    no field and keeps its default.
+    """
     ranges = {}
+    types = get_type_hints(module)
     for field in dataclasses.fields(module):
         if field.name in ("parent", "name", *SHARED):
             continue
-        if get_origin(field.type) is Literal:
-            ranges[field.name] = checks.one_of(get_args(field.type))
-        elif field.type is bool:
+        kind = types[field.name]
+        item = next(iter(get_args(kind)), None)
+        if get_origin(kind) is Literal:
+            ranges[field.name] = checks.one_of(get_args(kind))
+        elif kind is bool:
             ranges[field.name] = checks.FLAG
-        else:
-            allowed = ATTRIBUTES[field.name]
-            several = field.type not in (int, float)
-            ranges[field.name] = checks.each(allowed) if several else allowed
+        elif kind in _TYPES:
+            ranges[field.name] = ATTRIBUTES.get(field.name, _TYPES[kind])
+        elif get_origin(kind) in (Sequence, tuple, list) and item in _TYPES:
+            allowed = ATTRIBUTES.get(field.name, _TYPES[item])
+            ranges[field.name] = checks.each(allowed)
     return ranges
 
 
@@ -97,9 +131,12 @@ def default_options(name: str) -> dict[str, dict[str, Any]]:
     """The options of both networks of a model, with their defaults.
 
     Args:
-      name: name in MODELS.
+      name: name in MODELS, or `module:name` of an own Pair.
+
+    Raises:
+      ValueError: an own model has another form.
     """
-    family = MODELS[name]
+    family = _family(name)
     return {
         network: {
             field.name: field.default
@@ -111,6 +148,110 @@ def default_options(name: str) -> dict[str, dict[str, Any]]:
             ("discriminator", family.Discriminator),
         )
     }
+
+
+def use_own(config: ConfigDict, overrides: Mapping[str, Any]) -> None:
+    """Fills the networks' sections for an own model that the command line names.
+
+    The sections of a config file have the fields of the file's model. If an override
+    names an own model, they get the fields of its networks with their defaults, and the
+    overrides of these fields.
+
+    Args:
+      config: whole config, which is changed in place.
+      overrides: values of fields given on the command line, by the fields' paths.
+
+    Raises:
+      ValueError: the own model has another form.
+    """
+    name = overrides.get("model.name")
+    if not own_parts.is_named(name):
+        return
+    for network, options in default_options(str(name)).items():
+        start = f"model.{network}."
+        given = {
+            path.removeprefix(start): value
+            for path, value in overrides.items()
+            if path.startswith(start)
+        }
+        with config.unlocked():
+            config.model[network] = ConfigDict({**options, **given})
+
+
+def _family(name: str) -> Any:
+    """The module of a shipped model, or the own Pair `module:name`."""
+    if not own_parts.is_named(name):
+        return MODELS[name]
+    field = "model.name"
+    pair = own_parts.load(name, field=field)
+    form = "models.Pair(Generator, Discriminator)"
+    own_parts.check_type(pair, Pair, name, field=field, form=form)
+    for network, inputs in (("Generator", "latents"), ("Discriminator", "images")):
+        what, module = f"{name}.{network}", getattr(pair, network)
+        if not (isinstance(module, type) and issubclass(module, nn.Module)):
+            raise ValueError(
+                f"{what} is {module!r}, but must be a class derived from flax.linen."
+                f"Module: change it, or set --config.{field} to another name."
+            )
+        own_parts.check_call(
+            module.__call__,
+            f"{what}.__call__",
+            field=field,
+            positional=("self", inputs, "labels"),
+            keywords=("train",),
+        )
+        _check_attributes(module, what)
+    what = f"{name}.check_image_size"
+    size = ("image_size",)
+    own_parts.check_call(pair.check_image_size, what, field=field, positional=size)
+    return pair
+
+
+def _check_attributes(module: Any, what: str) -> None:
+    """Refuses an own network without `condition` or without all defaults."""
+    fields = dataclasses.fields(module)
+    if "condition" not in {field.name for field in fields}:
+        raise ValueError(
+            f"{what} has no attribute condition, but must say how it uses labels: give "
+            "it the line `condition: Literal['none'] = 'none'` if it uses none, or set "
+            "--config.model.name to another name."
+        )
+    for field in fields:
+        if field.default is dataclasses.MISSING and field.name not in SHARED:
+            raise ValueError(
+                f"{what} has the attribute {field.name} without a default, but a "
+                "config is made from the defaults: give it a default that is a plain "
+                "value, or set --config.model.name to another name."
+            )
+
+
+def _check_shapes(
+    config: ConfigDict,
+    generator: nn.Module,
+    discriminator: nn.Module,
+    shape: tuple[int, int, int],
+) -> None:
+    """Refuses own networks whose outputs have another shape than steps need."""
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    labels = jax.ShapeDtypeStruct((2,), jnp.int32)
+    latents = jax.ShapeDtypeStruct((2, config.model.latent_size), jnp.float32)
+    images = jax.ShapeDtypeStruct((2, *shape), jnp.float32)
+    for network, module, inputs, wanted in (
+        ("Generator", generator, latents, (2, *shape)),
+        ("Discriminator", discriminator, images, (2,)),
+    ):
+
+        def run(key: Any, inputs: Any, labels: Any, module: nn.Module = module) -> Any:
+            keys = {"params": key, "dropout": key}
+            return module.init_with_output(keys, inputs, labels, train=True)[0]
+
+        result = jax.eval_shape(run, key, inputs, labels)
+        if getattr(result, "shape", None) != wanted:
+            raise ValueError(
+                f"{config.model.name}.{network} makes {result} of {inputs.shape}, but "
+                f"must make an array {wanted}: change it, or set --config.model.name "
+                "to another name."
+            )
 
 
 def _create(

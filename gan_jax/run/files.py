@@ -3,7 +3,7 @@
 The folder is all that is needed to understand, resume and sample a run.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 import contextlib
 import errno
 import fcntl
@@ -20,6 +20,7 @@ from absl import logging
 from ml_collections import ConfigDict
 
 import gan_jax
+from gan_jax import own_parts
 
 MISSING = "(no such field)"
 VERSION = "gan_jax_version"  # in config.json, beside the fields of the config
@@ -28,6 +29,7 @@ METRICS = "metrics.jsonl"
 # gan_jax.evaluate the second, so that each file has a single writer.
 SCORES, LATER_SCORES = "evaluations.jsonl", "scores.jsonl"
 ENVIRONMENTS = "environments.jsonl"  # a line for each environment of an experiment
+OWN_PARTS = "own_parts"  # there too: names and digests of the parts of own_parts.py
 _LARGEST_CONFIG = 2**20  # bytes of config.json; default.py needs three thousand
 
 # Fields and sections that may change when a run goes on, since its parameters after a
@@ -122,6 +124,7 @@ def read_config(workdir: Path) -> ConfigDict:
     """
     fields = _read_fields(workdir)
     fields.pop(VERSION, None)
+    fields.pop(OWN_PARTS, None)
     return ConfigDict(fields)
 
 
@@ -168,7 +171,16 @@ def _fault(fields: Any) -> str:
     version = fields.get(VERSION, "")
     if not isinstance(version, str) or len(version) > 40:
         return f"{VERSION} is no version"
+    parts = fields.get(OWN_PARTS, [])
+    if not isinstance(parts, list) or not all(map(_is_part, parts)):
+        return f"{OWN_PARTS} is no list of parts"
     return ""
+
+
+def _is_part(part: Any) -> bool:
+    return isinstance(part, dict) and all(
+        isinstance(part.get(name), str) for name in ("name", "sha256")
+    )
 
 
 def _names(tree: Mapping[str, Any]) -> Iterator[str]:
@@ -228,6 +240,51 @@ def naming_version(workdir: Path, kind: type[Exception] = Exception) -> Iterator
         ) from error
 
 
+def check_code(workdir: Path, fields: Iterable[str], *, allow_code: bool) -> None:
+    """Refuses a run whose parts would be imported from files, unless that is allowed.
+
+    A run's folder may come from a stranger, and importing a file executes it. Nothing
+    is imported here. A source that has changed since the run was trained is named in a
+    warning.
+
+    Args:
+      workdir: folder of the run.
+      fields: fields of the config whose parts the caller will import.
+      allow_code: whether the user allows the import.
+
+    Raises:
+      ValueError: a field names a part, and code is not allowed, or its file is missing.
+    """
+    names = own_parts.names(read_config(workdir), fields)
+    if names and not allow_code:
+        raise ValueError(
+            f"{workdir} names {' and '.join(names)}, code that would be imported from "
+            f"the working directory {os.getcwd()} or from Python's path, and executed: "
+            "if you trust that code, allow it with --allow_code, or in Python with "
+            "gan_jax.load(..., allow_code=True)."
+        )
+    for change in _changed_sources(workdir, own_parts.digests(names)):
+        logging.warning(
+            "%s. What is computed now may not be what the run has learnt.", change
+        )
+
+
+def _changed_sources(workdir: Path, digests: Mapping[str, str]) -> list[str]:
+    """A clause for each part whose source is not that with which the run was trained.
+
+    Args:
+      workdir: folder of the run.
+      digests: SHA-256 of the parts' sources now.
+    """
+    parts = _read_fields(workdir).get(OWN_PARTS, [])
+    return [
+        f"the source of {part['name']} has changed since {workdir} was trained: its "
+        f"SHA-256 was {part['sha256'][:64]}, and is {digests[part['name']]}"
+        for part in parts
+        if digests.get(part["name"], part["sha256"]) != part["sha256"]
+    ]
+
+
 def _may_change(name: str, old: Any, new: Any) -> bool:
     if name == "num_train_steps":  # a longer run begins with the steps of a shorter one
         return isinstance(old, int) and new > old
@@ -238,7 +295,8 @@ def check(workdir: Path, config: ConfigDict) -> None:
     """Refuses a folder that belongs to a run with another config; writes nothing.
 
     Raises:
-      ValueError: fields differ that must not change; they are named.
+      ValueError: fields, or sources of parts that are trained with, differ that must
+        not change; they are named.
     """
     if not (workdir / "config.json").exists():
         return
@@ -260,6 +318,13 @@ def check(workdir: Path, config: ConfigDict) -> None:
             "--override_config to go on with the new ones"
             + (", or use the version that made it." if maker else ".")
         )
+    names = own_parts.names(config, own_parts.TRAINED)
+    changes = _changed_sources(workdir, own_parts.digests(names))
+    if changes:
+        raise ValueError(
+            f"{'; '.join(changes)}. Restore the file, give another --workdir, or "
+            "--override_config to go on with the changed code."
+        )
     schedule = config.optimizer.get("schedule", "constant")  # 0.1.0 had no schedules
     if "num_train_steps" in differing and schedule != "constant":
         logging.info(
@@ -280,6 +345,11 @@ def claim(workdir: Path, config: ConfigDict) -> None:
     try:
         (workdir / "samples").mkdir(parents=True, exist_ok=True)
         fields = {VERSION: gan_jax.__version__, **as_json(config).to_dict()}
+        digests = own_parts.digests(own_parts.names(config))
+        if digests:
+            fields[OWN_PARTS] = [
+                {"name": name, "sha256": digest} for name, digest in digests.items()
+            ]
         text = json.dumps(fields, indent=2)
         write_whole(workdir / "config.json", text)
     except OSError as error:

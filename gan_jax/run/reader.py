@@ -21,7 +21,11 @@ ADVICE = "mend {field} in the run's config.json, or restore the file from a copy
 
 
 def load(
-    workdir: Path, step: int | None = None, *, folder: str = "checkpoints"
+    workdir: Path,
+    step: int | None = None,
+    *,
+    folder: str = "checkpoints",
+    allow_code: bool = False,
 ) -> trained.Run:
     """The run in `workdir` at `step`, or at its newest checkpoint.
 
@@ -29,12 +33,14 @@ def load(
       workdir: folder of the run.
       step: step of the checkpoint; None takes the newest.
       folder: folder of checkpoints in the run's folder, "checkpoints" or "best".
+      allow_code: whether a model of the user's own may be imported, which executes it.
 
     Raises:
-      ValueError: `workdir` has no run or no such checkpoint, or its config.json does
-        not describe the networks of the checkpoint.
+      ValueError: `workdir` has no run or no such checkpoint, its config.json does not
+        describe the networks of the checkpoint, or code is not allowed.
     """
     config = files.read_config(workdir)
+    files.check_code(workdir, ["model.name"], allow_code=allow_code)
     with files.naming_version(workdir):
         _check(config)
         shape = (config.data.image_size, config.data.image_size, config.data.channels)

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gan_jax import checks
+from gan_jax import checks, own_parts
 
 
 class Loss(NamedTuple):
@@ -177,19 +177,19 @@ def create(name: str, *, real_label: float = 1.0) -> Loss:
     """The loss of that name, with real_label as the label of real images.
 
     Args:
-      name: name in LOSSES.
+      name: name in LOSSES, or `module:name` of an own Loss.
       real_label: target of the real logits in (0.5, 1]; 1 does not smooth. Smoothing is
         one-sided: the target of fake logits stays 0 and that of the generator 1.
 
     Raises:
-      ValueError: the name is unknown, the label is out of range, or the loss has no
-        label to smooth.
+      ValueError: the name is unknown, an own loss has another form, the label is out of
+        range, or the loss has no label to smooth.
     """
-    checks.check("loss", name, checks.one_of(LOSSES), advice="name one of them")
+    checks.check("loss", name, own_parts.one_of(LOSSES), advice="name one of them")
     advice = "set it to 1, or to 0.9 to smooth"
     checks.check("real_label", real_label, REAL_LABEL, advice=advice)
     if real_label == 1:
-        return LOSSES[name]
+        return LOSSES[name] if name in LOSSES else _load(name)
     if name not in SMOOTHED:
         raise ValueError(
             f"real_label is {real_label}, but the loss {name!r} has no cross-entropy "
@@ -198,3 +198,26 @@ def create(name: str, *, real_label: float = 1.0) -> Loss:
         )
     smooth = functools.partial(cross_entropy_discriminator_loss, real_label=real_label)
     return LOSSES[name]._replace(discriminator=smooth)
+
+
+def _load(name: str) -> Loss:
+    """The own loss `module:name`, whose functions give scalars."""
+    field = "recipe.loss"
+    loss = own_parts.load(name, field=field)
+    form = "losses.Loss(discriminator_loss, generator_loss)"
+    own_parts.check_type(loss, Loss, name, field=field, form=form)
+    logits = jax.ShapeDtypeStruct((2,), jnp.float32)
+    for network, inputs in (
+        ("discriminator", ("real_logits", "fake_logits")),
+        ("generator", ("fake_logits", "real_logits")),
+    ):
+        what, function = f"{name}.{network}", getattr(loss, network)
+        own_parts.check_call(function, what, field=field, positional=inputs)
+        other = logits if network == "discriminator" or loss.uses_real else None
+        result = jax.eval_shape(function, logits, other)
+        if getattr(result, "shape", None) != ():
+            raise ValueError(
+                f"{what} makes {result} of logits (2,), but a loss is a scalar: take "
+                f"the mean over the batch, or set --config.{field} to another name."
+            )
+    return loss

@@ -13,6 +13,7 @@ import jax
 from jax import lax
 import jax.numpy as jnp
 
+from gan_jax import own_parts
 from gan_jax.step import sampling
 
 Discriminate = Callable[[jax.Array], jax.Array]
@@ -139,6 +140,29 @@ PENALTIES: dict[str, Penalty] = {
     "r1": r1,
     "r2": r2,
 }
+
+
+def create(name: str) -> Penalty | None:
+    """The penalty of that name, or None for "none".
+
+    Args:
+      name: name in PENALTIES, `module:name` of an own Penalty, or "none".
+
+    Raises:
+      ValueError: there is no such penalty, or an own penalty has another form.
+    """
+    if not own_parts.is_named(name):
+        return None if name == "none" else PENALTIES[name]
+    field = "recipe.penalty"
+    penalty: Penalty = own_parts.load(name, field=field)
+    own_parts.check_call(
+        penalty,
+        name,
+        field=field,
+        positional=("discriminate", "real_images", "fake_images"),
+        keywords=("key", "slots", "axis_name"),
+    )
+    return penalty
 
 
 def _draw(

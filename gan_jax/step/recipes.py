@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from gan_jax import checks
+from gan_jax import checks, own_parts
 from gan_jax.step import losses, penalties, sampling
 
 # Every update is compiled separately, and more of them would take hours to compile.
@@ -15,9 +15,9 @@ RANGES = {
     "discriminator_batches": checks.one_of(("separate", "joint")),
     "discriminator_steps": checks.integer(1, MOST_UPDATES),
     "generator_steps": checks.integer(1, MOST_UPDATES),
-    "loss": checks.one_of(losses.LOSSES),
+    "loss": own_parts.one_of(losses.LOSSES),
     "real_label": losses.REAL_LABEL,
-    "penalty": checks.one_of(("none", *penalties.PENALTIES)),
+    "penalty": own_parts.one_of(("none", *penalties.PENALTIES)),
     "penalty_weight": checks.NOT_NEGATIVE,
     "instance_noise": checks.NOT_NEGATIVE,
     "packing": checks.integer(1, MOST_PACKED),
@@ -117,7 +117,8 @@ def _check_exclusions(config: ConfigDict) -> None:
             f"{recipe.generator_steps}: set both to 1, or "
             "--config.recipe.updates to shared or fresh."
         )
-    if recipe.clip_weights and recipe.loss != "wasserstein":
+    is_bounded = recipe.loss == "wasserstein" or own_parts.is_named(recipe.loss)
+    if recipe.clip_weights and not is_bounded:
         raise ValueError(
             f"recipe.clip_weights is {recipe.clip_weights}, which bounds the slope of "
             f"a Wasserstein discriminator, but recipe.loss is {recipe.loss!r}: set "
@@ -133,8 +134,8 @@ def create(config: ConfigDict, *, axis_name: str | None) -> Recipe:
       axis_name: axis of the replicas to average over; None without replicas.
 
     Raises:
-      ValueError: a name is unknown, a number is out of range, or options exclude each
-        other.
+      ValueError: a name is unknown, an own part has another form, a number is out of
+        range, or options exclude each other.
     """
     checks.check_fields(config.recipe, RANGES, path="recipe")
     checks.check_fields(config.model, sampling.RANGES, path="model")
@@ -147,7 +148,7 @@ def create(config: ConfigDict, *, axis_name: str | None) -> Recipe:
         num_classes=max(1, config.data.num_classes),
         flip=config.data.flip,
         loss=loss,
-        penalty=penalties.PENALTIES.get(fields.pop("penalty")),
+        penalty=penalties.create(fields.pop("penalty")),
         axis_name=axis_name,
         **fields,
     )

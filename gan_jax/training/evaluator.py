@@ -22,7 +22,7 @@ class Evaluator:
           ValueError: scores.Scorer refuses the config, or best_metric is unknown.
         """
         self._best_metric = config.evaluation.best_metric
-        self._sign = scores.best_direction(self._best_metric)
+        self._sign = scores.best_direction(config.evaluation)
         self._config = config
         self._modules = models.build(config, axis_name=None)
         try:

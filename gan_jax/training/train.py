@@ -16,7 +16,7 @@ import jax
 from ml_collections import ConfigDict
 import numpy as np
 
-from gan_jax import data, memory, models, parallel
+from gan_jax import data, memory, models, own_parts, parallel
 from gan_jax.data import batches, feed
 from gan_jax.run import checkpoints, files
 from gan_jax.step import recipes, states
@@ -312,6 +312,8 @@ def _say_what_lies_where(config: ConfigDict, workdir: Path) -> None:
         " and scores in evaluations.jsonl" if config.eval_every_steps else "",
     )
     flag = f"--workdir={shlex.quote(str(workdir))}"
+    if own_parts.names(config, ["model.name", "data.name"]):
+        flag += " --allow_code"
     logging.info("To draw: python -m gan_jax.sample %s --output=samples.png", flag)
     logging.info("To score: python -m gan_jax.evaluate %s", flag)
 
