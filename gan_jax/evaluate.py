@@ -12,7 +12,7 @@ import numpy as np
 
 from gan_jax import checks, command, data, parallel
 from gan_jax.evaluation import neighbours, scores, suite
-from gan_jax.run import files, reader, trained
+from gan_jax.run import config_file, files, reader, trained
 from gan_jax.run import images as images_lib
 
 _WORKDIR = flags.DEFINE_string(
@@ -109,10 +109,10 @@ def _read_config(workdir: Path) -> ConfigDict:
       ValueError: there is no run, a field of its config.json is missing or out of
         range, or it names code that is not allowed.
     """
-    config = files.read_config(workdir)
+    config = config_file.read(workdir)
     read = ["data.name"] if _IMAGES.value else ["data.name", "model.name"]
-    files.check_code(workdir, read, allow_code=_ALLOW_CODE.value)
-    with files.naming_version(workdir):
+    config_file.check_code(workdir, read, allow_code=_ALLOW_CODE.value)
+    with config_file.naming_version(workdir):
         for name, ranges in (("data", data.RANGES), ("evaluation", scores.RANGES)):
             section = checks.section(config, name)
             checks.check_fields(section, ranges, path=name, advice=reader.ADVICE)

@@ -2,8 +2,8 @@
 
 The module is a Python file that is looked up in the working directory first, and then
 where Python looks. Importing it executes it. A command that is given such a name
-imports it at once. Whoever reads a run's folder has to ask first, see files.check_code,
-since the folder may come from a stranger.
+imports it at once. Whoever reads a run's folder has to ask first, since the folder may
+come from a stranger; see config_file.check_code.
 """
 
 from collections.abc import Collection, Iterable, Sequence

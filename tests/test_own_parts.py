@@ -18,7 +18,7 @@ from experiments.own_parts import penalty
 import gan_jax
 from gan_jax import data, models, own_parts
 from gan_jax.evaluation import suite
-from gan_jax.run import files
+from gan_jax.run import config_file
 from gan_jax.step import losses, penalties
 from gan_jax.training import train
 
@@ -128,7 +128,7 @@ def make_run(folder):
     write(folder, "open('executed', 'w').close()\npair = None\n")
     config = ring.get_config()
     config.model.name = config.data.name = "mine:pair"
-    files.claim(folder / "run", config)
+    config_file.claim(folder / "run", config)
     return folder / "run"
 
 
@@ -139,7 +139,7 @@ def test_reading_imports_nothing_without_permission(folder):
     ):
         gan_jax.load(run)
     with pytest.raises(ValueError, match="allow it with --allow_code"):
-        files.check_code(run, ["data.name"], allow_code=False)
+        config_file.check_code(run, ["data.name"], allow_code=False)
     assert "mine" not in sys.modules and not Path("executed").exists()
     with pytest.raises(ValueError, match="must be a gan_jax.models.Pair"):
         gan_jax.load(run, allow_code=True)  # which is what would have been executed
@@ -177,15 +177,17 @@ def test_a_run_whose_parts_are_not_read_needs_no_permission(folder):
     config = ring.get_config()
     write(folder, "loss = None\n")
     config.recipe.loss = "mine:loss"
-    files.claim(folder / "run", config)
-    files.check_code(folder / "run", ["model.name", "data.name"], allow_code=False)
+    config_file.claim(folder / "run", config)
+    config_file.check_code(
+        folder / "run", ["model.name", "data.name"], allow_code=False
+    )
 
 
 def test_reading_with_a_changed_source_warns(folder, caplog):
     run = make_run(folder)
     write(folder, "pair = 1\n")
     with caplog.at_level(logging.WARNING, logger="absl"):
-        files.check_code(run, ["model.name"], allow_code=True)
+        config_file.check_code(run, ["model.name"], allow_code=True)
     assert "the source of mine:pair has changed since" in caplog.text
 
 
@@ -195,7 +197,7 @@ def test_a_damaged_list_of_parts_is_refused(folder):
     fields["own_parts"] = [{"name": 3}]
     (run / "config.json").write_text(json.dumps(fields))
     with pytest.raises(ValueError, match="own_parts is no list of parts"):
-        files.read_config(run)
+        config_file.read(run)
 
 
 LOSS = """

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, TypeGuard
 
 from ml_collections import ConfigDict
 
-from gan_jax.run import files
+from gan_jax.run import config_file, files
 
 
 class History(NamedTuple):
@@ -34,7 +34,7 @@ class History(NamedTuple):
 
     def fields(self) -> dict[str, Any]:
         """The values of the config by their paths, such as data.image_size."""
-        return files.flatten(self.config.to_dict())
+        return config_file.flatten(self.config.to_dict())
 
 
 def read(workdir: Path, name: str) -> History:
@@ -48,7 +48,7 @@ def read(workdir: Path, name: str) -> History:
       ValueError: the folder holds no run, a file cannot be read, or the run has not
         logged anything yet.
     """
-    config = files.read_config(workdir)
+    config = config_file.read(workdir)
     lines = files.read_lines(workdir / files.METRICS, _has_step)
     metrics = [_numbers(line) for line in lines]
     if not metrics:
@@ -67,7 +67,7 @@ def read(workdir: Path, name: str) -> History:
         name,
         workdir,
         config,
-        files.version(workdir),
+        config_file.version(workdir),
         sorted(metrics, key=lambda line: line["step"]),
         sorted(records, key=lambda record: record["step"]),
         files.read_environments(workdir),

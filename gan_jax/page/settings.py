@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from gan_jax import models
 from gan_jax.page.history import History
-from gan_jax.run import files
+from gan_jax.run import config_file
 
 
 class Row(NamedTuple):
@@ -21,8 +21,8 @@ class Row(NamedTuple):
 
 def text(value: Any) -> str:
     """A value of a config as JSON, which tells 1 from "1"."""
-    if value == files.MISSING:
-        return files.MISSING
+    if value == config_file.MISSING:
+        return config_file.MISSING
     return json.dumps(value, ensure_ascii=False)
 
 
@@ -33,7 +33,9 @@ def rows_that_differ(configs: Sequence[Mapping[str, Any]]) -> list[Row]:
       configs: fields of each config by their paths.
     """
     names = sorted(set().union(*configs))
-    rows = [[config.get(name, files.MISSING) for config in configs] for name in names]
+    rows = [
+        [config.get(name, config_file.MISSING) for config in configs] for name in names
+    ]
     return [
         Row(name, tuple(text(value) for value in values))
         for name, values in zip(names, rows, strict=True)
@@ -45,7 +47,10 @@ def all_rows(configs: Sequence[Mapping[str, Any]]) -> list[Row]:
     """A row for each field of the configs."""
     names = sorted(set().union(*configs))
     return [
-        Row(name, tuple(text(config.get(name, files.MISSING)) for config in configs))
+        Row(
+            name,
+            tuple(text(config.get(name, config_file.MISSING)) for config in configs),
+        )
         for name in names
     ]
 
@@ -57,12 +62,12 @@ def default_for(run: History, default: ConfigDict) -> dict[str, Any]:
       run: run that is compared with the default.
       default: config of configs/default.py.
     """
-    tree = files.as_json(default).to_dict()
+    tree = config_file.as_json(default).to_dict()
     name = run.fields().get("model.name")
     if isinstance(name, str) and name in models.MODELS:
         options = ConfigDict(models.default_options(name))
-        tree["model"] |= files.as_json(options).to_dict()
-    return files.flatten(tree)
+        tree["model"] |= config_file.as_json(options).to_dict()
+    return config_file.flatten(tree)
 
 
 def nearest(run: History, shipped: Mapping[str, ConfigDict]) -> str | None:
@@ -72,8 +77,8 @@ def nearest(run: History, shipped: Mapping[str, ConfigDict]) -> str | None:
     """
     counts = {}
     for name, config in shipped.items():
-        differing = files.differences(files.as_json(config), run.config)
-        if all(old != files.MISSING for old, _ in differing.values()):
+        differing = config_file.differences(config_file.as_json(config), run.config)
+        if all(old != config_file.MISSING for old, _ in differing.values()):
             counts[name] = len(differing)
     return min(counts, key=lambda name: counts[name]) if counts else None
 
@@ -86,12 +91,12 @@ def command(run: History, name: str, config: ConfigDict) -> str:
       name: name of a shipped config, as --config takes it.
       config: the shipped config itself.
     """
-    differing = files.differences(files.as_json(config), run.config)
+    differing = config_file.differences(config_file.as_json(config), run.config)
     words = [f"--config={name}", f"--workdir=runs/{run.workdir.resolve().name}_again"]
     words += [
         f"--config.{field}={_flag_value(value)}"
         for field, (_, value) in differing.items()
-        if value != files.MISSING
+        if value != config_file.MISSING
     ]
     quoted = [shlex.quote(word) for word in words]
     return " \\\n    ".join(["python -m gan_jax.main", *quoted])

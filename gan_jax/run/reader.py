@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 import optax
 
 from gan_jax import checks, data, memory, models
-from gan_jax.run import checkpoints, files, trained
+from gan_jax.run import checkpoints, config_file, trained
 from gan_jax.step import recipes, sampling, states
 
 RANGES = {  # allowed values of the fields in no section that drawing images needs
@@ -39,9 +39,9 @@ def load(
       ValueError: `workdir` has no run or no such checkpoint, its config.json does not
         describe the networks of the checkpoint, or code is not allowed.
     """
-    config = files.read_config(workdir)
-    files.check_code(workdir, ["model.name"], allow_code=allow_code)
-    with files.naming_version(workdir):
+    config = config_file.read(workdir)
+    config_file.check_code(workdir, ["model.name"], allow_code=allow_code)
+    with config_file.naming_version(workdir):
         _check(config)
         shape = (config.data.image_size, config.data.image_size, config.data.channels)
         memory.check_images(config.batch_size, shape, "batch_size in its config.json")
@@ -49,7 +49,7 @@ def load(
         like = _shapes(config, generator, discriminator)
         advice = "lower the widths in its config.json, if they are wrong"
         memory.check_arrays(like, "the networks", advice)
-    with files.naming_version(workdir, checkpoints.MisfitError):
+    with config_file.naming_version(workdir, checkpoints.MisfitError):
         saved = checkpoints.read(workdir / folder, step, like=like)
     variables, discriminator_variables = (
         {name: saved[network][name] for name in ("params", "batch_stats")}

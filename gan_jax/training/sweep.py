@@ -20,7 +20,7 @@ import numpy as np
 
 from gan_jax import parallel
 from gan_jax.data import feed
-from gan_jax.run import files
+from gan_jax.run import config_file, files
 from gan_jax.step import recipes
 from gan_jax.training import preflight, programs, train, vmapped
 from gan_jax.training import writer as writer_lib
@@ -169,7 +169,7 @@ def train_and_evaluate(configs: Sequence[ConfigDict], workdirs: Sequence[Path]) 
     train.check(config, runs=len(configs))
     if parallel.is_writer():
         for one, workdir in zip(configs, workdirs, strict=True):
-            files.check(workdir, one)
+            config_file.check(workdir, one)
 
     def gather(writers: Sequence[writer_lib.Writer | None]) -> Writers:
         for writer, workdir in zip(writers, workdirs, strict=True):

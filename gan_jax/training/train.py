@@ -18,7 +18,7 @@ import numpy as np
 
 from gan_jax import data, memory, models, own_parts, parallel
 from gan_jax.data import batches, feed
-from gan_jax.run import checkpoints, files
+from gan_jax.run import checkpoints, config_file, files
 from gan_jax.step import recipes, states
 from gan_jax.training import preflight, programs
 from gan_jax.training import writer as writer_lib
@@ -158,7 +158,7 @@ def train_and_evaluate(
     """
     check(config)
     if parallel.is_writer() and not override_config:
-        files.check(workdir, config)
+        config_file.check(workdir, config)
 
     make_program = functools.partial(programs.of_one_run, config)
     step = drive([config], [workdir], make_program)
@@ -257,7 +257,7 @@ def _open_writer(
     to_host: Callable[[Any], Any],
 ) -> contextlib.AbstractContextManager[writer_lib.Writer]:
     """Claims a run's folder, and gives the run's writer to enter."""
-    files.claim(workdir, config)
+    config_file.claim(workdir, config)
     *_, sample_key = programs.split_seed(config)
     return writer_lib.open_writer(
         config,
@@ -393,7 +393,7 @@ def _restore(
         ):
             share = program.split(index, state)
             if not is_failed:
-                with files.naming_version(workdir, checkpoints.MisfitError):
+                with config_file.naming_version(workdir, checkpoints.MisfitError):
                     share = checkpoints.restore(workdir / "checkpoints", step, share)
             shares.append(share)
         state = program.stack(shares)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from gan_jax.data import feed
-from gan_jax.run import files
+from gan_jax.run import config_file
 from gan_jax.step import optimizers, recipes, states, train_step
 
 NETWORKS = ("generator", "discriminator")
@@ -88,7 +88,9 @@ def differing_floats(configs: Sequence[ConfigDict]) -> dict[str, jax.Array]:
       ValueError: the runs differ in more than the seed and FLOATS.
     """
     names = {
-        name for config in configs[1:] for name in files.differences(configs[0], config)
+        name
+        for config in configs[1:]
+        for name in config_file.differences(configs[0], config)
     } - {"seed"}
     if not names <= set(FLOATS):
         raise ValueError(

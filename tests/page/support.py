@@ -5,7 +5,7 @@ import json
 import numpy as np
 
 from configs import default
-from gan_jax.run import files
+from gan_jax.run import config_file, files
 from gan_jax.run import images as images_lib
 
 STEPS = (100, 200, 300)
@@ -25,7 +25,7 @@ def make_run(workdir, *, grids=3, side=20, more=0.0, **fields):
     config = default.get_config()
     config.num_train_steps = STEPS[-1]
     config.update_from_flattened_dict(fields)
-    files.claim(workdir, config)
+    config_file.claim(workdir, config)
     for index, step in enumerate(STEPS):
         line = {
             "d_loss": 1.5 - index / 10,

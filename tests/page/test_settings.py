@@ -7,7 +7,7 @@ import pytest
 
 from configs import default
 from gan_jax.page import history, settings
-from gan_jax.run import files
+from gan_jax.run import config_file, files
 from tests import support as configs
 from tests.page import support
 
@@ -18,7 +18,7 @@ SHIPPED = {"default": default.get_config()} | {
 
 
 def history_of(workdir, config):
-    files.claim(workdir, config)
+    config_file.claim(workdir, config)
     files.append_line(workdir / "metrics.jsonl", {"step": 1})
     return history.read(workdir, "run")
 
@@ -41,7 +41,7 @@ def test_a_run_of_another_model_is_compared_with_that_models_options(tmp_path):
     run = history_of(tmp_path, configs.get_config("gan", None))
     expected = settings.default_for(run, SHIPPED["default"])
     rows = settings.rows_that_differ([expected, run.fields()])
-    assert all(files.MISSING not in row.values for row in rows)
+    assert all(config_file.MISSING not in row.values for row in rows)
     assert "model.name" in [row.field for row in rows]
 
 
