@@ -11,7 +11,6 @@ import pytest
 
 from gan_jax.run import files
 
-
 ROOT = Path(__file__).parents[2]
 
 
