@@ -36,6 +36,8 @@ def get_config() -> ConfigDict:
     # class r; [1, 10_000]
     config.sample_columns = 8  # columns of a sample grid; [1, 10_000]
     config.tensorboard = True  # write event files; False does not import TensorFlow
+    config.tracker = ""  # module:name of a function that opens a tracker for a copy of
+    # the metrics, see experiments/own_parts; "": none
     config.compilation_cache_dir = ""  # folder of compiled programs; "" is
     # ~/.cache/gan_jax
 

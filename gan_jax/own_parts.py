@@ -22,7 +22,7 @@ from gan_jax import checks
 
 # Fields that may name such parts, evaluation.metrics several with commas between them.
 TRAINED = ("model.name", "data.name", "recipe.loss", "recipe.penalty")
-FIELDS = (*TRAINED, "evaluation.metrics")
+FIELDS = (*TRAINED, "evaluation.metrics", "tracker")
 _LONGEST = 200  # characters of a name: file systems refuse names of more than 255
 _EXECUTED = "_gan_jax_sha256"  # is set in a module: SHA-256 of the source as executed
 
@@ -50,8 +50,8 @@ def names(config: ConfigDict, fields: Iterable[str] = FIELDS) -> list[str]:
     """
     found = []
     for field in fields:
-        path, name = field.split(".")
-        section = config.get(path)
+        path, _, name = field.rpartition(".")
+        section = config.get(path) if path else config
         value = section.get(name) if isinstance(section, ConfigDict) else None
         if isinstance(value, str):
             found += [word for word in value.split(",") if is_named(word)]

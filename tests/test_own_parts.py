@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -121,6 +122,51 @@ def test_a_run_with_a_part_of_each_kind(config, folder):
     with pytest.raises(ValueError, match="source of mine_loss:centred has changed sin"):
         train.train_and_evaluate(config, Path("run"))
     train.train_and_evaluate(config, Path("run"), override_config=True)
+
+
+def test_a_tracker_gets_what_tensorboard_gets(config, folder, monkeypatch):
+    shutil.copy(FOLDER / "tracker.py", folder / "mine_tracker.py")
+    calls = []
+    record = types.SimpleNamespace(
+        log=lambda values, step: calls.append((step, values)),
+        finish=lambda: calls.append("finished"),
+    )
+    wandb = types.SimpleNamespace(Image=np.shape, init=lambda **given: record)
+    monkeypatch.setitem(sys.modules, "wandb", wandb)
+    config.tracker = "mine_tracker:Offline"
+    train.train_and_evaluate(config, Path("run"))
+    assert calls.pop() == "finished"
+    assert calls[0] == (
+        0,
+        {"samples": (18, 18, 1)},
+    )  # 2x2 images of 8
+    (line,) = Path("run/metrics.jsonl").read_text().splitlines()
+    metrics = json.loads(line)
+    assert (metrics.pop("step"), metrics) in calls
+    assert any("evaluation/raw/area_distance" in values for _, values in calls)
+
+
+def test_a_tracker_that_fails_is_named_once_and_the_run_goes_on(config, caplog):
+    write(Path(), "def opened(workdir, config): raise OSError('no server')")
+    config.tracker = "mine:opened"
+    with caplog.at_level("WARNING"):
+        train.train_and_evaluate(config, Path("run"))
+    assert caplog.text.count("mine:opened: not written: no server") == 1
+    assert Path("run/metrics.jsonl").read_text()
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("def opened(workdir): pass", "is called with .workdir, config."),
+        ("opened = 3", "of the type int, but must be a function"),
+    ],
+)
+def test_trackers_that_do_not_fit(text, message, config):
+    write(Path(), text)
+    config.tracker = "mine:opened"
+    with pytest.raises(ValueError, match=message):
+        train.train_and_evaluate(config, Path("run"))
 
 
 def make_run(folder):

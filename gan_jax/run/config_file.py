@@ -31,7 +31,8 @@ CHANGEABLE = {
     "checkpoints_to_keep",  # how many files stay
     "sample_rows",  # the size of a picture, whose latents have a separate key
     "sample_columns",
-    "tensorboard",  # a second copy of what metrics.jsonl has
+    "tensorboard",  # these two are copies of what metrics.jsonl has
+    "tracker",
     "compilation_cache_dir",  # the place of compiled programs
     "data.cache_dir",  # the place of decoded data, whose name depends on their content
     "data.device_bytes",  # whether the host or the device gathers the same batches

@@ -1,6 +1,6 @@
 """Progress, metrics and sample grids: what a run shows and writes while it trains."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 import contextlib
 from pathlib import Path
 import sys
@@ -119,7 +119,7 @@ def progress_line(
 
 
 class Outputs:
-    """The terminal's progress line, metrics.jsonl, sample grids and event files."""
+    """The terminal's progress line, metrics.jsonl, sample grids and trackers."""
 
     def __init__(
         self,
@@ -128,7 +128,7 @@ class Outputs:
         first_step: int,
         num_steps: int,
         batch_size: int,
-        tensorboard: bool,
+        trackers: Sequence[events.EventWriter],
         real_images: np.ndarray,
         progress: Mapping[str, Any],
     ) -> None:
@@ -140,14 +140,14 @@ class Outputs:
             dropped.
           num_steps: number of steps of the whole run.
           batch_size: number of images in a step.
-          tensorboard: write event files too.
+          trackers: writers of copies of the metrics, which `close` closes.
           real_images: as many real images (N, H, W, C) as a sample grid has.
           progress: result of `progress` at `first_step`, empty for a new run.
         """
         self._workdir = workdir
         self._num_steps = num_steps
         self._batch_size = batch_size
-        self._events = events.EventWriter(workdir) if tensorboard else None
+        self._trackers = trackers
         self._real_distance = images_lib.mean_distance(real_images)
         self._extent = 1.25 * float(np.abs(real_images).max())
         self._sample_distance: float | None = progress.get("sample_distance")
@@ -188,8 +188,8 @@ class Outputs:
         scalars["seconds"] = self.clock.seconds()
         self._show(step, scalars, end="\n")
         files.append_line(self._metrics, {"step": step, **scalars})
-        if self._events:
-            self._events.write_scalars(step, scalars)
+        for tracker in self._trackers:
+            tracker.write_scalars(step, scalars)
         self._totals, self._num_summed, self._sample_distance = {}, 0, None
 
     def save_samples(self, step: int, images: np.ndarray, columns: int) -> None:
@@ -204,27 +204,27 @@ class Outputs:
         self._sample_distance = distance / max(self._real_distance, 1e-9)
         grid = images_lib.make_picture(images, columns, extent=self._extent)
         images_lib.save_png(self._workdir / "samples" / f"step_{step:07}.png", grid)
-        if self._events:
-            self._events.write_image(step, "samples", grid)
+        for tracker in self._trackers:
+            tracker.write_image(step, "samples", grid)
 
     def log_scores(self, step: int, found: Mapping[str, scores.Scores]) -> None:
         """Shows and writes the scores of each named generator."""
         table = {f"step {step} {kind}": one for kind, one in found.items()}
         print(scores.format_table(table), flush=True)
-        if self._events:
-            scalars = {
-                f"evaluation/{kind}/{name}": number.value
-                for kind, one in found.items()
-                for name, number in one.numbers.items()
-            }
-            self._events.write_scalars(step, scalars)
+        scalars = {
+            f"evaluation/{kind}/{name}": number.value
+            for kind, one in found.items()
+            for name, number in one.numbers.items()
+        }
+        for tracker in self._trackers:
+            tracker.write_scalars(step, scalars)
 
     def close(self) -> None:
-        """Ends the progress line and the event files."""
+        """Ends the progress line and the trackers."""
         if self._line_width:
             print(flush=True)
-        if self._events:
-            self._events.close()
+        for tracker in self._trackers:
+            tracker.close()
 
     def _show(self, step: int, scalars: Mapping[str, float], *, end: str) -> None:
         steps_per_second = self.clock.rate(step)

@@ -6,7 +6,7 @@ from gan_jax import checks, data, models
 from gan_jax.evaluation import scores
 from gan_jax.run import reader
 from gan_jax.step import optimizers, recipes, sampling
-from gan_jax.training import writer
+from gan_jax.training import events, writer
 
 RANGES = {  # allowed values of the fields that are in no section
     **reader.RANGES,
@@ -17,6 +17,7 @@ RANGES = {  # allowed values of the fields that are in no section
     "sample_rows": checks.integer(1, 10_000),
     "sample_columns": checks.integer(1, 10_000),
     "tensorboard": checks.FLAG,
+    "tracker": events.TRACKER,
     "compilation_cache_dir": checks.TEXT,
 }
 SECTIONS = {
@@ -45,12 +46,14 @@ def check_values(config: ConfigDict) -> None:
 
 
 def check(config: ConfigDict) -> None:
-    """Checks the values, the files that the config names, and the metrics.
+    """Checks the values, the files that the config names, metrics and tracker.
 
     Raises:
-      ValueError: a value is refused, a file is missing, or a metric cannot be computed;
-        the message is about the first such mistake.
+      ValueError: a value is refused, a file is missing, a metric cannot be computed, or
+        there is no such tracker; the message is about the first such mistake.
     """
     check_values(config)
     data.check(config.data)
     scores.check(config)
+    if config.tracker:
+        events.load(config.tracker)

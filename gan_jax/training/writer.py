@@ -18,7 +18,7 @@ from gan_jax.run import checkpoints as checkpoints_lib
 from gan_jax.run import trained
 from gan_jax.step import sampling
 from gan_jax.training import evaluator as evaluator_lib
-from gan_jax.training import log
+from gan_jax.training import events, log
 
 INTERVALS = (
     "log_every_steps",
@@ -178,7 +178,7 @@ def open_writer(
         first_step=first_step,
         num_steps=config.num_train_steps,
         batch_size=config.batch_size,
-        tensorboard=config.tensorboard,
+        trackers=events.open_writers(config, workdir),
         real_images=real_images,
         progress=checkpoints_lib.read_progress(workdir / "checkpoints", first_step),
     )

@@ -36,7 +36,7 @@ def run(time, tmp_path):
         first_step=0,
         num_steps=1_000,
         batch_size=10,
-        tensorboard=False,
+        trackers=[],
         real_images=np.zeros((2, 1, 1, 1), np.uint8),
         progress={},
     )
