@@ -72,6 +72,10 @@ NOT_RUN = {
     'python -m pip install -e ".[onnx]"': "changes the version of orbax-checkpoint",
     "python -m gan_jax.export --workdir=runs/dcgan --output=generator.onnx": "needs "
     "the line above; tests/formats/test_programs.py makes models where it was run",
+    'python -m pip install -e ".[explore]"': "brings 300 MB",
+    "python -m gan_jax.explore --workdir=runs/dcgan": "waits for Ctrl-C; "
+    "tests/test_explore.py opens the page where gradio is installed",
+    "python -m gan_jax.explore --workdir=runs/dcgan --compare=runs/wide": "the same",
     "python -m experiments.run --experiment=stabilisers --workdir=runs/stabilisers "
     "--processes=2": "trains 100 runs of 6,000 steps; tests/experiments/test_runner.py "
     "runs a small experiment",
