@@ -48,6 +48,7 @@ FIRST = {
     'python -m pip install -e ".[export]"': "",
     "python -m gan_jax.export --workdir=runs/dcgan --output=generator.stablehlo": "",
     "python -m gan_jax.export --workdir=runs/dcgan --output=generator.safetensors": "",
+    "python -m gan_jax.export --workdir=runs/dcgan --output=generator.npz": "",
 }
 # The second block installs the package and what tests and experiments need.
 SECOND = {

@@ -6,6 +6,8 @@ A program for ONNX's runtimes:
   python -m gan_jax.export --workdir=RUN --output=generator.onnx
 The weights alone:
   python -m gan_jax.export --workdir=RUN --output=generator.safetensors
+The weights in half precision with the config, which stand for RUN in other commands:
+  python -m gan_jax.export --workdir=RUN --output=generator.npz
 """
 
 import json

@@ -130,7 +130,7 @@ def test_the_card_says_what_a_user_must_know(run, tmp_path):
     config = card.pop("config")
     assert config["model"]["latent_size"] == 5 and config["data"]["image_size"] == 16
     assert "/" not in text.partition('"scores"')[0]
-    assert "manual_dir" not in text and str(run.parent) not in text
+    assert config["data"]["manual_dir"] == "" and str(run.parent) not in text
     assert card == {
         "format": "safetensors",
         "sha256": hashlib.sha256(output.read_bytes()).hexdigest(),
@@ -155,7 +155,7 @@ def test_the_card_says_what_a_user_must_know(run, tmp_path):
 @pytest.mark.parametrize(
     "flags, message",
     [
-        ("--output=a.npz", "must end in one of .stablehlo, .onnx, .safetensors"),
+        ("--output=a.png", "must end in one of .stablehlo, .onnx, .safetensors, .npz"),
         ("--output=a.onnx --format=stablehlo", "--format is stablehlo, but --output"),
         ("--output=no/a.stablehlo", "folder of the output .* does not exist"),
         ("--output=a.stablehlo --step=3", "no checkpoint .*3"),

@@ -26,6 +26,7 @@ FORMATS: Mapping[str, Format] = {
     "stablehlo": Format(programs.to_stablehlo, "flatbuffers", "export"),
     "onnx": Format(programs.to_onnx, "jax2onnx", "onnx"),
     "safetensors": Format(weights.to_safetensors, "safetensors", "export"),
+    "npz": Format(weights.to_npz, "numpy", ""),
 }
 
 

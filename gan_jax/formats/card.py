@@ -4,6 +4,8 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from ml_collections import ConfigDict
+
 import gan_jax
 from gan_jax.run import files, trained
 
@@ -59,7 +61,7 @@ def create(
         "data": data.name,
         "licence_of_the_data": LICENCES.get(data.name, f"not known for {data.name}"),
         "scores": _scores(workdir, run.step, kind),
-        "config": _public_config(run),
+        "config": public_config(run.config),
     }
 
 
@@ -90,10 +92,10 @@ def _scores(workdir: Path, step: int, kind: str) -> list[dict[str, Any]]:
     ]
 
 
-def _public_config(run: trained.Run) -> dict[str, Any]:
-    """The run's config without the paths of the machine that trained it."""
-    config: dict[str, Any] = run.config.to_dict()
+def public_config(config: ConfigDict) -> dict[str, Any]:
+    """A run's config, in which the paths of the machine that trained it are empty."""
+    fields: dict[str, Any] = config.to_dict()
     for path in PATHS:
         section, _, field = path.rpartition(".")
-        (config.get(section, {}) if section else config).pop(field, None)
-    return config
+        (fields.get(section, {}) if section else fields)[field] = ""
+    return fields

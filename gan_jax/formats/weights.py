@@ -1,10 +1,16 @@
-"""A generator's arrays, without its program, in a file that needs no JAX to be read."""
+"""A generator's arrays, without its program."""
+
+import io
+import json
+from typing import Any
 
 from flax import traverse_util
 import numpy as np
 
 import gan_jax
-from gan_jax.run import trained
+from gan_jax import own_parts
+from gan_jax.formats import card
+from gan_jax.run import reader, trained
 
 
 def to_safetensors(run: trained.Run) -> bytes:
@@ -22,3 +28,38 @@ def to_safetensors(run: trained.Run) -> bytes:
     }
     made_by = {"made_by": f"gan_jax {gan_jax.__version__}"}
     return bytes(safetensors.save(arrays, metadata=made_by))
+
+
+def to_npz(run: trained.Run) -> bytes:
+    """The generator with its config, which gan_jax.load reads like a run's folder.
+
+    The parameters are stored in half precision, the BatchNorm statistics, which may be
+    large, in single precision.
+
+    Raises:
+      ValueError: the model lies in a file of the user's own, or a parameter is too
+        large for half precision.
+    """
+    if own_parts.names(run.config, ["model.name"]):
+        raise ValueError(
+            f"the model {run.config.model.name} lies in a file of your own, without "
+            "which an .npz file cannot be read: give the run's folder away with that "
+            "file, or take another --format."
+        )
+    arrays: dict[str, Any] = {}
+    for path, array in traverse_util.flatten_dict(run.variables, sep="/").items():
+        is_parameter = path.startswith("params/")
+        arrays[path] = np.asarray(array, np.float16 if is_parameter else np.float32)
+    if not all(np.isfinite(array).all() for array in arrays.values()):
+        raise ValueError(
+            "a parameter is too large for half precision: take another --format."
+        )
+    facts = {
+        "version": gan_jax.__version__,
+        "step": run.step,
+        "config": card.public_config(run.config),
+    }
+    arrays[reader.FACTS] = np.array(json.dumps(facts, sort_keys=True))
+    file = io.BytesIO()
+    np.savez(file, allow_pickle=False, **arrays)
+    return file.getvalue()

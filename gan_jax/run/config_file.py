@@ -103,7 +103,7 @@ def _read_fields(workdir: Path) -> dict[str, Any]:
         )
     try:
         fields = json.loads(content)
-        fault = _fault(fields)
+        fault = damage(fields)
     except ValueError as error:
         raise ValueError(f"{path} is not JSON ({error}): {mend}") from None
     except RecursionError:
@@ -113,7 +113,7 @@ def _read_fields(workdir: Path) -> dict[str, Any]:
     return dict(fields)
 
 
-def _fault(fields: Any) -> str:
+def damage(fields: Any) -> str:
     """Says why fields read from JSON cannot be a config; "" if they can."""
     if not isinstance(fields, dict):
         return "it holds no object with the fields of a config"

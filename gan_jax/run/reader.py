@@ -1,12 +1,15 @@
-"""Reads a trained run from its folder, in which nothing changes."""
+"""Reads a trained run from its folder, in which nothing changes, or from a file."""
 
+import json
 from pathlib import Path
 from typing import Any
+import zipfile
 
-from flax import serialization
+from flax import serialization, traverse_util
 import flax.linen as nn
 import jax
 from ml_collections import ConfigDict
+import numpy as np
 import optax
 
 from gan_jax import checks, data, memory, models
@@ -18,6 +21,9 @@ RANGES = {  # allowed values of the fields in no section that drawing images nee
     "batch_size": checks.integer(1, checks.MOST),
 }
 ADVICE = "mend {field} in the run's config.json, or restore the file from a copy"
+FACTS = "facts"  # name of the array of a generator's file that has the config, as JSON
+SHIPPED = checks.one_of(models.MODELS)
+_FROM_FILE = "restore the file from a copy, or export the run again"
 
 
 def load(
@@ -30,7 +36,8 @@ def load(
     """The run in `workdir` at `step`, or at its newest checkpoint.
 
     Args:
-      workdir: folder of the run.
+      workdir: folder of the run, or an .npz file that gan_jax.export wrote, which holds
+        one generator.
       step: step of the checkpoint; None takes the newest.
       folder: folder of checkpoints in the run's folder, "checkpoints" or "best".
       allow_code: whether a model of the user's own may be imported, which executes it.
@@ -39,6 +46,8 @@ def load(
       ValueError: `workdir` has no run or no such checkpoint, its config.json does not
         describe the networks of the checkpoint, or code is not allowed.
     """
+    if workdir.suffix == ".npz" and workdir.is_file():
+        return _load_file(workdir, step)
     config = config_file.read(workdir)
     config_file.check_code(workdir, ["model.name"], allow_code=allow_code)
     with config_file.naming_version(workdir):
@@ -66,6 +75,65 @@ def load(
     )
 
 
+def _load_file(path: Path, step: int | None) -> trained.Run:
+    """The generator of an .npz file, as a run without a discriminator or an average."""
+    arrays, facts = _read_arrays(path)
+    config = ConfigDict(facts["config"])
+    if step not in (None, facts["step"]):
+        raise ValueError(
+            f"{path} holds the generator of step {facts['step']} alone, but step "
+            f"{step} was asked for: leave the step out."
+        )
+    _check(config, advice=_FROM_FILE)
+    checks.check("model.name", config.model.name, SHIPPED, advice=_FROM_FILE)
+    generator, discriminator = models.build(config, axis_name=None, advice=_FROM_FILE)
+    shapes = _shapes(config, generator, discriminator)["generator"]
+    expected = traverse_util.flatten_dict(
+        {name: shapes[name] for name in ("params", "batch_stats")}, sep="/"
+    )
+    wanted = {name: array.shape for name, array in expected.items()}
+    found = {name: array.shape for name, array in arrays.items()}
+    if found != wanted:
+        name = min(dict(found.items() ^ wanted.items()))
+        raise ValueError(
+            f"{path} does not hold the generator of its config: {name} is "
+            f"{found.get(name, 'absent')} instead of {wanted.get(name, 'absent')}; "
+            f"{_FROM_FILE}."
+        )
+    variables = traverse_util.unflatten_dict(arrays, sep="/")
+    variables = {"params": {}, "batch_stats": {}} | variables
+    return trained.Run(
+        config, facts["step"], generator, discriminator, variables, {}, {}
+    )
+
+
+def _read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """The arrays of a generator's file as float32, and its facts.
+
+    The file may come from a stranger: entries are not packed, so that none is larger
+    than the file, and nothing in it is executed.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if any(entry.compress_type for entry in archive.infolist()):
+                raise ValueError("its arrays are packed")
+        with np.load(path, allow_pickle=False) as opened:
+            facts = json.loads(str(opened[FACTS]))
+            names = [name for name in opened.files if name != FACTS]
+            arrays = {name: opened[name].astype(np.float32) for name in names}
+        if type(facts["step"]) is not int or config_file.damage(facts["config"]):
+            raise ValueError("its config is damaged")
+    except (
+        *(AttributeError, EOFError, LookupError, MemoryError, OSError, TypeError),
+        *(NotImplementedError, RecursionError, ValueError, zipfile.BadZipFile),
+    ) as error:
+        raise ValueError(
+            f"{path} cannot be read as a generator ({error}): give the folder of a "
+            "run, or a file that gan_jax.export has written as .npz."
+        ) from None
+    return arrays, facts
+
+
 def _shapes(
     config: ConfigDict, generator: nn.Module, discriminator: nn.Module
 ) -> dict[str, Any]:
@@ -84,8 +152,8 @@ def _shapes(
     return state
 
 
-def _check(config: ConfigDict) -> None:
-    """Refuses values of a run's config.json with which no image can be drawn."""
+def _check(config: ConfigDict, *, advice: str = ADVICE) -> None:
+    """Refuses values of a run's config with which no image can be drawn."""
     shape = ("image_size", "channels", "num_classes")
     state = ("generator_steps", "packing", "ema_decay")
     for path, ranges in {
@@ -94,13 +162,13 @@ def _check(config: ConfigDict) -> None:
         "recipe": {name: recipes.RANGES[name] for name in state},
     }.items():
         section = checks.section(config, path)
-        checks.check_fields(section, ranges, path=path, advice=ADVICE)
-    checks.check_fields(config, RANGES, advice=ADVICE)
+        checks.check_fields(section, ranges, path=path, advice=advice)
+    checks.check_fields(config, RANGES, advice=advice)
     for name in ("generator", "discriminator"):
         network = checks.section(config.model, name)
         path = f"model.{name}"
         condition = {"condition": checks.TEXT}  # the model checks its values
-        checks.check_fields(network, condition, path=path, advice=ADVICE)
+        checks.check_fields(network, condition, path=path, advice=advice)
 
 
 def steps(workdir: Path, *, folder: str = "checkpoints") -> list[int]:
