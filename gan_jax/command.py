@@ -1,4 +1,8 @@
-"""What every command shares: strict parsing of flags, and errors in one sentence."""
+"""What every command shares: strict parsing of flags, help, and errors in one sentence.
+
+Whoever imports this module is a command, and Ctrl-C ends it with one sentence from then
+on, also while it imports other libraries.
+"""
 
 from collections.abc import Callable
 import difflib
@@ -9,15 +13,25 @@ import logging as standard_logging
 import os
 from pathlib import Path
 import re
+import signal
 import sys
+import textwrap
 import traceback
-from typing import NoReturn
+from types import TracebackType
+from typing import Any, NoReturn
 
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 ROOT = Path(__file__).parent.parent  # the repository, or Python's site-packages
+MISTAKE, WRONG_FLAG, INTERRUPTED = 1, 2, 130  # exit statuses
 UNFINISHED = 75  # exit status EX_TEMPFAIL of sysexits.h: start the command again
+STATUSES = (
+    f"The exit status is 0 if all went well, {MISTAKE} after a mistake, which a "
+    f"sentence explains,\n{WRONG_FLAG} if a flag or the name of a config is wrong, and "
+    f"{INTERRUPTED} after Ctrl-C."
+)
+HELP = ("--help", "-help", "-h", "-?", "--helpshort", "-helpshort")
 OURS = {Path(__file__).parent, ROOT / "experiments"}
 
 
@@ -52,6 +66,57 @@ class _Plain(standard_logging.Formatter):
 def _exit(message: str, code: int) -> NoReturn:
     print(f"error: {message}", file=sys.stderr)
     sys.exit(code)
+
+
+def _say_interrupted(
+    kind: type[BaseException], error: BaseException, frames: TracebackType | None
+) -> None:
+    """Ends a process that Ctrl-C interrupts outside of `run`, such as in an import."""
+    if issubclass(kind, KeyboardInterrupt):
+        _exit("interrupted.", INTERRUPTED)
+    sys.__excepthook__(kind, error, frames)
+
+
+sys.excepthook = _say_interrupted
+
+
+def _value(flag: flags.Flag[Any]) -> str:
+    """How a flag's value is written in the help, such as =N for a number."""
+    if flag.boolean:
+        return ""
+    if isinstance(flag, flags.EnumFlag):
+        return "=" + "|".join(flag.parser.enum_values)
+    return "=" + {"int": "N", "float": "X"}.get(flag.flag_type(), "TEXT")
+
+
+def _describe(flag: flags.Flag[Any]) -> str:
+    """A flag's lines in the help: its name, what it does, its range and default."""
+    sentences = [re.sub(r"^<.*?>: ", "", flag.help or "")]  # absl lists enums there
+    low, high = (
+        getattr(flag.parser, bound, None) for bound in ("lower_bound", "upper_bound")
+    )
+    if low is not None:
+        most = "" if high is None else f" and at most {high:,}"
+        sentences.append(f"It is at least {low}{most}.")
+    if flag.default not in (None, "", False, []):
+        default = str(flag.default).lower() if flag.boolean else flag.default
+        sentences.append(f"The default is {default}.")
+    words = textwrap.fill(" ".join(sentences), 80)
+    name = f"--{'[no]' if flag.boolean else ''}{flag.name}{_value(flag)}"
+    return f"  {name}\n{textwrap.indent(words, '      ')}"
+
+
+def help_text() -> str:
+    """What --help prints: the command's docstring, its own flags and exit statuses."""
+    described = sys.modules["__main__"].__doc__ or ""
+    own = flags.FLAGS.get_key_flags_for_module(sys.argv[0])
+    parts = [
+        described.strip(),
+        STATUSES,
+        "Flags of this command (--helpfull lists those of the libraries too):",
+        *(_describe(flag) for flag in own),
+    ]
+    return "\n\n".join(parts)
 
 
 def _unknown_field(argv: list[str], error: Exception) -> str:
@@ -94,7 +159,7 @@ def _find_config(value: str) -> str:
         + (f" (did you mean {near[0]}?)" if near else "")
         + ": give the path of a file as --config, or one of the names "
         f"{', '.join(sorted(known))}.",
-        2,
+        WRONG_FLAG,
     )
 
 
@@ -148,19 +213,31 @@ def _find_configs(argv: list[str]) -> list[str]:
 
 
 def _parse(argv: list[str]) -> list[str]:
+    if not {*HELP}.isdisjoint(argv):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `head` closes the pipe
+        print(help_text())
+        sys.exit(0)
     if "config" in flags.FLAGS:
         argv = _find_configs(argv)
     try:
         rest = flags.FLAGS(argv)
+    except SystemExit:  # absl has printed what --helpfull asked for, and exits with 1
+        sys.exit(0)
     except flags.Error as error:
         raised = re.findall(r"^ValueError: (.*)$", str(error), re.MULTILINE)
         if raised:  # the config file raised it; ml_collections inserts a traceback
-            _exit(raised[-1], 2)
-        _exit(f"{error}; --help lists the flags, configs/default.py the fields.", 2)
+            _exit(raised[-1], WRONG_FLAG)
+        _exit(
+            f"{error}; --help lists the flags, configs/default.py the fields.",
+            WRONG_FLAG,
+        )
     except (AttributeError, KeyError) as error:
-        _exit(_unknown_field(argv, error), 2)
+        _exit(_unknown_field(argv, error), WRONG_FLAG)
     if len(rest) > 1:
-        _exit(f"unexpected argument {rest[1]!r}: flags are written --name=value.", 2)
+        _exit(
+            f"unexpected argument {rest[1]!r}: flags are written --name=value.",
+            WRONG_FLAG,
+        )
     return rest
 
 
@@ -178,7 +255,8 @@ def config_filename() -> str:
 def run(main: Callable[[], int | None]) -> None:
     """Parses the flags and calls main, which may return the exit status.
 
-    A user's mistake exits with status 1, or 2 if a flag or a config's name is wrong.
+    A user's mistake exits with status 1, or 2 if a flag or a config's name is wrong,
+    and Ctrl-C with 130.
 
     A ValueError or OSError that gan_jax itself raised is printed as one sentence. Any
     other error is a bug and keeps its traceback. With --verbosity=1 every error does.
@@ -193,11 +271,11 @@ def run(main: Callable[[], int | None]) -> None:
         try:
             status = main()
         except KeyboardInterrupt:
-            _exit("interrupted.", 130)
+            _exit("interrupted.", INTERRUPTED)
         except (ValueError, OSError) as error:
             if everything or not _raised_here(error):
                 raise
-            _exit(str(error), 1)
+            _exit(str(error), MISTAKE)
         if status:
             sys.exit(status)
 
