@@ -34,6 +34,8 @@ def parzen_log_likelihood(
 ) -> Parzen:
     """Mean log-likelihood of test images; sigma is the best on validation images.
 
+        mean_i ln (1/M sum_j N(x_i; s_j, sigma^2 I))
+
     Goodfellow et al. 2014 (arXiv 1406.2661), section 5 and table 1, with the numbers
     of the authors' parzen_ll.py (github.com/goodfeli/adversarial): 10,000 samples,
     1,000 validation images, all 10,000 test images. The standard error is the

@@ -24,6 +24,10 @@ def sliced_wasserstein(
 ) -> dict[int, float]:
     """Distances of 7x7 patches at each level of a Laplacian pyramid.
 
+        mean_d mean_i |sort(x.d)_i - sort(y.d)_i|
+
+    The patches of the two sets are x and y, and d is a random direction.
+
     Karras et al. 2018 (arXiv 1710.10196), section 5, and the authors' code
     (github.com/tkarras/progressive_growing_of_gans): patches are cut at random places,
     normalised by the mean and standard deviation of each channel in their set, and
