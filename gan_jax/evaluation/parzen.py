@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import tqdm
 
 from gan_jax.evaluation import estimate
 
@@ -86,7 +87,16 @@ def _log_likelihoods(
     _check(points, samples, sigmas)
     size = int(np.prod(points.shape[1:]))
     totals = np.full((len(sigmas), len(points)), -np.inf)
-    for i in range(0, len(points), BLOCK):
+    for i in tqdm.trange(
+        0,
+        len(points),
+        BLOCK,
+        desc="windows",
+        unit_scale=BLOCK,
+        delay=5,
+        disable=None,
+        leave=False,
+    ):
         rows = _scale(points[i : i + BLOCK])
         part = totals[:, i : i + BLOCK]
         for j in range(0, len(samples), BLOCK):

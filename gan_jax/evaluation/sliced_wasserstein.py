@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 from scipy import ndimage
+import tqdm
 
 PATCH = 7  # side of a patch in pixels
 SMALLEST = 14  # side in pixels of the smallest level that halving makes
@@ -193,7 +194,16 @@ def _mean_distance(
 ) -> float:
     """The mean distance over all directions, which are projected in blocks."""
     total = 0.0
-    for i in range(0, len(directions), block):
+    for i in tqdm.trange(
+        0,
+        len(directions),
+        block,
+        desc="directions",
+        unit_scale=block,
+        delay=5,
+        disable=None,
+        leave=False,
+    ):
         projected, other = (each(directions[i : i + block]) for each in (first, second))
         projected.sort(axis=1)
         other.sort(axis=1)
