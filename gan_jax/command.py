@@ -1,8 +1,4 @@
-"""What every command shares: strict parsing of flags, help, and errors in one sentence.
-
-Whoever imports this module is a command, and Ctrl-C ends it with one sentence from then
-on, also while it imports other libraries.
-"""
+"""What every command shares: strict parsing of flags, help, errors in one sentence."""
 
 from collections.abc import Callable
 import difflib
@@ -17,19 +13,20 @@ import signal
 import sys
 import textwrap
 import traceback
-from types import TracebackType
 from typing import Any, NoReturn
 
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
+from gan_jax import interrupt
+
 ROOT = Path(__file__).parent.parent  # the repository, or Python's site-packages
-MISTAKE, WRONG_FLAG, INTERRUPTED = 1, 2, 130  # exit statuses
+MISTAKE, WRONG_FLAG = 1, 2  # exit statuses; Ctrl-C has interrupt.INTERRUPTED
 UNFINISHED = 75  # exit status EX_TEMPFAIL of sysexits.h: start the command again
 STATUSES = (
     f"The exit status is 0 if all went well, {MISTAKE} after a mistake, which a "
     f"sentence explains,\n{WRONG_FLAG} if a flag or the name of a config is wrong, and "
-    f"{INTERRUPTED} after Ctrl-C."
+    f"{interrupt.INTERRUPTED} after Ctrl-C."
 )
 HELP = ("--help", "-help", "-h", "-?", "--helpshort", "-helpshort")
 OURS = {Path(__file__).parent, ROOT / "experiments"}
@@ -66,18 +63,6 @@ class _Plain(standard_logging.Formatter):
 def _exit(message: str, code: int) -> NoReturn:
     print(f"error: {message}", file=sys.stderr)
     sys.exit(code)
-
-
-def _say_interrupted(
-    kind: type[BaseException], error: BaseException, frames: TracebackType | None
-) -> None:
-    """Ends a process that Ctrl-C interrupts outside of `run`, such as in an import."""
-    if issubclass(kind, KeyboardInterrupt):
-        _exit("interrupted.", INTERRUPTED)
-    sys.__excepthook__(kind, error, frames)
-
-
-sys.excepthook = _say_interrupted
 
 
 def _value(flag: flags.Flag[Any]) -> str:
@@ -271,7 +256,7 @@ def run(main: Callable[[], int | None]) -> None:
         try:
             status = main()
         except KeyboardInterrupt:
-            _exit("interrupted.", INTERRUPTED)
+            interrupt.leave()
         except (ValueError, OSError) as error:
             if everything or not _raised_here(error):
                 raise
@@ -279,6 +264,7 @@ def run(main: Callable[[], int | None]) -> None:
         if status:
             sys.exit(status)
 
+    interrupt.install()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow prints notices
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # and one about this option
     logging.set_verbosity(logging.INFO)
