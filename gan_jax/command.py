@@ -42,12 +42,14 @@ def _is_worth_showing(record: standard_logging.LogRecord) -> bool:
     """Keeps gan_jax's log lines and the warnings of other libraries.
 
     Orbax's warnings are dropped, since it reports every step that it takes. Its errors
-    reach gan_jax as exceptions.
+    reach gan_jax as exceptions. JAX's warnings about devices that it cannot use are
+    dropped too, since a run says which devices it uses.
     """
     path = Path(record.pathname)
     if not OURS.isdisjoint(path.parents):
         return True
-    return record.levelno >= standard_logging.WARNING and "orbax" not in path.parts
+    is_quiet = "orbax" in path.parts or path.match("jax/_src/xla_bridge.py")
+    return record.levelno >= standard_logging.WARNING and not is_quiet
 
 
 class _Plain(standard_logging.Formatter):
