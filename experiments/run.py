@@ -1,7 +1,16 @@
-"""Runs an experiment: python -m experiments.run --experiment=NAME --workdir=DIR.
+"""Runs an experiment, prints what it costs, or writes its page.
 
+This command prints the trials of an experiment and what they cost:
+  python -m experiments.run --experiment=stabilisers --dry_run
+This one trains them, two at a time:
+  python -m experiments.run --experiment=stabilisers --processes=2
+This one writes the table, the pictures and the page:
+  python -m experiments.run --experiment=stabilisers --collect
 Trials that are done are not run again, trials that were killed go on, and the table
-says which trials diverged. After an interruption, give the same command again.
+says which trials diverged.
+
+Ctrl-C and SIGTERM save the trials that are running. The exit status is then 75, and the
+same command goes on.
 """
 
 import collections
@@ -18,46 +27,50 @@ from gan_jax import command
 _EXPERIMENT = flags.DEFINE_string(
     "experiment",
     None,
-    "Name of the experiment: a folder of experiments/ that has an experiment.py.",
+    "The experiment has this name, that of a folder of experiments/ in which there is "
+    "an experiment.py. It must be given.",
     required=True,
 )
 _WORKDIR = flags.DEFINE_string(
     "workdir",
     None,
-    "Folder of the experiment's runs; runs/<experiment> by default.",
+    "The experiment's runs lie in this folder, which is runs/<experiment> by default.",
 )
 _ONLY = flags.DEFINE_string(
     "only",
     "",
-    "Run only the trials whose folder starts with this text, such as ring/GAN/, and "
-    "the trials that share a program with them. If the search of a row is not done, "
-    "the row takes the choice on the experiment's page.",
+    "Only those trials are run whose folder starts with this text, such as ring/GAN/, "
+    "and those that share a program with them. If the search of a row is not done, the "
+    "row takes the choice on the experiment's page.",
 )
 _DRY_RUN = flags.DEFINE_bool(
-    "dry_run", False, "Print which trials would be run and what they cost; run nothing."
+    "dry_run",
+    False,
+    "The trials that would be run are printed with their cost, and nothing is run.",
 )
 _COLLECT = flags.DEFINE_bool(
     "collect",
     False,
-    "Write the page, its tables and its pictures from the runs in --workdir; run "
-    "nothing.",
+    "The page, its tables and its pictures are written from the runs in --workdir, and "
+    "nothing is run.",
 )
 _OUTPUT = flags.DEFINE_string(
     "output",
     None,
-    "Folder that --collect writes the page to; <workdir>/page by default.",
+    "The page of --collect is written to this folder, which is <workdir>/page by "
+    "default.",
 )
 _PROCESSES = flags.DEFINE_integer(
     "processes",
     1,
-    "Number of programs that run at the same time. A program is a process that trains "
+    "This number of programs runs at the same time. A program is a process that trains "
     "one or several runs, on as many cores as the experiment says.",
     lower_bound=1,
 )
 _RUNS_PER_PROGRAM = flags.DEFINE_integer(
     "runs_per_program",
     None,
-    "Largest number of runs that a program trains together. By default the experiment "
+    "A program trains at most this number of runs together. By default the experiment "
     "decides. Another number changes the last digits of the results.",
     lower_bound=1,
 )
@@ -65,12 +78,13 @@ _CLUSTER = flags.DEFINE_enum(
     "cluster",
     None,
     ["slurm", "local"],
-    "Run each program as a job of this kind, which the library submitit starts.",
+    "Each program is a job of this kind, which the library submitit starts.",
 )
 _CLUSTER_OPTIONS = flags.DEFINE_list(
     "cluster_options",
     [],
-    "Options of submitit's executor, such as timeout_min=60,slurm_partition=gpu.",
+    "The executor of submitit has these options, such as "
+    "timeout_min=60,slurm_partition=gpu.",
 )
 
 
@@ -153,8 +167,11 @@ def _choices_of_the_page(experiment: spec.Experiment) -> dict[tuple[str, str], s
     return trials.decided(experiment, found)
 
 
-def main() -> None:
+def main() -> int:
     """Runs an experiment, prints its cost, or writes its page.
+
+    Returns:
+      The exit status: 0, or command.UNFINISHED if a signal came and runs were saved.
 
     Raises:
       ValueError: the experiment is unknown, or no trial's folder starts with --only.
@@ -190,8 +207,9 @@ def main() -> None:
                 todo, processes=_PROCESSES.value, cores=experiment.cores
             ):
                 print("interrupted: the same command continues the experiment.")
-                return
+                return command.UNFINISHED
             todo = find()  # has more trials once a search has made its choice
+    return 0
 
 
 if __name__ == "__main__":

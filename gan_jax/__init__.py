@@ -1,10 +1,16 @@
 """Generative adversarial networks as pure functions of two parameter trees."""
 
 import os
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gan_jax.run import trained
+
+if sys.argv[:1] == ["-m"]:  # Python is about to start a command of this package
+    from gan_jax import interrupt
+
+    interrupt.install()  # before the libraries are imported, which takes seconds
 
 __version__ = "0.2.0"  # read by setup.cfg and recorded with every run and score
 

@@ -1,4 +1,4 @@
-"""What every command shares: strict parsing of flags, and errors in one sentence."""
+"""What every command shares: strict parsing of flags, help, errors in one sentence."""
 
 from collections.abc import Callable
 import difflib
@@ -9,15 +9,26 @@ import logging as standard_logging
 import os
 from pathlib import Path
 import re
+import signal
 import sys
+import textwrap
 import traceback
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
+from gan_jax import interrupt
+
 ROOT = Path(__file__).parent.parent  # the repository, or Python's site-packages
+MISTAKE, WRONG_FLAG = 1, 2  # exit statuses; Ctrl-C has interrupt.INTERRUPTED
 UNFINISHED = 75  # exit status EX_TEMPFAIL of sysexits.h: start the command again
+STATUSES = (
+    f"The exit status is 0 if all went well, {MISTAKE} after a mistake, which a "
+    f"sentence explains,\n{WRONG_FLAG} if a flag or the name of a config is wrong, and "
+    f"{interrupt.INTERRUPTED} after Ctrl-C."
+)
+HELP = ("--help", "-help", "-h", "-?", "--helpshort", "-helpshort")
 OURS = {Path(__file__).parent, ROOT / "experiments"}
 
 
@@ -31,12 +42,14 @@ def _is_worth_showing(record: standard_logging.LogRecord) -> bool:
     """Keeps gan_jax's log lines and the warnings of other libraries.
 
     Orbax's warnings are dropped, since it reports every step that it takes. Its errors
-    reach gan_jax as exceptions.
+    reach gan_jax as exceptions. JAX's warnings about devices that it cannot use are
+    dropped too, since a run says which devices it uses.
     """
     path = Path(record.pathname)
     if not OURS.isdisjoint(path.parents):
         return True
-    return record.levelno >= standard_logging.WARNING and "orbax" not in path.parts
+    is_quiet = "orbax" in path.parts or path.match("jax/_src/xla_bridge.py")
+    return record.levelno >= standard_logging.WARNING and not is_quiet
 
 
 class _Plain(standard_logging.Formatter):
@@ -52,6 +65,45 @@ class _Plain(standard_logging.Formatter):
 def _exit(message: str, code: int) -> NoReturn:
     print(f"error: {message}", file=sys.stderr)
     sys.exit(code)
+
+
+def _value(flag: flags.Flag[Any]) -> str:
+    """How a flag's value is written in the help, such as =N for a number."""
+    if flag.boolean:
+        return ""
+    if isinstance(flag, flags.EnumFlag):
+        return "=" + "|".join(flag.parser.enum_values)
+    return "=" + {"int": "N", "float": "X"}.get(flag.flag_type(), "TEXT")
+
+
+def _describe(flag: flags.Flag[Any]) -> str:
+    """A flag's lines in the help: its name, what it does, its range and default."""
+    sentences = [re.sub(r"^<.*?>: ", "", flag.help or "")]  # absl lists enums there
+    low, high = (
+        getattr(flag.parser, bound, None) for bound in ("lower_bound", "upper_bound")
+    )
+    if low is not None:
+        most = "" if high is None else f" and at most {high:,}"
+        sentences.append(f"It is at least {low}{most}.")
+    if flag.default not in (None, "", False, []):
+        default = str(flag.default).lower() if flag.boolean else flag.default
+        sentences.append(f"The default is {default}.")
+    words = textwrap.fill(" ".join(sentences), 80)
+    name = f"--{'[no]' if flag.boolean else ''}{flag.name}{_value(flag)}"
+    return f"  {name}\n{textwrap.indent(words, '      ')}"
+
+
+def help_text() -> str:
+    """What --help prints: the command's docstring, its own flags and exit statuses."""
+    described = sys.modules["__main__"].__doc__ or ""
+    own = flags.FLAGS.get_key_flags_for_module(sys.argv[0])
+    parts = [
+        described.strip(),
+        STATUSES,
+        "Flags of this command (--helpfull lists those of the libraries too):",
+        *(_describe(flag) for flag in own),
+    ]
+    return "\n\n".join(parts)
 
 
 def _unknown_field(argv: list[str], error: Exception) -> str:
@@ -94,7 +146,7 @@ def _find_config(value: str) -> str:
         + (f" (did you mean {near[0]}?)" if near else "")
         + ": give the path of a file as --config, or one of the names "
         f"{', '.join(sorted(known))}.",
-        2,
+        WRONG_FLAG,
     )
 
 
@@ -148,19 +200,31 @@ def _find_configs(argv: list[str]) -> list[str]:
 
 
 def _parse(argv: list[str]) -> list[str]:
+    if not {*HELP}.isdisjoint(argv):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `head` closes the pipe
+        print(help_text())
+        sys.exit(0)
     if "config" in flags.FLAGS:
         argv = _find_configs(argv)
     try:
         rest = flags.FLAGS(argv)
+    except SystemExit:  # absl has printed what --helpfull asked for, and exits with 1
+        sys.exit(0)
     except flags.Error as error:
         raised = re.findall(r"^ValueError: (.*)$", str(error), re.MULTILINE)
         if raised:  # the config file raised it; ml_collections inserts a traceback
-            _exit(raised[-1], 2)
-        _exit(f"{error}; --help lists the flags, configs/default.py the fields.", 2)
+            _exit(raised[-1], WRONG_FLAG)
+        _exit(
+            f"{error}; --help lists the flags, configs/default.py the fields.",
+            WRONG_FLAG,
+        )
     except (AttributeError, KeyError) as error:
-        _exit(_unknown_field(argv, error), 2)
+        _exit(_unknown_field(argv, error), WRONG_FLAG)
     if len(rest) > 1:
-        _exit(f"unexpected argument {rest[1]!r}: flags are written --name=value.", 2)
+        _exit(
+            f"unexpected argument {rest[1]!r}: flags are written --name=value.",
+            WRONG_FLAG,
+        )
     return rest
 
 
@@ -178,7 +242,8 @@ def config_filename() -> str:
 def run(main: Callable[[], int | None]) -> None:
     """Parses the flags and calls main, which may return the exit status.
 
-    A user's mistake exits with status 1, or 2 if a flag or a config's name is wrong.
+    A user's mistake exits with status 1, or 2 if a flag or a config's name is wrong,
+    and Ctrl-C with 130.
 
     A ValueError or OSError that gan_jax itself raised is printed as one sentence. Any
     other error is a bug and keeps its traceback. With --verbosity=1 every error does.
@@ -193,14 +258,15 @@ def run(main: Callable[[], int | None]) -> None:
         try:
             status = main()
         except KeyboardInterrupt:
-            _exit("interrupted.", 130)
+            interrupt.leave()
         except (ValueError, OSError) as error:
             if everything or not _raised_here(error):
                 raise
-            _exit(str(error), 1)
+            _exit(str(error), MISTAKE)
         if status:
             sys.exit(status)
 
+    interrupt.install()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow prints notices
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # and one about this option
     logging.set_verbosity(logging.INFO)

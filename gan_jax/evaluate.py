@@ -1,4 +1,14 @@
-"""Scores a run's generator: python -m gan_jax.evaluate --workdir=RUN."""
+"""Scores a run's generator, prints a table and adds the numbers to scores.jsonl.
+
+This command computes all cheap metrics of the newest checkpoint:
+  python -m gan_jax.evaluate --workdir=RUN
+This one computes one metric of every checkpoint, three times with different images:
+  python -m gan_jax.evaluate --workdir=RUN --step=all --draws=3 --metrics=prdc
+This one scores the training images, whose scores a perfect generator would have:
+  python -m gan_jax.evaluate --workdir=RUN --images=training
+gan_jax/evaluation/README.md lists the metrics with their formulas. Flags without a
+default take the value of the run's config.
+"""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,18 +26,21 @@ from gan_jax.run import config_file, files, reader, trained
 from gan_jax.run import images as images_lib
 
 _WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Folder of the run to score.", required=True
+    "workdir",
+    None,
+    "The run to score lies in this folder. It must be given.",
+    required=True,
 )
 _STEP = flags.DEFINE_list(
     "step",
     [],
-    "Steps of the checkpoints to score, with commas between them, or the word all. "
-    "The newest checkpoint is scored by default.",
+    "The checkpoints of these steps are scored: numbers with commas between them, or "
+    "the word all. The newest checkpoint is scored by default.",
 )
 _BEST = flags.DEFINE_bool(
     "best",
     False,
-    "Score the best checkpoint, which training keeps if the config sets "
+    "The best checkpoint is scored, which training keeps if the config sets "
     "evaluation.best_metric.",
 )
 _ALLOW_CODE = flags.DEFINE_bool(
@@ -39,64 +52,80 @@ _ALLOW_CODE = flags.DEFINE_bool(
 _IMAGES = flags.DEFINE_string(
     "images",
     "",
-    "Score these images instead of generated images: an .npz or .npy file with images "
-    "(N, H, W, C) uint8 and perhaps labels, or the word training for the training "
-    "images, whose scores are the best that a generator can hope for.",
+    "These images are scored instead of generated images: an .npz or .npy file with "
+    "images (N, H, W, C) uint8 and perhaps labels, or the word training for the "
+    "training images, whose scores are the best that a generator can hope for.",
 )
 _PAIRS = flags.DEFINE_string(
     "neighbours",
     "",
-    "PNG file to write, which shows generated images, each to the left of its nearest "
-    "training image.",
+    "A picture is written to this PNG file, which shows generated images, each to the "
+    "left of its nearest training image.",
 )
 # The other flags override the evaluation section of the run's config.
 _SETTINGS = (
     flags.DEFINE_string(
         "extractor",
         None,
-        "What computes the features of an image: pixels, mnist, stacked_mnist, "
-        "classifier or inception.",
+        "This extractor computes the features of an image: pixels, mnist, "
+        "stacked_mnist, classifier or inception.",
     ),
     flags.DEFINE_string(
-        "weights", None, "Weights file of the extractor classifier or inception."
+        "weights",
+        None,
+        "The extractor classifier or inception takes its weights from this file.",
     ),
     flags.DEFINE_string(
         "metrics",
         "cheap",
-        "Names of metrics with commas between them; cheap and all stand for several, "
-        "module:name for a metric that is imported from the working directory.",
+        "These metrics are computed: names with commas between them, of which cheap "
+        "and all stand for several. module:name is a metric that is imported from the "
+        "working directory.",
     ),
-    flags.DEFINE_integer("num_images", None, "Number of generated images in a draw."),
+    flags.DEFINE_integer(
+        "num_images", None, "A draw has this number of generated images."
+    ),
     flags.DEFINE_integer(
         "draws",
         None,
-        "How often images are drawn and scored, with another seed each time; two or "
-        "more draws give a standard error.",
+        "Images are drawn and scored this number of times, with another seed each "
+        "time. Two or more draws give a standard error.",
     ),
     flags.DEFINE_string(
-        "split", None, "Split of the real images to compare with, such as test."
+        "split",
+        None,
+        "The real images to compare with are those of this split, such as test.",
     ),
     flags.DEFINE_string(
         "statistics",
         None,
-        "Statistics that the generator's BatchNorm uses: running, from training, or "
-        "batch, of the generated batch.",
+        "The generator's BatchNorm uses these statistics: running, from training, or "
+        "batch, from the generated batch.",
     ),
-    flags.DEFINE_integer("batch_size", None, "Number of images generated at once."),
-    flags.DEFINE_integer("seed", None, "Seed of the first draw."),
+    flags.DEFINE_integer(
+        "batch_size", None, "This number of images is generated at once."
+    ),
+    flags.DEFINE_integer("seed", None, "The first draw has this seed."),
 )
 # The paths in config.json are not followed: the run may come from a stranger.
 _PATHS = (
     flags.DEFINE_string(
-        "data_dir", "", "Folder of prepared TFDS data; TFDS's default folder if empty."
+        "data_dir",
+        "",
+        "Data that TFDS has prepared lie in this folder. If it is empty, they lie in "
+        "TFDS's default folder.",
     ),
     flags.DEFINE_string(
         "manual_dir",
         "",
-        "Folder of the original data files, folder of images, or array file.",
+        "The original data files or the images lie in this folder, or it is an array "
+        "file.",
     ),
     flags.DEFINE_string(
-        "cache_dir", "", "Folder of decoded arrays; beside the prepared data if empty."
+        "cache_dir",
+        "",
+        "Decoded arrays lie in this folder. If it is empty, they lie beside the "
+        "prepared data.",
     ),
 )
 PAIRS = 50

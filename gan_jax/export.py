@@ -1,10 +1,10 @@
 """Writes the generator of a trained run into a file for use without this code.
 
-A program for JAX on CPUs, GPUs and TPUs:
+This command writes a program for JAX on CPUs, GPUs and TPUs:
   python -m gan_jax.export --workdir=RUN --output=generator.stablehlo
-A program for ONNX's runtimes:
+This one writes a program for ONNX's runtimes:
   python -m gan_jax.export --workdir=RUN --output=generator.onnx
-The weights alone:
+This one writes the weights alone:
   python -m gan_jax.export --workdir=RUN --output=generator.safetensors
 The weights in half precision with the config, which stand for RUN in other commands:
   python -m gan_jax.export --workdir=RUN --output=generator.npz
@@ -24,24 +24,28 @@ from gan_jax.run import images as images_lib
 from gan_jax.run import trained
 
 _WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Folder of the trained run.", required=True
+    "workdir",
+    None,
+    "The trained run lies in this folder. It must be given.",
+    required=True,
 )
 _OUTPUT = flags.DEFINE_string(
     "output",
     None,
-    "File to write. Its model card is written beside it, with .json after the name.",
+    "The generator is written to this file, which must be given. Its model card is "
+    "written beside it, with .json after the name.",
     required=True,
 )
 _FORMAT = flags.DEFINE_enum(
     "format",
     None,
     list(formats.FORMATS),
-    "Format of the file. By default the ending of --output says it.",
+    "The file has this format. By default the ending of --output says it.",
 )
 _STEP = flags.DEFINE_integer(
     "step",
     None,
-    "Step of the checkpoint to load; the newest checkpoint by default.",
+    "The checkpoint of this step is loaded, the newest one by default.",
 )
 _AVERAGED = flags.DEFINE_bool(
     "averaged",

@@ -1,4 +1,16 @@
-"""Trains a GAN: python -m gan_jax.main --config=configs/dcgan.py."""
+r"""Trains the GAN that a config describes, and writes a folder with the run.
+
+This command trains a DCGAN on MNIST, in the folder runs/dcgan:
+  python -m gan_jax.main --config=configs/dcgan.py
+This one changes two fields of the config, and names the run's folder:
+  python -m gan_jax.main --config=configs/dcgan.py --workdir=runs/wide \
+      --config.model.generator.features=64 --config.seed=1
+The same command goes on with a run that was interrupted, and does nothing if the run is
+finished. configs/README.md lists every field.
+
+While a run trains, Ctrl-C and SIGTERM save a checkpoint first. The exit status is then
+75, which tells a scheduler to start the same command again.
+"""
 
 from pathlib import Path
 
@@ -11,32 +23,37 @@ from gan_jax.training import train
 _CONFIG = config_flags.DEFINE_config_file(
     "config",
     None,
-    "Config of the run: a Python file with get_config(), perhaps with a colon and the "
-    "name of a preset. --config.section.field=value sets a field.",
+    "The run has this config: the path or the name of a Python file with get_config(), "
+    "perhaps with a colon and the name of a preset. It must be given. "
+    "--config.section.field=value sets a field.",
     lock_config=True,
 )
 _WORKDIR = flags.DEFINE_string(
     "workdir",
     None,
-    "Folder of the run, for its config, checkpoints, samples and logs; "
-    "runs/<config name> by default.",
+    "The run's config, checkpoints, samples and logs are written to this folder, which "
+    "is runs/<config name> by default.",
 )
 _OVERRIDE = flags.DEFINE_bool(
     "override_config",
     False,
-    "Continue the run in --workdir although it was started with another config.",
+    "The run in --workdir goes on although it was started with another config.",
 )
 _COORDINATOR = flags.DEFINE_string(
     "coordinator_address",
     None,
-    "host:port of the first process of a job of several processes. TPU pods and SLURM "
-    "tell it by themselves.",
+    "The first process of a job of several processes listens at this host:port. TPU "
+    "pods and SLURM tell it by themselves.",
 )
 _NUM_PROCESSES = flags.DEFINE_integer(
-    "num_processes", None, "Number of processes in the job; see --coordinator_address."
+    "num_processes",
+    None,
+    "The job has this number of processes, see --coordinator_address.",
 )
 _PROCESS_ID = flags.DEFINE_integer(
-    "process_id", None, "Number of this process in the job, counted from 0."
+    "process_id",
+    None,
+    "This process has this number in the job. Processes are counted from 0.",
 )
 
 

@@ -1,7 +1,8 @@
 """Writes a page about a run, which a browser shows without a network.
 
+This command writes report.html about one run:
   python -m gan_jax.report --workdir=RUN
-Curves of several runs in the same charts, and what differs between their configs:
+This one shows several runs in the same charts, and what differs between their configs:
   python -m gan_jax.report --workdir=RUN --compare=RUN2 --compare=RUN3
 """
 
@@ -13,20 +14,24 @@ from gan_jax import command
 from gan_jax.page import history, render
 from gan_jax.run import images as images_lib
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "The run lies in this folder. It must be given.", required=True
+)
 _COMPARE = flags.DEFINE_multi_string(
     "compare",
     [],
-    "Folder of another run, whose curves are drawn in the same charts; may be given "
-    "several times.",
+    "The run in this folder is drawn in the same charts. The flag may be given several "
+    "times.",
 )
 _OUTPUT = flags.DEFINE_string(
-    "output", "report.html", "HTML file to write; nothing in the run's folder changes."
+    "output",
+    "report.html",
+    "The page is written to this HTML file. Nothing in the run's folder changes.",
 )
 _GRIDS = flags.DEFINE_integer(
     "grids",
     30,
-    "Largest number of sample grids of a run that the page has, evenly spaced over its "
+    "The page has at most this number of sample grids of a run, evenly spaced over its "
     "steps. There are fewer where they would take more than 8 MiB together.",
     lower_bound=1,
     upper_bound=1_000,

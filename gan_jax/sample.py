@@ -1,10 +1,11 @@
 """Draws images from a trained run.
 
-A grid of 8 rows and 8 columns, whose images are numbered from 0, row by row:
+This command draws a grid of 8 rows and 8 columns, whose images are numbered from 0, row
+by row:
   python -m gan_jax.sample --workdir=RUN --rows=8 --columns=8 --output=grid.png
-The path from image 3 of that grid to image 7, as an animation:
+This one draws the path from image 3 of that grid to image 7, as an animation:
   python -m gan_jax.sample --workdir=RUN --between=3,7 --output=path.gif
-Ten thousand images as arrays:
+This one writes ten thousand images as arrays:
   python -m gan_jax.sample --workdir=RUN --num=10000 --output=samples.npz
 """
 
@@ -23,28 +24,31 @@ from gan_jax.run import latents as latents_lib
 from gan_jax.run import trained
 
 _WORKDIR = flags.DEFINE_string(
-    "workdir", None, "Folder of the trained run.", required=True
+    "workdir",
+    None,
+    "The trained run lies in this folder. It must be given.",
+    required=True,
 )
 _NUM = flags.DEFINE_integer(
     "num",
     None,
-    "Number of images to draw. The default is 64, or 8 along a path, or 32 along a "
-    "path that is an animation.",
+    "This number of images is drawn. The default is 64, or 8 along a path, or 32 along "
+    "a path that is an animation.",
     lower_bound=1,
     upper_bound=checks.MOST,
 )
 _ROWS = flags.DEFINE_integer(
     "rows",
     None,
-    "Number of rows of the grid, with --columns and instead of --num.",
+    "The grid has this number of rows. It goes with --columns, instead of --num.",
     lower_bound=1,
     upper_bound=2**15,
 )
 _COLUMNS = flags.DEFINE_integer(
     "columns",
     None,
-    "Number of columns of the grid. By default the grid is square, a path has one row, "
-    "and a grid by class has 8 columns.",
+    "The grid has this number of columns. By default the grid is square, a path has "
+    "one row, and a grid by class has 8 columns.",
     lower_bound=1,
     upper_bound=2**15,
 )
@@ -95,7 +99,7 @@ _BY_CLASS = flags.DEFINE_bool(
 _STEP = flags.DEFINE_integer(
     "step",
     None,
-    "Step of the checkpoint to load; the newest checkpoint by default.",
+    "The checkpoint of this step is loaded, the newest one by default.",
 )
 _AVERAGED = flags.DEFINE_bool(
     "averaged",
@@ -124,16 +128,16 @@ _STATISTICS = flags.DEFINE_enum(
 _BATCH_SIZE = flags.DEFINE_integer(
     "batch_size",
     256,
-    "Number of images generated at once.",
+    "This number of images is generated at once.",
     lower_bound=1,
     upper_bound=checks.MOST,
 )
 _OUTPUT = flags.DEFINE_string(
     "output",
     "samples.npz",
-    "File to write: .npz holds the images as arrays, .png shows them in a "
-    "grid, .gif is an animation of a path. A name that ends in / is a folder, in which "
-    "each image is a .png.",
+    "The images are written to this file: .npz holds them as arrays, .png shows them "
+    "in a grid, .gif is an animation of a path. A name that ends in / is a folder, in "
+    "which each image is a .png.",
 )
 
 REACH = {"normal": 3.0, "uniform": 1.0}  # a walk goes from -reach to reach

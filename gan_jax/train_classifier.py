@@ -1,10 +1,12 @@
-"""Trains a classifier: python -m gan_jax.train_classifier --config=configs/dcgan.py.
+r"""Trains a classifier on the labels of a config's data, to score generators with.
 
-The classifier learns the labels of the config's data: the digits of MNIST, the
-sub-folders of a folder of images, or an attribute of faces:
-
-    python -m gan_jax.train_classifier --config=configs/dcgan.py:celeba \
-        --config.data.label=Smiling --output=smiling.npz
+This command learns the digits of MNIST:
+  python -m gan_jax.train_classifier --config=configs/dcgan.py
+This one learns an attribute of faces:
+  python -m gan_jax.train_classifier --config=configs/dcgan.py:celeba \
+      --config.data.label=Smiling --output=smiling.npz
+The labels of a folder of images are its sub-folders. `python -m gan_jax.evaluate` takes
+the file as --extractor=classifier --weights=FILE.
 
 Only the data section of the config is read. The first command above wrote the shipped
 mnist_classifier.npz in gan_jax/evaluation in 7 minutes of processor time; it classifies
@@ -25,29 +27,33 @@ from gan_jax.evaluation import classifier, classifier_training
 _CONFIG = config_flags.DEFINE_config_file(
     "config",
     None,
-    "Config whose data section names the data to train on. --config.data.field=value "
-    "sets a field.",
+    "The data section of this config names the data to train on. It must be given. "
+    "--config.data.field=value sets a field.",
     lock_config=True,
 )
 _OUTPUT = flags.DEFINE_string(
-    "output", "classifier.npz", "File to write the classifier to; it ends in .npz."
+    "output",
+    "classifier.npz",
+    "The classifier is written to this file, whose name ends in .npz.",
 )
 _STEPS = flags.DEFINE_integer(
     "steps",
     classifier_training.STEPS,
-    "Number of training steps, each an update of the parameters.",
+    "The classifier is trained for this number of steps, each an update of the "
+    "parameters.",
     lower_bound=1,
 )
 _SEED = flags.DEFINE_integer(
     "seed",
     0,
-    "Seed of the initial parameters, the order of the images and the augmentation.",
+    "The initial parameters, the order of the images and the augmentation are drawn "
+    "with this seed.",
     lower_bound=0,
 )
 _BATCH_SIZE = flags.DEFINE_integer(
     "batch_size",
     classifier_training.BATCH_SIZE,
-    "Number of images in a training step.",
+    "A training step has this number of images.",
     lower_bound=1,
 )
 

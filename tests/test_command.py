@@ -1,6 +1,7 @@
 """What users see of their mistakes: one sentence, a code, no traceback."""
 
 import configparser
+import logging
 import os
 from pathlib import Path
 import re
@@ -9,6 +10,8 @@ import subprocess
 import sys
 
 import pytest
+
+from gan_jax import command
 
 pytestmark = pytest.mark.slow
 
@@ -75,6 +78,21 @@ def test_mistakes_are_answered_in_one_sentence(tmp_path, flags, code, sentence):
     assert done.stdout == ""
     assert len(done.stderr.splitlines()) == 1 and "Traceback" not in done.stderr
     assert done.stderr.startswith("error: ") and sentence in done.stderr
+
+
+@pytest.mark.parametrize(
+    "path, level, is_shown",
+    [
+        (f"{ROOT}/gan_jax/run/files.py", logging.INFO, True),
+        ("/site/optax/schedules.py", logging.INFO, False),
+        ("/site/optax/schedules.py", logging.WARNING, True),
+        ("/site/orbax/checkpoint/manager.py", logging.WARNING, False),
+        ("/site/jax/_src/xla_bridge.py", logging.WARNING, False),  # no TPU, no CUDA
+    ],
+)
+def test_which_log_lines_are_shown(path, level, is_shown):
+    record = logging.LogRecord("", level, path, 1, "", (), None)
+    assert command._is_worth_showing(record) == is_shown
 
 
 def test_a_bug_keeps_its_traceback(tmp_path):

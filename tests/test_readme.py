@@ -12,7 +12,14 @@ _SPEC = importlib.util.spec_from_file_location(
 )
 ci = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(ci)
-PAGES = [ROOT / "README.md", *sorted((ROOT / "experiments").rglob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    *sorted(
+        path
+        for folder in ("configs", "experiments", "gan_jax", "tests")
+        for path in (ROOT / folder).rglob("*.md")
+    ),
+]
 FLAGS = {
     flag
     for path in [
@@ -47,11 +54,42 @@ def commands(page):
     return "\n".join(blocks).replace("\\\n", " ")
 
 
+def links(text):
+    """The targets of a page's links and images, without those that name a host."""
+    prose = re.sub(r"^```.*?^```|`[^`\n]*`", "", text, flags=re.S | re.M)
+    found = re.findall(r"\]\(\s*<?([^)>\s]+)", prose)
+    found += re.findall(r"^ *\[[^\]]+\]: *(\S+)", prose, re.M)
+    found += re.findall(r"<[^>]*\b(?:href|src)=[\"']([^\"']+)", prose)
+    return [link for link in found if not re.match(r"\w+:", link)]
+
+
+def anchors(text):
+    """The names that GitHub gives to a page's headings."""
+    lines = re.sub(r"^```.*?^```", "", text, flags=re.S | re.M)
+    titles = re.findall(r"^#+ +(.+?) *#*$", lines, re.M)
+    shown = (re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", title) for title in titles)
+    found = []
+    for title in shown:
+        name = re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+        taken = sum(re.fullmatch(rf"{name}(-\d+)?", one) is not None for one in found)
+        found.append(f"{name}-{taken}" if taken else name)
+    return found
+
+
+def leads_somewhere(page, link):
+    """Whether a relative link leads to a file, and to a heading if it names one."""
+    path, _, anchor = link.partition("#")
+    target = page.parent / path if path else page
+    if not target.exists():
+        return False
+    target = target / "README.md" if target.is_dir() else target
+    return not anchor or anchor in anchors(target.read_text())
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_paths_exist(page):
     text = page.read_text()
-    links = re.findall(r"\]\(([^)#:]+)\)", text)
-    missing = [link for link in links if not (page.parent / link).exists()]
+    missing = [link for link in links(text) if not leads_somewhere(page, link)]
     folders = "configs|gan_jax|experiments|tests"
     named = re.findall(rf"\b(?:{folders})/[\w/]+\.(?:py|md)", text)
     missing += [name for name in named if not (ROOT / name).exists()]
@@ -69,6 +107,31 @@ def test_modules_flags_and_fields_exist(page):
     configs = list(every_config())
     for field in fields:
         assert any(has(config, field) for config in configs), field
+
+
+@pytest.mark.parametrize(
+    "link, is_right",
+    [
+        ("b.md", True),
+        ("b.md#the-second-of-2", True),
+        ("b.md#twice-1", True),
+        ("#here", True),
+        ("b.md#twice-2", False),
+        ("#there", False),
+        ("c.md", False),
+    ],
+)
+def test_a_broken_link_is_seen(tmp_path, link, is_right):
+    page = tmp_path / "a.md"
+    page.write_text(f"# Here\n\n[a\nlink]({link}) and `[code](x.md)`\n")
+    (tmp_path / "b.md").write_text("# The *second* of 2\n## Twice\n## Twice\n")
+    assert links(page.read_text()) == [link]
+    assert leads_somewhere(page, link) == is_right
+
+
+def test_links_of_every_form_are_read():
+    text = "![](a.png)\n[x]: b.md\n<img src='c.png'> [y](https://d.org) [z](e.md \"E\")"
+    assert links(text) == ["a.png", "e.md", "b.md", "c.png"]
 
 
 def test_ci_runs_each_command_or_says_why_not():

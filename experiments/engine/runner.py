@@ -97,8 +97,9 @@ def run_all(todo: Sequence[Program], *, processes: int, cores: int = 0) -> bool:
     with tqdm.tqdm(
         total=sum(len(one.trials) for one in todo),
         initial=sum(len(one.trials) for one in todo) - sum(len(x.trials) for x in left),
-        unit="run",
+        unit=" runs",
         dynamic_ncols=True,
+        disable=None,  # it is quiet unless a terminal shows it
     ) as bar:
         for program, is_done in _outcomes(left, processes, cores):
             if not is_done:

@@ -8,7 +8,9 @@ from gan_jax.evaluation import estimate
 def classifier_score(
     probabilities: np.ndarray, *, splits: int = 10
 ) -> estimate.Estimate:
-    """The mean over splits of exp(mean KL(p(y|x) || p(y))), from 1 to K.
+    """The classifier score, from 1 to K: a mean over splits of the samples.
+
+        exp(mean_i KL(p(y|x_i) || p(y)))
 
     Salimans et al. 2016 (arXiv 1606.03498), section 4: the inception score where the
     classifier is their Inception network. p(y) is the mean of a split. Splits are
@@ -66,7 +68,9 @@ def class_histogram(predicted: np.ndarray, *, num_classes: int) -> np.ndarray:
 
 
 def total_variation(p: np.ndarray, q: np.ndarray) -> float:
-    """Half the sum of |p - q| of two distributions (K,): 0 if equal, 1 if disjoint.
+    """The total variation of two distributions (K,): 0 if equal, 1 if disjoint.
+
+        sum_k |p_k - q_k| / 2
 
     Raises:
       ValueError: p or q is not a distribution, or their numbers of classes differ.
@@ -83,6 +87,11 @@ def total_variation(p: np.ndarray, q: np.ndarray) -> float:
 
 def label_accuracy(predicted: np.ndarray, labels: np.ndarray) -> estimate.Estimate:
     """The share of samples that the classifier puts in the requested class.
+
+        mean_i [argmax_k p(k|x_i) = label_i]
+
+    Shmelkov et al. 2018 (arXiv 1807.09499) call it GAN-test where a classifier that was
+    trained on real images reads generated ones.
 
     The standard error is the binomial sqrt(p (1 - p) / N) with the measured share as p,
     so it is 0 where all samples agree, or none.

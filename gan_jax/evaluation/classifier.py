@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import tqdm
 
+from gan_jax.run import images as images_lib
 from gan_jax.step import sampling
 
 MNIST_SHA256 = "d5719542c77fc4e0d344fb93fc0dbbfb8c828734a63d4d34d282c6cc4088dd73"
@@ -178,7 +179,7 @@ def check_examples(images: np.ndarray, labels: np.ndarray, num_classes: int) -> 
 
 
 def save(path: Path, weights: Weights) -> None:
-    """Writes an .npz file; equal weights give equal bytes.
+    """Writes an .npz file, completely or not at all; equal weights give equal bytes.
 
     The arrays of the file are the variables, such as "params/conv0/kernel", and
     "facts", a JSON text with the image shape, the number of classes and the weights'
@@ -191,7 +192,7 @@ def save(path: Path, weights: Weights) -> None:
     }
     arrays = traverse_util.flatten_dict(weights.variables, sep="/")
     arrays["facts"] = np.array(json.dumps(facts, sort_keys=True))
-    with open(path, "wb") as file:  # given a name, savez would append a suffix
+    with images_lib.writing_whole(path) as file:
         np.savez(file, allow_pickle=False, **dict(sorted(arrays.items())))
 
 

@@ -178,7 +178,13 @@ def extract(extractor: Extractor, images: np.ndarray) -> Features:
     parts = [
         extractor.extract(np.asarray(images[first : first + BATCH]))
         for first in tqdm.tqdm(
-            starts, extractor.name, unit_scale=BATCH, delay=5, disable=None, leave=False
+            starts,
+            extractor.name,
+            unit_scale=BATCH,
+            unit=" images",
+            delay=5,
+            disable=None,
+            leave=False,
         )
     ]
     probabilities = [part.probabilities for part in parts]
@@ -217,5 +223,6 @@ def extract_once(extractor: Extractor, images: np.ndarray, folder: Path) -> Feat
         unfinished.replace(path)
     except OSError as error:  # only the next run must compute them again
         logging.warning("%s could not be written: %s.", path, error.strerror)
+    finally:  # after Ctrl-C too
         unfinished.unlink(missing_ok=True)
     return features

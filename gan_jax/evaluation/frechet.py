@@ -52,7 +52,9 @@ def fit_gaussian(features: np.ndarray) -> Gaussian:
 
 
 def gaussian_distance(a: Gaussian, b: Gaussian) -> float:
-    """||m_a - m_b||^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2)), never negative.
+    """The Frechet distance of two Gaussians, which is never negative.
+
+        ||m_a - m_b||^2 + tr(C_a + C_b - 2 (C_a C_b)^(1/2))
 
     Heusel et al. 2017 (arXiv 1706.08500). With C_a = L_a L_a^T and C_b = L_b L_b^T, the
     trace of the root is the sum of the singular values of L_a^T L_b. These are the
@@ -93,6 +95,8 @@ def intra_class_frechet_distance(
     num_classes: int,
 ) -> float:
     """The mean over classes of the Frechet distance within the class.
+
+        sum_k frechet_distance(real_k, fake_k) / K
 
     Miyato and Koyama 2018 (arXiv 1802.05637) call it intra FID. It is large for a
     generator that ignores its labels, or that repeats itself within a class.

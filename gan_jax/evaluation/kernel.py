@@ -16,7 +16,12 @@ def kernel_distance(
     num_subsets: int = 100,
     seed: int = 0,
 ) -> estimate.Estimate:
-    """Mean squared MMD of random subsets, kernel (x.y / F + 1)^3, in float64.
+    """Mean squared MMD of random subsets, in float64.
+
+        mean_ij k(x_i, x_j) + mean_ij k(y_i, y_j) - 2 mean_ij k(x_i, y_j)
+        k(x, y) = (x.y / F + 1)^3
+
+    The first two means leave i = j out.
 
     Binkowski et al. 2018 (arXiv 1801.01401). It is unbiased: if both sets come from
     the same distribution, its mean is 0, so it may be negative.

@@ -38,6 +38,13 @@ class StackedScore(NamedTuple):
 def mixture_score(samples: np.ndarray, modes: np.ndarray, *, std: float) -> ModeScore:
     """The score of samples (N, D) on a mixture with means `modes` (K, D).
 
+        high_quality = mean_i [min_k |x_i - m_k| < 3 std]
+        modes        = #{k: n_k > 0}
+        reverse_kl   = sum_k n_k / n ln(K n_k / n)
+
+    Here n_k is the number of high-quality samples whose nearest mean is m_k, and n is
+    the sum of these numbers.
+
     Srivastava et al. 2017, VEEGAN (arXiv 1705.07761), take 2,500 samples and 3 standard
     deviations. The distance is Euclidean in all D dimensions, so in two dimensions the
     mixture itself has a high-quality share of 1 - exp(-9 / 2) = 0.989.
@@ -73,6 +80,11 @@ def mixture_score(samples: np.ndarray, modes: np.ndarray, *, std: float) -> Mode
 
 def stacked_score(digits: np.ndarray) -> StackedScore:
     """The score of images of three digits, from the digit read in each channel.
+
+        modes      = #{k: n_k > 0}
+        reverse_kl = sum_k n_k / N ln(1000 n_k / N)
+
+    Here n_k is the number of the N images that are read as the number k.
 
     Metz et al. 2016 (arXiv 1611.02163) and VEEGAN (arXiv 1705.07761) take 26,000
     samples. Counting has a floor: N samples drawn uniformly from all modes have an

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import tqdm
 
 from gan_jax.evaluation import estimate
 
@@ -33,6 +34,8 @@ def parzen_log_likelihood(
     sigmas: Sequence[float] = SIGMAS,
 ) -> Parzen:
     """Mean log-likelihood of test images; sigma is the best on validation images.
+
+        mean_i ln (1/M sum_j N(x_i; s_j, sigma^2 I))
 
     Goodfellow et al. 2014 (arXiv 1406.2661), section 5 and table 1, with the numbers
     of the authors' parzen_ll.py (github.com/goodfeli/adversarial): 10,000 samples,
@@ -84,7 +87,16 @@ def _log_likelihoods(
     _check(points, samples, sigmas)
     size = int(np.prod(points.shape[1:]))
     totals = np.full((len(sigmas), len(points)), -np.inf)
-    for i in range(0, len(points), BLOCK):
+    for i in tqdm.trange(
+        0,
+        len(points),
+        BLOCK,
+        desc="windows",
+        unit_scale=BLOCK,
+        delay=5,
+        disable=None,
+        leave=False,
+    ):
         rows = _scale(points[i : i + BLOCK])
         part = totals[:, i : i + BLOCK]
         for j in range(0, len(samples), BLOCK):

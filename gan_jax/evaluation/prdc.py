@@ -38,6 +38,14 @@ class PRDC(NamedTuple):
 def prdc(real: np.ndarray, fake: np.ndarray, *, neighbours: int = 5) -> PRDC:
     """Improved precision and recall, density and coverage of features.
 
+        precision = mean_j [|y_j - x_i| <= r_i for some i]
+        recall    = mean_i [|x_i - y_j| <= s_j for some j]
+        density   = mean_j #{i: |y_j - x_i| <= r_i} / k
+        coverage  = mean_i [|y_j - x_i| <= r_i for some j]
+
+    Here r_i is the distance of the real sample x_i to its k-th nearest neighbour among
+    the real samples, and s_j that of the fake sample y_j among the fake samples.
+
     Precision and recall are from Kynkaanniemi et al. 2019 (arXiv 1904.06991), who use 3
     neighbours; density and coverage are from Naeem et al. 2020 (arXiv 2002.09797), who
     use 5. The border of a ball belongs to it in the formula of Kynkaanniemi et al. and

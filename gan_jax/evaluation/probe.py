@@ -109,6 +109,11 @@ def linear_probe(
 ) -> Probe:
     """Test accuracy of a linear L2-SVM on standardised features.
 
+        mean_i [argmax_k (w_k.x_i + b_k) = label_i]
+        w_k, b_k minimise |w|^2 / 2 + C sum_n max(0, 1 - y_n (w.x_n + b))^2
+
+    In the sum y_n is 1 for training points of class k and -1 for the others.
+
     Radford et al. 2015 (arXiv 1511.06434), sections 5.1 and 5.2: a classifier for each
     class, with squared hinge loss and L2 penalty. The strength C is the candidate with
     the best accuracy on a random fifth of the training points, or on several fifths

@@ -233,7 +233,7 @@ class Scorer:
             num=self._settings.num_images,
         )
         aliases = suite.INCEPTION_NAMES if self._extractor.name == "inception" else {}
-        progress = tqdm.tqdm(names, delay=5, disable=None, leave=False)
+        progress = tqdm.tqdm(names, unit=" metrics", disable=None, leave=False)
         for name in progress:
             progress.set_description(name)
             metric = suite.get(name)

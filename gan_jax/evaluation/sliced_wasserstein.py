@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 from scipy import ndimage
+import tqdm
 
 PATCH = 7  # side of a patch in pixels
 SMALLEST = 14  # side in pixels of the smallest level that halving makes
@@ -23,6 +24,10 @@ def sliced_wasserstein(
     seed: int = 0,
 ) -> dict[int, float]:
     """Distances of 7x7 patches at each level of a Laplacian pyramid.
+
+        mean_d mean_i |sort(x.d)_i - sort(y.d)_i|
+
+    The patches of the two sets are x and y, and d is a random direction.
 
     Karras et al. 2018 (arXiv 1710.10196), section 5, and the authors' code
     (github.com/tkarras/progressive_growing_of_gans): patches are cut at random places,
@@ -189,7 +194,16 @@ def _mean_distance(
 ) -> float:
     """The mean distance over all directions, which are projected in blocks."""
     total = 0.0
-    for i in range(0, len(directions), block):
+    for i in tqdm.trange(
+        0,
+        len(directions),
+        block,
+        desc="directions",
+        unit_scale=block,
+        delay=5,
+        disable=None,
+        leave=False,
+    ):
         projected, other = (each(directions[i : i + block]) for each in (first, second))
         projected.sort(axis=1)
         other.sort(axis=1)

@@ -36,6 +36,13 @@ def num_scales(height: int, width: int) -> int:
 def ms_ssim(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Similarity (N,) float64 in [0, 1] of each pair of images; 1 if they are equal.
 
+        l_M^w_M (c_1 s_1)^w_1 ... (c_M s_M)^w_M
+        l   = (2 m_x m_y + C_1) / (m_x^2 + m_y^2 + C_1)
+        c s = (2 v_xy + C_2) / (v_x + v_y + C_2)
+
+    The means m, variances v and the covariance v_xy are those of a window. Scale 1 is
+    the finest and M the coarsest, and w are the weights of the scales.
+
     Wang, Simoncelli and Bovik 2003 (Multi-scale structural similarity for image
     quality assessment), equation 7: a Gaussian window of 11 pixels and sigma 1.5
     inside the image, contrast and structure at each scale, luminance at the coarsest,

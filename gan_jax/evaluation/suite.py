@@ -5,7 +5,7 @@ file of this folder.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -103,6 +103,8 @@ class Metric(NamedTuple):
       least: smallest number of generated images.
       is_cheap: whether 10,000 images of 28x28 take seconds, so that the metric is
         computed by default.
+      formulas: functions whose docstrings have the formula and the paper, if `compute`
+        has not. The page README.md in this folder quotes them.
     """
 
     compute: Callable[[Sets], Iterable[Result]]
@@ -110,6 +112,7 @@ class Metric(NamedTuple):
     needs: Sequence[str] = ()
     least: int = 10
     is_cheap: bool = True
+    formulas: Sequence[Callable[..., Any]] = ()
 
 
 # A function has the name of its metric in METRICS and yields the metric's numbers.
@@ -152,8 +155,8 @@ def classifier_score(sets: Sets) -> Iterable[Result]:
 
 
 def prdc(sets: Sets) -> Iterable[Result]:
-    """Precision, recall, density and coverage of the features."""
-    yield from prdc_lib.prdc(sets.real.features, sets.fake.features)
+    """Precision, recall, density and coverage of the features, with k = 5."""
+    yield from prdc_lib.prdc(sets.real.features, sets.fake.features, neighbours=5)
 
 
 def class_distance(sets: Sets) -> Iterable[Result]:
@@ -238,7 +241,13 @@ def nearest_neighbour_error(sets: Sets) -> Iterable[Result]:
 
 
 def classification_accuracy_score(sets: Sets) -> Iterable[Result]:
-    """The accuracy on real images of a classifier trained on generated images."""
+    """The accuracy on real images of a classifier trained on generated images.
+
+        mean_i [argmax_k p(k|x_i) = label_i]
+
+    Ravuri and Vinyals 2019 (arXiv 1905.10887), who train a ResNet-50. The classifier
+    here is that of gan_jax.train_classifier, trained with its defaults.
+    """
     assert sets.real.labels is not None and sets.fake.labels is not None
     weights = classifier_training.fit(
         sets.fake.images,
@@ -286,50 +295,88 @@ def label_efficiency(sets: Sets) -> Iterable[Result]:
 
 METRICS: Mapping[str, Metric] = {
     "frechet_distance": Metric(
-        frechet_distance, {"frechet_distance": -1}, ["few_features"]
+        frechet_distance,
+        {"frechet_distance": -1},
+        ["few_features"],
+        formulas=[frechet.gaussian_distance],
     ),
-    "kernel_distance": Metric(kernel_distance, {"kernel_distance": -1}),
+    "kernel_distance": Metric(
+        kernel_distance, {"kernel_distance": -1}, formulas=[kernel.kernel_distance]
+    ),
     "classifier_score": Metric(
-        classifier_score, {"classifier_score": 1}, ["probabilities"], 100
+        classifier_score,
+        {"classifier_score": 1},
+        ["probabilities"],
+        100,
+        formulas=[classes.classifier_score],
     ),
     "prdc": Metric(
         prdc,
         dict.fromkeys(("precision", "recall", "density", "coverage"), 1),
+        formulas=[prdc_lib.prdc],
     ),
     "class_distance": Metric(
-        class_distance, {"class_distance": -1}, ["probabilities"], 100
+        class_distance,
+        {"class_distance": -1},
+        ["probabilities"],
+        100,
+        formulas=[classes.total_variation],
     ),
     "label_accuracy": Metric(
-        label_accuracy, {"label_accuracy": 1}, ["probabilities", "labels"], 100
+        label_accuracy,
+        {"label_accuracy": 1},
+        ["probabilities", "labels"],
+        100,
+        formulas=[classes.label_accuracy],
     ),
     "intra_class_frechet_distance": Metric(
         intra_class_frechet_distance,
         {"intra_class_frechet_distance": -1},
         ["labels", "few_features"],
         1_000,
+        formulas=[frechet.intra_class_frechet_distance],
     ),
     "modes": Metric(
-        modes, {"modes": 1, "high_quality": 1, "reverse_kl": -1}, ["mixture"]
+        modes,
+        {"modes": 1, "high_quality": 1, "reverse_kl": -1},
+        ["mixture"],
+        formulas=[modes_lib.mixture_score],
     ),
-    "stacked_modes": Metric(stacked_modes, {"modes": 1, "reverse_kl": -1}, ["stacked"]),
-    "ms_ssim": Metric(ms_ssim, {"ms_ssim": 0}, ["images"]),
+    "stacked_modes": Metric(
+        stacked_modes,
+        {"modes": 1, "reverse_kl": -1},
+        ["stacked"],
+        formulas=[modes_lib.stacked_score],
+    ),
+    "ms_ssim": Metric(
+        ms_ssim, {"ms_ssim": 0}, ["images"], formulas=[ssim.diversity, ssim.ms_ssim]
+    ),
     "sliced_wasserstein": Metric(
-        sliced_wasserstein, {"sliced_wasserstein": -1}, ["images"]
+        sliced_wasserstein,
+        {"sliced_wasserstein": -1},
+        ["images"],
+        formulas=[sliced_wasserstein_lib.sliced_wasserstein],
     ),
     "memorisation": Metric(
         memorisation,
         {"nearest_training_ratio": 0, "share_near_training": 0},
         ["held_out", "images"],
         100,
+        formulas=[neighbours.memorisation],
     ),
     "parzen_log_likelihood": Metric(
-        parzen_log_likelihood, {"parzen_log_likelihood": 1}, ["images"], 100
+        parzen_log_likelihood,
+        {"parzen_log_likelihood": 1},
+        ["images"],
+        100,
+        formulas=[parzen.parzen_log_likelihood],
     ),
     "nearest_neighbour_error": Metric(
         nearest_neighbour_error,
         {"nearest_neighbour_error": -1},
         ["labels"],
         100,
+        formulas=[neighbours.nearest_neighbour_error],
     ),
     "classification_accuracy_score": Metric(
         classification_accuracy_score,
@@ -343,6 +390,7 @@ METRICS: Mapping[str, Metric] = {
         {"linear_probe": 1},
         ["discriminator"],
         is_cheap=False,
+        formulas=[probe.discriminator_features, probe.linear_probe],
     ),
     "label_efficiency": Metric(
         label_efficiency,
@@ -352,6 +400,7 @@ METRICS: Mapping[str, Metric] = {
         },
         ["discriminator"],
         is_cheap=False,
+        formulas=[probe.label_subset, probe.linear_probe],
     ),
 }
 

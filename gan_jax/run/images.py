@@ -4,10 +4,12 @@ from collections.abc import Iterator
 import contextlib
 import os
 from pathlib import Path
+import shutil
 from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
+import tqdm
 
 
 def to_uint8(images: np.ndarray) -> np.ndarray:
@@ -130,19 +132,36 @@ def save_gif(path: Path, images: np.ndarray, *, seconds: float) -> None:
 
 
 def save_folder(path: Path, images: np.ndarray) -> None:
-    """Writes images (N, H, W, C) uint8 as 00000.png, 00001.png and so on.
+    """Writes images (N, H, W, C) uint8 as 00000.png, 00001.png and so on, or nothing.
 
     Args:
-      path: folder, which is made if it is missing.
+      path: folder, which is missing or empty.
       images: images, C 1 or 3.
 
     Raises:
       OSError: the folder or a file cannot be written.
     """
-    path.mkdir(exist_ok=True)
     digits = max(5, len(str(len(images) - 1)))
-    for number, image in enumerate(images):
-        save_png(path / f"{number:0{digits}}.png", image)
+    unfinished = path.with_name(path.name + ".tmp")
+    numbered = tqdm.tqdm(
+        enumerate(images),
+        "writing",
+        len(images),
+        unit=" images",
+        delay=5,
+        disable=None,
+        leave=False,
+    )
+    try:
+        unfinished.mkdir()
+        for number, image in numbered:
+            save_png(unfinished / f"{number:0{digits}}.png", image)
+        unfinished.replace(path)
+    except BaseException as error:  # Ctrl-C too
+        shutil.rmtree(unfinished, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise _unwritable(path, error) from None
+        raise
 
 
 def _without_one_channel(image: np.ndarray) -> np.ndarray:
@@ -172,12 +191,18 @@ def writing_whole(path: Path) -> Iterator[BinaryIO]:
         with unfinished.open("wb") as file:
             yield file
         unfinished.replace(path)
-    except OSError as error:
+    except BaseException as error:  # Ctrl-C too
         unfinished.unlink(missing_ok=True)
-        raise OSError(
-            f"{path} cannot be written: {error.strerror or error}; make room, or "
-            "choose another file."
-        ) from None
+        if isinstance(error, OSError):
+            raise _unwritable(path, error) from None
+        raise
+
+
+def _unwritable(path: Path, error: OSError) -> OSError:
+    return OSError(
+        f"{path} cannot be written: {error.strerror or error}; make room, or choose "
+        "another file."
+    )
 
 
 def check_output(path: Path, flag: str) -> None:

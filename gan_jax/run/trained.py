@@ -9,12 +9,15 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 import numpy as np
 from numpy.typing import ArrayLike
+import tqdm
 
 from gan_jax.run import images as images_lib
 from gan_jax.run import latents as latents_lib
 from gan_jax.step import sampling
 
 STATISTICS_STREAM = 1  # is folded into the run's key for averaged_variables' latents
+STATISTICS_BATCHES = 100
+PART = 4  # batches of averaged_variables between two updates of its progress bar
 
 
 class Run(NamedTuple):
@@ -203,17 +206,40 @@ def averaged_variables(
     variables = {**variables, "params": averaged}
     if not variables["batch_stats"]:
         return variables
-    key = jax.random.fold_in(jax.random.key(config.seed), STATISTICS_STREAM)
-    statistics = sampling.recompute_batch_stats(
-        generator,
-        variables,
-        key,
-        batch_size=config.batch_size,
-        latent_size=config.model.latent_size,
-        distribution=config.model.latent_distribution,
-        num_classes=max(1, config.data.num_classes),
-    )
+    total = jax.tree.map(jnp.zeros_like, variables["batch_stats"])
+    for first in tqdm.trange(
+        0,
+        STATISTICS_BATCHES,
+        PART,
+        desc="statistics of the averaged generator",
+        unit_scale=PART,
+        unit=" batches",
+        delay=5,
+        disable=None,
+        leave=False,
+    ):
+        total = _add_batch_stats(
+            total,
+            jnp.arange(first, first + PART),
+            generator=generator,
+            variables=variables,
+            key=jax.random.fold_in(jax.random.key(config.seed), STATISTICS_STREAM),
+            batch_size=config.batch_size,
+            latent_size=config.model.latent_size,
+            distribution=config.model.latent_distribution,
+            num_classes=max(1, config.data.num_classes),
+        )
+        jax.block_until_ready(total)  # otherwise the bar would be full at once
+    statistics = jax.tree.map(lambda leaf: leaf / STATISTICS_BATCHES, total)
     return {**variables, "batch_stats": statistics}
+
+
+_add_batch_stats = jax.jit(
+    sampling.add_batch_stats,
+    static_argnames=(
+        *("generator", "batch_size", "latent_size", "distribution", "num_classes"),
+    ),
+)
 
 
 def _indices(num: int) -> jax.Array:
@@ -261,7 +287,17 @@ def _in_batches(
     """Images (N, H, W, C) as they are stored, if all their values are finite."""
     batch_size = min(batch_size, len(latents))
     batches = []
-    for first in range(0, len(latents), batch_size):
+    for first in tqdm.trange(
+        0,
+        len(latents),
+        batch_size,
+        desc="drawing",
+        unit_scale=batch_size,
+        unit=" images",
+        delay=5,
+        disable=None,
+        leave=False,
+    ):
         part = slice(first, first + batch_size)
         count = len(latents[part])
         filling = ((0, batch_size - count), (0, 0))  # a single shape compiles once

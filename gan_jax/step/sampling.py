@@ -115,6 +115,45 @@ def recompute_batch_stats(
       num_classes: number of classes; labels are uniform in [0, num_classes).
       batches: number of generated batches.
     """
+    total = add_batch_stats(
+        jax.tree.map(jnp.zeros_like, variables["batch_stats"]),
+        jnp.arange(batches),
+        generator=generator,
+        variables=variables,
+        key=key,
+        batch_size=batch_size,
+        latent_size=latent_size,
+        distribution=distribution,
+        num_classes=num_classes,
+    )
+    return jax.tree.map(lambda leaf: leaf / batches, total)
+
+
+def add_batch_stats(
+    total: Any,
+    numbers: jax.Array,
+    *,
+    generator: nn.Module,
+    variables: Mapping[str, Any],
+    key: jax.Array,
+    batch_size: int,
+    latent_size: int,
+    distribution: str,
+    num_classes: int,
+) -> Any:
+    """A total of BatchNorm's statistics, plus those of a few generated batches.
+
+    Args:
+      total: statistics that are added up so far.
+      numbers: (N,) int32, numbers of the batches, from which their latents follow.
+      generator: see `recompute_batch_stats`, as for the other arguments.
+      variables: generator's `params` and `batch_stats`.
+      key: PRNG key of the latents and labels.
+      batch_size: number of images in a batch.
+      latent_size: Z, length of a latent vector.
+      distribution: distribution of the latents.
+      num_classes: number of classes.
+    """
     memoryless = generator.clone(norm_momentum=0.0, axis_name=None)
     latent_key, label_key = jax.random.split(key)
 
@@ -129,9 +168,7 @@ def recompute_batch_stats(
         )
         return jax.tree.map(jnp.add, total, updates["batch_stats"]), None
 
-    start = jax.tree.map(jnp.zeros_like, variables["batch_stats"])
-    total, _ = lax.scan(add, start, jnp.arange(batches))
-    return jax.tree.map(lambda leaf: leaf / batches, total)
+    return lax.scan(add, total, numbers)[0]
 
 
 def to_float(images: jax.Array) -> jax.Array:
