@@ -392,6 +392,31 @@ def read_lines(
     return records
 
 
+def read_last(
+    path: Path, is_whole: Callable[[dict[str, Any]], bool] = bool
+) -> dict[str, Any] | None:
+    """The last undamaged record of a file of JSON lines; None if there is none.
+
+    Args:
+      path: path of the file.
+      is_whole: says whether a record, which has a "step", has all that it needs.
+
+    Raises:
+      ValueError: the file cannot be read.
+    """
+    records = (_parse_line(line) for line in reversed(_read_raw_lines(path)))
+    return next((one for one in records if one is not None and is_whole(one)), None)
+
+
+def read_last_score(path: Path) -> dict[str, Any] | None:
+    """The last undamaged record of a file of scores; None if there is none.
+
+    Raises:
+      ValueError: the file cannot be read.
+    """
+    return read_last(path, _is_score)
+
+
 def read_scores(path: Path) -> list[dict[str, Any]]:
     """The records of a file of scores; a damaged record is named and left out.
 
