@@ -10,10 +10,12 @@ from gan_jax import checks
 from gan_jax.data import array, cache, folder, stacked, tfds_source, toy
 
 Dataset = cache.Dataset
+Outlook = cache.Outlook
 MIXTURES = toy.MIXTURES
 cache_directory = cache.directory
 
-# Every source has check(config), which reads no data, and load(config).
+# Every source has check(config), which reads no data, and load(config). It may have
+# foresee(config), which says what load would prepare.
 SOURCES: Mapping[str, Any] = {
     "mnist": tfds_source,
     "celeb_a": tfds_source,
@@ -79,6 +81,19 @@ def check(config: ConfigDict) -> None:
             " channels. Set --config.data.channels to one of these."
         )
     SOURCES.get(config.name, tfds_source).check(config)
+
+
+def foresee(config: ConfigDict) -> Outlook | None:
+    """What `create` would have to prepare; None if the source does not tell.
+
+    Nothing is prepared or written.
+
+    Raises:
+      ValueError: `check` refuses the config, or the source could not be prepared.
+    """
+    check(config)
+    source = SOURCES.get(config.name, tfds_source)
+    return source.foresee(config) if hasattr(source, "foresee") else None
 
 
 def create(config: ConfigDict) -> Dataset:

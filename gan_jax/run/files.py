@@ -271,6 +271,23 @@ def check(workdir: Path, config: ConfigDict) -> None:
         )
 
 
+def check_writable(workdir: Path) -> None:
+    """Refuses a folder that could not be made or written; writes nothing.
+
+    Raises:
+      OSError: there is a file of that name or above it, or the folder is protected.
+    """
+    whole = workdir.absolute()
+    place = next(path for path in (whole, *whole.parents) if path.exists())
+    if place.is_dir() and os.access(place, os.W_OK | os.X_OK):
+        return
+    cause = f"{place} cannot be written" if place.is_dir() else f"{place} is a file"
+    raise OSError(
+        f"cannot write the run's folder {workdir}: {cause}; give another one as "
+        "--workdir."
+    )
+
+
 def claim(workdir: Path, config: ConfigDict) -> None:
     """Makes the folder of a run and writes its config.json.
 
