@@ -46,6 +46,8 @@ FIRST = {
     "--metrics=prdc": FEW,
     "python -m gan_jax.evaluate --workdir=runs/dcgan --images=training": FEW,
     'python -m pip install -e ".[export]"': "",
+    "python -m gan_jax.main --config=configs/dcgan.py --dry_run": "",
+    "python -m gan_jax.runs --under=runs": "",
     "python -m gan_jax.export --workdir=runs/dcgan --output=generator.stablehlo": "",
     "python -m gan_jax.export --workdir=runs/dcgan --output=generator.safetensors": "",
     "python -m gan_jax.export --workdir=runs/dcgan --output=generator.npz": "",

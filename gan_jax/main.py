@@ -18,7 +18,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from gan_jax import command, models, parallel
-from gan_jax.training import train
+from gan_jax.training import dry_run, train
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config",
@@ -38,6 +38,12 @@ _OVERRIDE = flags.DEFINE_bool(
     "override_config",
     False,
     "The run in --workdir goes on although it was started with another config.",
+)
+_DRY_RUN = flags.DEFINE_bool(
+    "dry_run",
+    False,
+    "The run is checked, and its config, data, networks, memory and time are printed; "
+    "nothing is trained or written.",
 )
 _COORDINATOR = flags.DEFINE_string(
     "coordinator_address",
@@ -63,8 +69,30 @@ def _config_name(filename: str) -> str:
     return Path(path).stem + (f"_{preset}" if preset else "")
 
 
+def _show_dry_run(workdir: Path) -> None:
+    """Prints what the run would be.
+
+    Raises:
+      ValueError: the run would be refused, or the flags of a job were given.
+      OSError: the run's folder could not be written.
+    """
+    given = (_COORDINATOR, _NUM_PROCESSES, _PROCESS_ID)
+    names = [f"--{flag.name}" for flag in given if flag.value is not None]
+    if names:
+        raise ValueError(
+            f"{' and '.join(names)} came with --dry_run, which takes a single process: "
+            "leave out one or the other."
+        )
+    dry_run.show(
+        _CONFIG.value,
+        workdir,
+        default=command.shipped_configs()["default"],
+        override_config=_OVERRIDE.value,
+    )
+
+
 def main() -> int:
-    """Reads the flags and trains.
+    """Reads the flags and trains, or says what would be trained.
 
     Returns:
       The exit status: 0 if the run is finished, command.UNFINISHED if a signal came and
@@ -75,14 +103,17 @@ def main() -> int:
     """
     filename = command.config_filename()
     overrides = config_flags.get_override_values(flags.FLAGS["config"])
+    workdir = Path(_WORKDIR.value or Path("runs") / _config_name(filename))
+    if _DRY_RUN.value:
+        models.use_own(_CONFIG.value, overrides)
+        _show_dry_run(workdir)
+        return 0
     job = (_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
     with parallel.joined(*job):
         models.use_own(_CONFIG.value, overrides)
         parallel.use_compilation_cache(_CONFIG.value.compilation_cache_dir)
         is_finished = train.train_and_evaluate(
-            _CONFIG.value,
-            Path(_WORKDIR.value or Path("runs") / _config_name(filename)),
-            override_config=_OVERRIDE.value,
+            _CONFIG.value, workdir, override_config=_OVERRIDE.value
         )
     return 0 if is_finished else command.UNFINISHED
 

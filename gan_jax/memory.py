@@ -35,7 +35,7 @@ class Need(NamedTuple):
     advice: str
 
 
-def _nbytes(tree: Any) -> int:
+def nbytes(tree: Any) -> int:
     """The bytes of a tree of arrays or of their shapes, without PRNG keys."""
     return sum(
         math.prod(leaf.shape) * leaf.dtype.itemsize
@@ -65,7 +65,7 @@ def _kept_per_example(
         jax.ShapeDtypeStruct((_EXAMPLES,), jnp.int32),
         key,
     )
-    return max(0, _nbytes(kept) - _nbytes(state.params)) // _EXAMPLES
+    return max(0, nbytes(kept) - nbytes(state.params)) // _EXAMPLES
 
 
 def _on_device(
@@ -89,7 +89,7 @@ def _on_device(
         drawn = min(drawn, config.evaluation.num_images)
     return [
         Need(
-            _nbytes(state),
+            nbytes(state),
             "parameters and the optimisers' states",
             "lower the widths in --config.model.generator and .discriminator, or "
             "--config.model.latent_size",
@@ -155,6 +155,39 @@ def refuse_beyond(limit: int, where: str, needs: Sequence[Need]) -> None:
     )
 
 
+class Needs(NamedTuple):
+    """The memory that a run takes, by purpose.
+
+    Attributes:
+      own: parameters and the optimisers' states, on each device all the time.
+      then: what a device needs beside them, one after the other.
+      of_host: what the host needs, one after the other.
+    """
+
+    own: Need
+    then: list[Need]
+    of_host: list[Need]
+
+
+def needs(
+    config: ConfigDict,
+    state: states.GANState,
+    *,
+    steps_per_call: int,
+    key: jax.Array,
+    runs: int = 1,
+) -> Needs:
+    """The memory that a run takes; the arguments are those of `check`."""
+    key = jax.eval_shape(lambda key: key, key)
+    devices = parallel.memory().devices
+    own, batch, evaluation = _on_device(config, state, key, devices)
+    calls, grid, scored = _on_host(config, steps_per_call)
+    own, batch, calls = (
+        need._replace(bytes=runs * need.bytes) for need in (own, batch, calls)
+    )
+    return Needs(own, [batch, evaluation], [calls, grid, scored])
+
+
 def check(
     config: ConfigDict,
     state: states.GANState,
@@ -176,15 +209,10 @@ def check(
       ValueError: the run needs more memory than there is.
     """
     limits = parallel.memory()
-    key = jax.eval_shape(lambda key: key, key)
-    own, batch, evaluation = _on_device(config, state, key, limits.devices)
-    calls, grid, scored = _on_host(config, steps_per_call)
-    own, batch, calls = (
-        need._replace(bytes=runs * need.bytes) for need in (own, batch, calls)
-    )
-    for then in (batch, evaluation):  # one after the other
-        refuse_beyond(limits.of_device, "each device", [own, then])
-    for need in (calls, grid, scored):
+    found = needs(config, state, steps_per_call=steps_per_call, key=key, runs=runs)
+    for then in found.then:
+        refuse_beyond(limits.of_device, "each device", [found.own, then])
+    for need in found.of_host:
         refuse_beyond(limits.of_host, "this machine", [need])
 
 
@@ -199,7 +227,7 @@ def check_arrays(arrays: Any, purpose: str, advice: str) -> None:
     Raises:
       ValueError: the arrays need more memory than there is.
     """
-    need = Need(_nbytes(arrays), purpose, advice)
+    need = Need(nbytes(arrays), purpose, advice)
     refuse_beyond(parallel.memory().of_host, "this machine", [need])
 
 

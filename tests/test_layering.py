@@ -16,7 +16,7 @@ OWNERS = {
     "tensorflow": {"training/events", "data"},
     "tensorflow_datasets": {"data"},
     "orbax": {"run/checkpoints"},
-    "clu": {"training/events"},
+    "clu": {"training/events", "training/dry_run"},
 }
 MODULES = sorted(
     path.relative_to(PACKAGE).with_suffix("") for path in PACKAGE.rglob("*.py")

@@ -11,6 +11,7 @@ from gan_jax import checks, own_parts
 from gan_jax.data import array, cache, folder, stacked, tfds_source, toy
 
 Dataset = cache.Dataset
+Outlook = cache.Outlook
 MIXTURES = toy.MIXTURES
 cache_directory = cache.directory
 
@@ -30,7 +31,8 @@ class Source(NamedTuple):
     load: Callable[[ConfigDict], Dataset]
 
 
-# Every source has check(config), which reads no data, and load(config).
+# Every source has check(config), which reads no data, and load(config). It may have
+# foresee(config), which says what load would prepare.
 SOURCES: Mapping[str, Any] = {
     "mnist": tfds_source,
     "celeb_a": tfds_source,
@@ -98,6 +100,19 @@ def check(config: ConfigDict) -> None:
             " channels. Set --config.data.channels to one of these."
         )
     _source(config.name).check(config)
+
+
+def foresee(config: ConfigDict) -> Outlook | None:
+    """What `create` would have to prepare; None if the source does not tell.
+
+    Nothing is prepared or written.
+
+    Raises:
+      ValueError: `check` refuses the config, or the source could not be prepared.
+    """
+    check(config)
+    source = _source(config.name)
+    return source.foresee(config) if hasattr(source, "foresee") else None
 
 
 def create(config: ConfigDict) -> Dataset:

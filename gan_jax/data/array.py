@@ -48,14 +48,34 @@ def load(config: ConfigDict) -> cache.Dataset:
       ValueError: the file is damaged or lacks these arrays, or the label is unknown.
     """
     path = _path(config)
+    return cache.load_or_write(config, _key(config), lambda: _read(config, path))
+
+
+def foresee(config: ConfigDict) -> cache.Outlook:
+    """What `load` would have to prepare.
+
+    Raises:
+      ValueError: the file is damaged or lacks arrays that `load` reads.
+    """
+    path = _path(config)
+
+    def look() -> tuple[int, str]:
+        size = path.stat().st_size
+        words = f"the file {path} ({size / 2**20:,.1f} MiB)"
+        return _read(config, path).num_examples, words
+
+    return cache.foresee(config, _key(config), look)
+
+
+def _key(config: ConfigDict) -> dict[str, str]:
+    path = _path(config)
     status = path.stat()
-    key = {
+    return {
         "source": "array",
         "path": str(path.resolve()),
         "fingerprint": f"{status.st_size} {status.st_mtime_ns}",
         "label": config.label,
     }
-    return cache.load_or_write(config, key, lambda: _read(config, path))
 
 
 def _read(config: ConfigDict, path: pathlib.Path) -> cache.Source:

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import hashlib
 import json
+import math
 import os
 import pathlib
 import re
@@ -64,6 +65,23 @@ class Source(NamedTuple):
     num_classes: int | None
 
 
+class Outlook(NamedTuple):
+    """What will have to be prepared before a source can be read.
+
+    Attributes:
+      folder: folder of the array cache; None for points, which are made in memory.
+      is_prepared: whether the cache is there already.
+      num_images: number of images, at most this many until they are prepared; None if
+        it is not known yet.
+      reads: what is read to prepare the cache, in words; empty if it is there.
+    """
+
+    folder: pathlib.Path | None
+    is_prepared: bool
+    num_images: int | None
+    reads: str
+
+
 def data_dir(config: ConfigDict) -> pathlib.Path:
     """config.data_dir, or else the default of TFDS, found without importing it."""
     default = os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
@@ -89,11 +107,7 @@ def load_or_write(
     Raises:
       ValueError: the cache cannot be written (full disk, no permission) or read.
     """
-    shape = (config.image_size, config.image_size, config.channels)
-    key = {**key, "shape": repr(shape), "crop": config.crop, "format": FORMAT}
-    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
-    name = re.sub(r"[^\w.]+", "-", str(key["source"]))
-    folder = directory(config) / f"{name}-{digest[:16]}"
+    shape, key, folder = _place(config, key)
     if not _make_root(folder):
         try:
             _write_once(folder, key, shape, read)
@@ -102,6 +116,46 @@ def load_or_write(
                 raise
             raise _unwritable(folder.parent, error) from error
     return _open(folder, shape)
+
+
+def foresee(
+    config: ConfigDict,
+    key: Mapping[str, str | int],
+    look: Callable[[], tuple[int | None, str]],
+) -> Outlook:
+    """What `load_or_write` would have to prepare; writes nothing.
+
+    Args:
+      config: data section.
+      key: key that load_or_write takes.
+      look: function that returns num_images and reads of the Outlook; it is called
+        only if there is no cache yet.
+
+    Raises:
+      ValueError: the cache is damaged, or the disk has no room for it.
+    """
+    shape, _, folder = _place(config, key)
+    parents = (folder, *folder.absolute().parents)
+    try:
+        place = next(path for path in parents if path.exists())
+    except OSError as error:
+        raise _unwritable(folder.parent, error) from error
+    if place == folder:
+        return Outlook(folder, True, len(_open(folder, shape).images), "")
+    num_images, reads = look()
+    _check_space(place, (num_images or 0) * math.prod(shape))
+    return Outlook(folder, False, num_images, reads)
+
+
+def _place(
+    config: ConfigDict, key: Mapping[str, str | int]
+) -> tuple[tuple[int, int, int], Mapping[str, str | int], pathlib.Path]:
+    """The shape of an image, the whole key, and the folder of its arrays."""
+    shape = (config.image_size, config.image_size, config.channels)
+    key = {**key, "shape": repr(shape), "crop": config.crop, "format": FORMAT}
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+    name = re.sub(r"[^\w.]+", "-", str(key["source"]))
+    return shape, key, directory(config) / f"{name}-{digest[:16]}"
 
 
 def _unwritable(root: pathlib.Path, error: OSError) -> ValueError:

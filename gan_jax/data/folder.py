@@ -57,16 +57,32 @@ def load(config: ConfigDict) -> cache.Dataset:
     """
     folder = _path(config)
     files = _list_files(folder)
-    key = {
+    return cache.load_or_write(
+        config,
+        _key(folder, files),
+        lambda: cache.Source(_examples(config, folder, files), len(files), None),
+    )
+
+
+def foresee(config: ConfigDict) -> cache.Outlook:
+    """What `load` would have to prepare; images are not opened."""
+    folder = _path(config)
+    files = _list_files(folder)
+
+    def look() -> tuple[int, str]:
+        size = sum(path.stat().st_size for path in files if path.exists())
+        words = f"{len(files):,} files below {folder} ({size / 2**20:,.1f} MiB)"
+        return len(files), words
+
+    return cache.foresee(config, _key(folder, files), look)
+
+
+def _key(folder: pathlib.Path, files: Sequence[pathlib.Path]) -> dict[str, str]:
+    return {
         "source": "folder",
         "path": str(folder.resolve()),
         "fingerprint": _fingerprint(files),
     }
-    return cache.load_or_write(
-        config,
-        key,
-        lambda: cache.Source(_examples(config, folder, files), len(files), None),
-    )
 
 
 def _list_files(folder: pathlib.Path) -> Sequence[pathlib.Path]:

@@ -41,15 +41,37 @@ def load(config: ConfigDict) -> cache.Dataset:
     Raises:
       ValueError: the images of MNIST cannot be read or prepared.
     """
-    key = {"source": "stacked_mnist", "split": config.split}
-    return cache.load_or_write(config, key, lambda: _read(config))
+    return cache.load_or_write(config, _key(config), lambda: _read(config))
+
+
+def foresee(config: ConfigDict) -> cache.Outlook:
+    """What `load` would have to prepare.
+
+    Raises:
+      ValueError: the images of MNIST cannot be prepared.
+    """
+
+    def look() -> tuple[int, str]:
+        digits = tfds_source.foresee(_digits(config))
+        words = digits.reads or f"the images of MNIST in {digits.folder}"
+        return NUM_IMAGES[config.split], words
+
+    return cache.foresee(config, _key(config), look)
+
+
+def _key(config: ConfigDict) -> dict[str, str]:
+    return {"source": "stacked_mnist", "split": config.split}
+
+
+def _digits(config: ConfigDict) -> ConfigDict:
+    grey = config.copy_and_resolve_references()
+    grey.name, grey.channels = "mnist", 1
+    return grey
 
 
 def _read(config: ConfigDict) -> cache.Source:
-    grey = config.copy_and_resolve_references()
-    grey.name, grey.channels = "mnist", 1
-    count = NUM_IMAGES[config.split]
-    examples = _stack(tfds_source.load(grey), count, zlib.crc32(config.split.encode()))
+    count, digits = NUM_IMAGES[config.split], tfds_source.load(_digits(config))
+    examples = _stack(digits, count, zlib.crc32(config.split.encode()))
     return cache.Source(examples, count, 1_000)
 
 

@@ -9,6 +9,10 @@ from gan_jax.data import cache, raw_files
 
 # These versions are pinned, so that their cache is found without asking TFDS.
 VERSIONS = {"mnist": "3.0.1", "celeb_a": "2.1.0"}
+NUM_IMAGES = {  # by split, so that they are known before TFDS has prepared them
+    "mnist": {"train": 60_000, "test": 10_000},
+    "celeb_a": {"train": 162_770, "validation": 19_867, "test": 19_962},
+}
 # A part of a split, such as [:1000], [10%:20%] or [-500:].
 _PART = re.compile(r"\[(-?\d*)(%?):(-?\d*)(%?)\]")
 
@@ -49,13 +53,61 @@ def load(config: ConfigDict) -> cache.Dataset:
     """
     data_dir = cache.data_dir(config)
     full_name = _full_name(config.name, data_dir)
-    key = {
+    key = _key(config, full_name)
+    return cache.load_or_write(config, key, lambda: _read(config, full_name, data_dir))
+
+
+def foresee(config: ConfigDict) -> cache.Outlook:
+    """What `load` would have to prepare.
+
+    Raises:
+      ValueError: raw files are missing or damaged, or TFDS does not know the set.
+    """
+    data_dir = cache.data_dir(config)
+    full_name = _full_name(config.name, data_dir)
+
+    def look() -> tuple[int | None, str]:
+        split = re.fullmatch(r"(\w+)(\[.*\])?", config.split)
+        known = NUM_IMAGES.get(config.name, {})
+        count = known.get(split[1]) if split else None
+        return count, _what_is_read(config, full_name, data_dir)
+
+    return cache.foresee(config, _key(config, full_name), look)
+
+
+def _key(config: ConfigDict, full_name: str) -> dict[str, str]:
+    return {
         "source": full_name,
-        "data_dir": str(data_dir.resolve()),
+        "data_dir": str(cache.data_dir(config).resolve()),
         "split": config.split,
         "label": config.label,
     }
-    return cache.load_or_write(config, key, lambda: _read(config, full_name, data_dir))
+
+
+def _what_is_read(config: ConfigDict, full_name: str, data_dir: pathlib.Path) -> str:
+    """What `_read` would read, in words.
+
+    Raises:
+      ValueError: raw files are missing or damaged.
+    """
+    name, version = full_name.split(":")
+    if _is_prepared(data_dir, name, version):
+        return f"images that TFDS has prepared in {data_dir / name / version}"
+    first = f"images that TFDS prepares in {data_dir} first"
+    if name not in raw_files.RAW_FILES:
+        return f"{first}, from a download whose size is not known here"
+    folder = _manual_dir(config) or raw_files.default_folder(name, data_dir)
+    raw_files.check(name, folder)
+    size = sum(file.size for file in raw_files.RAW_FILES[name].values())
+    return f"{first}, from the raw files in {folder} ({size / 2**20:,.1f} MiB)"
+
+
+def _is_prepared(data_dir: pathlib.Path, name: str, version: str) -> bool:
+    return (data_dir / name / version / "dataset_info.json").exists()
+
+
+def _manual_dir(config: ConfigDict) -> pathlib.Path | None:
+    return pathlib.Path(config.manual_dir).expanduser() if config.manual_dir else None
 
 
 def is_known(config: ConfigDict) -> bool:
@@ -91,12 +143,9 @@ def _full_name(name: str, data_dir: pathlib.Path) -> str:
 
 def _read(config: ConfigDict, full_name: str, data_dir: pathlib.Path) -> cache.Source:
     name, version = full_name.split(":")
-    manual_dir = None
-    if config.manual_dir:
-        manual_dir = pathlib.Path(config.manual_dir).expanduser()
-    prepared = (data_dir / name / version / "dataset_info.json").exists()
+    manual_dir = _manual_dir(config)
     download = name not in raw_files.RAW_FILES
-    if not (prepared or download):
+    if not (_is_prepared(data_dir, name, version) or download):
         manual_dir = manual_dir or raw_files.default_folder(name, data_dir)
         raw_files.check(name, manual_dir)
     from gan_jax.data import tfds_reader  # Imports TensorFlow: 5 s.

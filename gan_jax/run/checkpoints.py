@@ -13,7 +13,6 @@ import hashlib
 import json
 import os
 from pathlib import Path
-import re
 import shutil
 import stat
 from typing import Any
@@ -24,18 +23,17 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from gan_jax.run import listing
 from gan_jax.step import states
 
-SUMS = "SHA256SUMS"
+steps = listing.steps
+SUMS = listing.SUMS
 PROGRESS = "progress.json"  # what the run's logs need to go on
 _LARGEST_TEXT = 2**20  # characters read of SHA256SUMS, which has a few thousand
-_ITEM = "default"  # folder of the arrays; orbax gives this name to a single item
 _UNFINISHED, _DELETED, _DAMAGED = ".incomplete", ".deleted", ".damaged"
 # Files that a killed writer may leave in a run's folder. The last pattern is that of
 # versions before SHA256SUMS.
 _LEFTOVERS = (f"*{_UNFINISHED}", f"*{_DELETED}", "*.orbax-checkpoint-tmp*")
-# Before SHA256SUMS, orbax marked a complete checkpoint by one of these files.
-_MARKS_WITHOUT_SUMS = ("commit_success.txt", "_CHECKPOINT_METADATA")
 
 
 class MisfitError(ValueError):
@@ -125,7 +123,7 @@ class Checkpoints:
         unfinished = final.with_name(final.name + _UNFINISHED)
         try:
             unfinished.mkdir()
-            _save_arrays(unfinished / _ITEM, tree)
+            _save_arrays(unfinished / listing.ARRAYS, tree)
             (unfinished / PROGRESS).write_text(json.dumps(progress))
             (unfinished / SUMS).write_text(_sums(unfinished))
             if final.exists():  # a folder of that name is not a checkpoint
@@ -169,14 +167,6 @@ class Checkpoints:
             ) from error
 
 
-def steps(directory: Path) -> list[int]:
-    """The steps of the complete checkpoints, in order; empty without the folder.
-
-    A folder with an incomplete checkpoint, or with something else, does not count.
-    """
-    return [step for step in _numbered(directory) if _is_complete(directory, step)]
-
-
 def is_good(directory: Path, step: int) -> bool:
     """Whether the checkpoint of `step` can be read and is undamaged.
 
@@ -185,7 +175,7 @@ def is_good(directory: Path, step: int) -> bool:
     folder = directory / str(step)
     try:
         _check(folder)
-        if _has_no_sums(folder):
+        if listing.has_no_sums(folder):
             _read_arrays(folder, None)
     except (OSError, ValueError) as error:
         logging.warning("%s It is left out.", _damage(folder, error))
@@ -243,7 +233,7 @@ def read(
         except MisfitError:
             raise
         except (OSError, ValueError) as error:
-            if not _is_complete(directory, chosen):
+            if not listing.is_complete(directory, chosen):
                 continue  # the run has saved newer checkpoints and deleted this one
             damaged[chosen] = _damage(folder, error)
         if step is not None:
@@ -278,40 +268,16 @@ def read_progress(directory: Path, step: int) -> dict[str, Any]:
     return dict(json.loads(path.read_text())) if path.exists() else {}
 
 
-def _numbered(directory: Path) -> list[int]:
-    if not directory.is_dir():
-        return []
-    names = (path.name for path in directory.iterdir())
-    return sorted(int(name) for name in names if re.fullmatch(r"0|[1-9]\d{0,17}", name))
-
-
-def _is_complete(directory: Path, step: int) -> bool:
-    folder = directory / str(step)
-    return (
-        folder.is_dir()
-        and not folder.is_symlink()
-        and (folder / _ITEM / "_METADATA").is_file()
-        and ((folder / SUMS).is_file() or _has_no_sums(folder))
-    )
-
-
-def _has_no_sums(folder: Path) -> bool:
-    """Whether a version before SHA256SUMS wrote this checkpoint."""
-    return not (folder / SUMS).exists() and any(
-        (folder / name).is_file() for name in _MARKS_WITHOUT_SUMS
-    )
-
-
 def _name_incomplete(directory: Path) -> None:
-    for step in _numbered(directory):
+    for step in listing.numbered(directory):
         folder = directory / str(step)
-        if not _is_complete(directory, step) and folder.exists():
+        if not listing.is_complete(directory, step) and folder.exists():
             logging.warning("%s is no complete checkpoint. It is left out.", folder)
 
 
 def _damage(folder: Path, error: Exception) -> str:
     cause = " ".join(str(error).split())[:300]
-    if _has_no_sums(folder):
+    if listing.has_no_sums(folder):
         return (
             f"The checkpoint {folder}, which an earlier version of gan_jax wrote, "
             f"cannot be read: {cause}."
@@ -378,7 +344,7 @@ def _check(folder: Path) -> None:
         for name in _files(folder)
         if name != SUMS and not Path(name).name.startswith(".")  # of file systems
     ]
-    if _has_no_sums(folder):
+    if listing.has_no_sums(folder):
         logging.info("%s was written without checksums, by an earlier version.", folder)
         return
     with (folder / SUMS).open(errors="replace") as file:
@@ -415,7 +381,7 @@ def _read_arrays(folder: Path, like: Any | None) -> dict[str, Any]:
     Raises:
       ValueError: the arrays cannot be read, or their shapes differ.
     """
-    path = (folder / _ITEM).absolute()
+    path = (folder / listing.ARRAYS).absolute()
     as_numpy = ocp.RestoreArgs(restore_type=np.ndarray)
     try:
         with _checkpointer() as checkpointer:

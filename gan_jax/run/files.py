@@ -62,6 +62,23 @@ def cause(error: OSError) -> str:
     return str(error.strerror or error).rstrip(".")
 
 
+def check_writable(workdir: Path) -> None:
+    """Refuses a folder that could not be made or written; writes nothing.
+
+    Raises:
+      OSError: there is a file of that name or above it, or the folder is protected.
+    """
+    whole = workdir.absolute()
+    place = next(path for path in (whole, *whole.parents) if path.exists())
+    if place.is_dir() and os.access(place, os.W_OK | os.X_OK):
+        return
+    cause = f"{place} cannot be written" if place.is_dir() else f"{place} is a file"
+    raise OSError(
+        f"cannot write the run's folder {workdir}: {cause}; give another one as "
+        "--workdir."
+    )
+
+
 @contextlib.contextmanager
 def own(workdir: Path) -> Iterator[None]:
     """A context in which only this process may write the run in `workdir`.
@@ -163,6 +180,31 @@ def read_lines(
         else:
             logging.warning("%s: line %d is damaged. It is left out.", path, number)
     return records
+
+
+def read_last(
+    path: Path, is_whole: Callable[[dict[str, Any]], bool] = bool
+) -> dict[str, Any] | None:
+    """The last undamaged record of a file of JSON lines; None if there is none.
+
+    Args:
+      path: path of the file.
+      is_whole: says whether a record, which has a "step", has all that it needs.
+
+    Raises:
+      ValueError: the file cannot be read.
+    """
+    records = (_parse_line(line) for line in reversed(_read_raw_lines(path)))
+    return next((one for one in records if one is not None and is_whole(one)), None)
+
+
+def read_last_score(path: Path) -> dict[str, Any] | None:
+    """The last undamaged record of a file of scores; None if there is none.
+
+    Raises:
+      ValueError: the file cannot be read.
+    """
+    return read_last(path, _is_score)
 
 
 def read_scores(path: Path) -> list[dict[str, Any]]:
