@@ -13,8 +13,8 @@ example: one shared generator pass, discriminator first, Adam 2e-4 with b1 0.5.
 
 The default preset is `mnist`, which draws readable digits within minutes on two CPU
 cores. As in the authors' code for MNIST (Newmu/dcgan_code on GitHub,
-mnist/train_cond_dcgan.py), both networks have a dense hidden layer, which has 1,024
-units in their code. The convolutions have half the width of the PyTorch example's, the
+mnist/train_cond_dcgan.py), both networks have a dense hidden layer, here of 512 units
+and there of 1,024. The convolutions have half the width of the PyTorch example's, the
 learning rates are twice as high and fall to 0 over the second half of the run, and the
 generator is averaged. The preset `paper` has the network of the PyTorch example, cut to
 28x28, without a dense layer, without an average and with constant rates.
@@ -42,12 +42,11 @@ RGB_64 = {
 }
 PRESETS = {
     "mnist": {
-        "num_train_steps": 6_000,
-        "eval_every_steps": 2_000,
+        "num_train_steps": 7_500,
         "model.generator.features": 32,
         "model.discriminator.features": 32,
-        "model.generator.hidden_dense": 256,
-        "model.discriminator.hidden_dense": 256,
+        "model.generator.hidden_dense": 512,
+        "model.discriminator.hidden_dense": 512,
         "recipe.ema_decay": 0.999,
         "optimizer.schedule": "linear",  # over the second half of the run
         "optimizer.generator.learning_rate": 4e-4,

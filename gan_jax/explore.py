@@ -15,27 +15,15 @@ from typing import Any, NamedTuple
 from absl import flags
 import numpy as np
 
-import gan_jax
-from gan_jax import command
+from gan_jax import command, generator_flags
 from gan_jax.run import directions as directions_lib
 from gan_jax.run import images as images_lib
 from gan_jax.run import latents as latents_lib
 from gan_jax.run import trained
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
+flags.adopt_module_key_flags(generator_flags)
 _COMPARE = flags.DEFINE_string(
     "compare", None, "Folder of another run, whose images are shown beside the first's."
-)
-_AVERAGED = flags.DEFINE_bool(
-    "averaged",
-    True,
-    "The generator's averaged parameters are used where the run has them.",
-)
-_ALLOW_CODE = flags.DEFINE_bool(
-    "allow_code",
-    False,
-    "A model that a run names as module:name may be imported, which executes code from "
-    "the working directory.",
 )
 _PORT = flags.DEFINE_integer(
     "port",
@@ -151,16 +139,6 @@ def _enlarged(image: np.ndarray) -> np.ndarray:
     return np.broadcast_to(large, (*large.shape[:2], 3))
 
 
-def load(workdir: Path, *, averaged: bool = True, allow_code: bool = False) -> Explorer:
-    """An Explorer of the newest generator of the run in `workdir`.
-
-    Raises:
-      ValueError: there is no such run, or it draws no pictures.
-    """
-    run = gan_jax.load(workdir, raw=not averaged, allow_code=allow_code)
-    return Explorer(run, workdir.resolve().name)
-
-
 def make_page(explorers: list[Explorer]) -> Any:
     """The page, a gradio.Blocks, whose first pictures are drawn here.
 
@@ -261,10 +239,10 @@ def main() -> None:
             "the page needs the library gradio, which is not installed: install it "
             'with python -m pip install ".[explore]".'
         )
-    folders = [Path(folder) for folder in (_WORKDIR.value, _COMPARE.value) if folder]
+    workdirs = [generator_flags.WORKDIR.value, *filter(None, [_COMPARE.value])]
     explorers = [
-        load(folder, averaged=_AVERAGED.value, allow_code=_ALLOW_CODE.value)
-        for folder in folders
+        Explorer(generator_flags.load(workdir), Path(workdir).resolve().name)
+        for workdir in workdirs
     ]
     address = serve(make_page(explorers), port=_PORT.value)
     print(

@@ -17,18 +17,12 @@ from absl import flags, logging
 import jax
 import numpy as np
 
-import gan_jax
-from gan_jax import command, formats
+from gan_jax import command, formats, generator_flags
 from gan_jax.formats import card
 from gan_jax.run import images as images_lib
 from gan_jax.run import trained
 
-_WORKDIR = flags.DEFINE_string(
-    "workdir",
-    None,
-    "The trained run lies in this folder. It must be given.",
-    required=True,
-)
+flags.adopt_module_key_flags(generator_flags)
 _OUTPUT = flags.DEFINE_string(
     "output",
     None,
@@ -41,28 +35,6 @@ _FORMAT = flags.DEFINE_enum(
     None,
     list(formats.FORMATS),
     "The file has this format. By default the ending of --output says it.",
-)
-_STEP = flags.DEFINE_integer(
-    "step",
-    None,
-    "The checkpoint of this step is loaded, the newest one by default.",
-)
-_AVERAGED = flags.DEFINE_bool(
-    "averaged",
-    True,
-    "The generator's averaged parameters are used where the run has them.",
-)
-_BEST = flags.DEFINE_bool(
-    "best",
-    False,
-    "The best checkpoint is loaded, which training keeps if the config sets "
-    "evaluation.best_metric.",
-)
-_ALLOW_CODE = flags.DEFINE_bool(
-    "allow_code",
-    False,
-    "A model that the run names as module:name may be imported, which executes code "
-    "from the working directory.",
 )
 
 
@@ -79,15 +51,9 @@ def main() -> None:
     for path in (output, beside):
         images_lib.check_output(path, "--output")
     formats.check_installed(name)
-    workdir = Path(_WORKDIR.value)
-    run = gan_jax.load(
-        workdir,
-        _STEP.value,
-        best=_BEST.value,
-        raw=not _AVERAGED.value,
-        allow_code=_ALLOW_CODE.value,
-    )
-    averaged = _AVERAGED.value and bool(run.averaged)
+    workdir = Path(generator_flags.WORKDIR.value)
+    run = generator_flags.load()
+    averaged = generator_flags.AVERAGED.value and bool(run.averaged)
     _check_finite(run)
     content = formats.FORMATS[name].create(run)
     described = card.create(run, content, workdir=workdir, name=name, averaged=averaged)

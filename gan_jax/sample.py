@@ -17,18 +17,12 @@ from typing import NamedTuple
 from absl import flags, logging
 import numpy as np
 
-import gan_jax
-from gan_jax import checks, command, memory
+from gan_jax import checks, command, generator_flags, memory
 from gan_jax.run import images as images_lib
 from gan_jax.run import latents as latents_lib
 from gan_jax.run import trained
 
-_WORKDIR = flags.DEFINE_string(
-    "workdir",
-    None,
-    "The trained run lies in this folder. It must be given.",
-    required=True,
-)
+flags.adopt_module_key_flags(generator_flags)
 _NUM = flags.DEFINE_integer(
     "num",
     None,
@@ -96,28 +90,6 @@ _BY_CLASS = flags.DEFINE_bool(
     "The grid has a row for each class of a conditional run, and all images of a "
     "column have the same latents.",
 )
-_STEP = flags.DEFINE_integer(
-    "step",
-    None,
-    "The checkpoint of this step is loaded, the newest one by default.",
-)
-_AVERAGED = flags.DEFINE_bool(
-    "averaged",
-    True,
-    "The generator's averaged parameters are used where the run has them.",
-)
-_BEST = flags.DEFINE_bool(
-    "best",
-    False,
-    "The best checkpoint is loaded, which training keeps if the config sets "
-    "evaluation.best_metric.",
-)
-_ALLOW_CODE = flags.DEFINE_bool(
-    "allow_code",
-    False,
-    "A model that the run names as module:name may be imported, which executes code "
-    "from the working directory.",
-)
 _STATISTICS = flags.DEFINE_enum(
     "statistics",
     "running",
@@ -172,14 +144,8 @@ def main() -> None:
     """
     _check_flags()
     _check_output()
-    run = gan_jax.load(
-        _WORKDIR.value,
-        _STEP.value,
-        best=_BEST.value,
-        raw=not _AVERAGED.value,
-        allow_code=_ALLOW_CODE.value,
-    )
-    averaged = _AVERAGED.value and bool(run.averaged)
+    run = generator_flags.load()
+    averaged = generator_flags.AVERAGED.value and bool(run.averaged)
     _check_run(run)
     labels: np.ndarray | int | None
     if _STATISTICS.value == "batch":

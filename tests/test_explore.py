@@ -28,7 +28,7 @@ def workdir(shared_folder, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def explorer(workdir):
-    return explore.load(workdir)
+    return explore.Explorer(gan_jax.load(workdir), "faces")
 
 
 def test_the_pictures_are_those_of_the_seed(explorer, workdir):

@@ -25,9 +25,18 @@ def docstring(module):
 
 def flags_of(module):
     """The name and the help of each flag, in the order of the file."""
+    text = COMMANDS[module].read_text()
+    found = defined_flags(text)
+    if "adopt_module_key_flags(generator_flags)" in text:
+        shared = ROOT / "gan_jax" / "generator_flags.py"
+        found = defined_flags(shared.read_text()) | found
+    return found
+
+
+def defined_flags(text):
     calls = [
         node
-        for node in ast.walk(ast.parse(COMMANDS[module].read_text()))
+        for node in ast.walk(ast.parse(text))
         if isinstance(node, ast.Call) and "DEFINE" in ast.unparse(node.func)
     ]
     texts = [
@@ -74,6 +83,7 @@ def test_a_flags_help_is_made_of_sentences(module):
     [
         ["gan_jax.main", "--config=configs/dcgan.py", "--config.seed=1", "--help"],
         ["gan_jax.report", "-h"],
+        ["gan_jax.export", "--help"],
     ],
 )
 def test_help_is_the_docstring_the_statuses_and_the_commands_own_flags(words):
@@ -83,7 +93,9 @@ def test_help_is_the_docstring_the_statuses_and_the_commands_own_flags(words):
     assert command.STATUSES in done.stdout and "--helpfull" in done.stdout
     described = done.stdout.partition("Flags of this command")[2]
     names = re.findall(r"^  --(?:\[no\])?(\w+)", described, re.M)
-    assert names == list(flags_of(words[0]))
+    own = defined_flags(COMMANDS[words[0]].read_text())
+    assert names[: len(own)] == list(own)  # those of generator_flags follow
+    assert set(names) == set(flags_of(words[0])) and len(set(names)) == len(names)
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """A generator's file is read like a run's folder."""
 
 import json
+from pathlib import Path
 
 import jax
 from ml_collections import ConfigDict
@@ -8,11 +9,14 @@ import numpy as np
 import pytest
 
 import gan_jax
+from gan_jax.evaluation import classifier
 from gan_jax.formats import weights
 from gan_jax.training import train
 from tests import support
 
 pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +55,18 @@ def test_the_parameters_take_half_the_bytes(model, path):
     assert total == sum(
         leaf.size for leaf in jax.tree.leaves(model.variables["params"])
     )
+
+
+def test_the_shipped_generator_draws_digits():
+    path = ROOT / "experiments" / "dcgan_mnist" / "digits.npz"
+    assert path.stat().st_size < 4 * 2**20
+    model = gan_jax.load(path)
+    assert model.config.data.name == "mnist" and model.step == 7_500
+    weights = classifier.load(classifier.MNIST_WEIGHTS)
+    _, probabilities = classifier.predict(weights, model.sample(500))
+    shares = np.bincount(np.argmax(probabilities, axis=1), minlength=10) / 500
+    assert (shares > 0.04).all()  # of ten classes
+    assert np.mean(np.max(probabilities, axis=1) > 0.9) > 0.8
 
 
 def test_another_step_is_refused(path):
