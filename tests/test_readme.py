@@ -102,7 +102,7 @@ def test_modules_flags_and_fields_exist(page):
     for module in re.findall(r"-m (gan_jax\.\w+)", text):
         assert (ROOT / (module.replace(".", "/") + ".py")).exists(), module
     fields = set(re.findall(r"--config\.([\w.]+)=", text))
-    flags = set(re.findall(r"--(\w+)", text)) - {"check", "config", "logdir"}
+    flags = set(re.findall(r"--(\w+)", text)) - {"check", "config", "inplace", "logdir"}
     assert flags <= FLAGS, flags - FLAGS
     configs = list(every_config())
     for field in fields:
