@@ -164,7 +164,7 @@ class Outputs:
         return {
             "clock": self.clock.reading(step),
             "num_summed": self._num_summed,
-            "totals": self._totals,
+            "totals": dict(self._totals),  # later steps are added to it
             "sample_distance": self._sample_distance,
         }
 

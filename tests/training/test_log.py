@@ -1,5 +1,6 @@
 """What a run shows while it trains: its speed and the time left."""
 
+import json
 import re
 
 import numpy as np
@@ -158,3 +159,12 @@ def test_progress_line_says_how_the_run_stands():
         "step 500/10000  d_loss 1.234  g_loss 0.500  D(x) 0.50  D(G(z)) 0.50 / 0.25"
         "  1843 images/s  12:34 left"
     )
+
+
+def test_progress_stays_as_it_was_while_later_steps_are_added(run, time):
+    # A checkpoint writes it in another thread, while the run goes on.
+    train(run, time, 10, seconds=1)
+    progress = run.progress(10)
+    before = json.dumps(progress)
+    train(run, time, 20, seconds=1)
+    assert json.dumps(progress) == before
