@@ -53,11 +53,12 @@ _SEED = flags.DEFINE_integer(
     lower_bound=0,
     upper_bound=checks.SEEDS,
 )
-_LABEL = flags.DEFINE_integer(
+_LABEL = flags.DEFINE_string(
     "label",
     None,
-    "All images have this class, for a conditional generator. By default the class of "
-    "each image is drawn at random.",
+    "All images have this class: its number or, if the classes are an attribute of "
+    "faces, its name, such as Smiling or 'not Smiling'. By default the class of each "
+    "image is drawn at random.",
 )
 _TRUNCATION = flags.DEFINE_float(
     "truncation",
@@ -154,7 +155,7 @@ def main() -> None:
         images, labels = run.draw(
             num,
             seed=_SEED.value,
-            label=_LABEL.value,
+            label=_label(run),
             batch_size=_BATCH_SIZE.value,
             statistics="batch",
         )
@@ -244,6 +245,10 @@ def _is_path() -> bool:
     return _kind() in ("between", "walk")
 
 
+def _label(run: trained.Run) -> int | None:
+    return None if _LABEL.value is None else run.class_of(_LABEL.value)
+
+
 def _check_run(run: trained.Run) -> None:
     """Refuses flags that do not fit the run, and more images than memory holds."""
     kind, data = _kind(), run.config.data
@@ -294,7 +299,7 @@ def _plan(run: trained.Run) -> _Plan:
     kind = _kind()
     if kind == "by_class":
         return _plan_by_class(run)
-    labels: np.ndarray | int | None = _LABEL.value
+    labels: np.ndarray | int | None = _label(run)
     if kind == "":
         if labels is None and run.is_conditional:
             labels = run.draw_labels(num, seed=_SEED.value)

@@ -46,8 +46,35 @@ class Run(NamedTuple):
         """Whether the generator depends on labels."""
         return self.config.model.generator.condition != "none"
 
+    def class_of(self, label: int | str) -> int:
+        """The class that a label names.
+
+        A label is the number of a class, also as a string. In a run whose two classes
+        are an attribute, such as Smiling, "Smiling" is class 1 and "not Smiling" is 0.
+
+        Raises:
+          ValueError: a string that names no class.
+        """
+        if not isinstance(label, str):
+            return label
+        attribute = self.config.data.label
+        names = [f"not {attribute}", attribute]
+        has_names = bool(attribute) and self.config.data.num_classes == 2
+        if has_names and label in names:
+            return names.index(label)
+        try:
+            return int(label)
+        except ValueError:
+            known = (
+                " or ".join(map(repr, names)) if has_names else "no names of classes"
+            )
+            raise ValueError(
+                f"label is {label!r}, but the run has {known}: give --label the number "
+                "of a class" + (" or one of these names." if has_names else ".")
+            ) from None
+
     def sample(
-        self, num: int, *, seed: int = 0, label: int | None = None
+        self, num: int, *, seed: int = 0, label: int | str | None = None
     ) -> np.ndarray:
         """Images (num, H, W, C) uint8 drawn from the generator in `variables`.
 
@@ -57,14 +84,15 @@ class Run(NamedTuple):
         Args:
           num: number of images, at least 1.
           seed: seed of the latents, and of the labels where no label is given.
-          label: class of all images; None draws classes uniformly.
+          label: class of all images, see class_of; None draws classes uniformly.
 
         Raises:
           ValueError: there are no images, there is no such label, the run is
             unconditional and has a label, or the generator draws values that are not
             finite.
         """
-        return self.draw(num, seed=seed, label=label)[0]
+        chosen = None if label is None else self.class_of(label)
+        return self.draw(num, seed=seed, label=chosen)[0]
 
     def draw(
         self,

@@ -210,6 +210,19 @@ def test_a_run_with_conditional_batch_norm_can_be_sampled(shared_folder, tmp_pat
     assert images.shape == (4, 16, 16, 1) and labels.shape == (4,)
 
 
+def test_an_attribute_names_its_two_classes(run):
+    config = run.config.copy_and_resolve_references()
+    config.data.label, config.data.num_classes = "Smiling", 2
+    faces = run._replace(config=config)
+    found = [faces.class_of(x) for x in ("Smiling", "not Smiling", "1", 0)]
+    assert found == [1, 0, 1, 0]
+    with pytest.raises(ValueError, match="has 'not Smiling' or 'Smiling': give --lab"):
+        faces.class_of("smiling")
+    with pytest.raises(ValueError, match="'cat', but the run has no names of classes"):
+        run.sample(1, label="cat")
+    np.testing.assert_array_equal(run.sample(2, label="2"), run.sample(2, label=2))
+
+
 def test_an_unconditional_run_has_no_labels(run):
     config = run.config.copy_and_resolve_references()
     config.model.generator.condition = "none"
