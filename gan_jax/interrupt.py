@@ -1,5 +1,7 @@
-"""Ctrl-C: a command ends with one sentence and a status, whatever it is doing."""
+"""How Ctrl-C and SIGTERM end a command, whatever it is doing."""
 
+from collections.abc import Callable, Iterator
+import contextlib
 import os
 import signal
 import sys
@@ -49,3 +51,43 @@ def _repeat(lost: Any) -> None:
         timer.start()
     else:
         sys.__unraisablehook__(lost)
+
+
+@contextlib.contextmanager
+def leaving_at_once(
+    number: signal.Signals, sentence: str, *, status: int
+) -> Iterator[Callable[[], None]]:
+    """A context in which a signal ends the process at once.
+
+    Python runs a handler between two of its own instructions only, so a handler would
+    wait for what a library does, such as XLA while it compiles. Here a thread ends the
+    process, which no context and no `finally` notices.
+
+    Args:
+      number: the signal, for which a handler is installed in this context.
+      sentence: what is said to stderr.
+      status: exit status.
+
+    Yields:
+      A function after whose call the signal is left to the handlers.
+    """
+    reads, writes = os.pipe()
+    os.set_blocking(writes, False)
+    is_over = threading.Event()
+
+    def wait() -> None:
+        while caught := os.read(reads, 1):
+            if caught[0] == number and not is_over.is_set():
+                print(sentence, file=sys.stderr, flush=True)
+                os._exit(status)
+
+    handler = signal.signal(number, lambda *arguments: None)
+    wakeup = signal.set_wakeup_fd(writes, warn_on_full_buffer=False)
+    threading.Thread(target=wait, daemon=True).start()
+    try:
+        yield is_over.set
+    finally:
+        is_over.set()
+        signal.set_wakeup_fd(wakeup)
+        signal.signal(number, handler)
+        os.close(writes)  # which ends the thread

@@ -13,11 +13,12 @@ While a run trains, Ctrl-C and SIGTERM save a checkpoint first. The exit status 
 """
 
 from pathlib import Path
+import signal
 
 from absl import flags
 from ml_collections import config_flags
 
-from gan_jax import command, models, parallel
+from gan_jax import command, interrupt, models, parallel
 from gan_jax.training import dry_run, train
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -60,6 +61,11 @@ _PROCESS_ID = flags.DEFINE_integer(
     "process_id",
     None,
     "This process has this number in the job. Processes are counted from 0.",
+)
+
+
+LEFT = (
+    "Left because of SIGTERM before a step was done: the same command starts it again."
 )
 
 
@@ -109,11 +115,15 @@ def main() -> int:
         _show_dry_run(workdir)
         return 0
     job = (_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
-    with parallel.joined(*job):
+    leaving = interrupt.leaving_at_once(signal.SIGTERM, LEFT, status=command.UNFINISHED)
+    with parallel.joined(*job), leaving as stay:
         models.use_own(_CONFIG.value, overrides)
         parallel.use_compilation_cache(_CONFIG.value.compilation_cache_dir)
         is_finished = train.train_and_evaluate(
-            _CONFIG.value, workdir, override_config=_OVERRIDE.value
+            _CONFIG.value,
+            workdir,
+            override_config=_OVERRIDE.value,
+            on_first_call=stay,
         )
     return 0 if is_finished else command.UNFINISHED
 

@@ -68,3 +68,34 @@ def test_an_interrupt_leaves_no_half_written_folder(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         images.save_folder(tmp_path / "all", np.zeros((2, 3, 3, 1), np.uint8))
     assert not list(tmp_path.iterdir())
+
+
+LEAVING = (
+    "import os, signal\n"
+    "leaving = interrupt.leaving_at_once(signal.SIGTERM, 'left', status=75)\n"
+)
+
+
+def test_a_signal_ends_a_process_that_is_busy_in_a_library():
+    # The decomposition takes minutes, in which Python runs no handler.
+    code = (
+        "import threading\n"
+        "threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()\n"
+        "with leaving:\n"
+        "    np.linalg.svd(np.ones((5_000, 5_000)))\n"
+    )
+    assert run("import numpy as np\n" + LEAVING + code) == (75, "left\n")
+
+
+def test_a_signal_is_left_to_the_handlers_once_there_is_something_to_save():
+    code = (
+        "caught = []\n"
+        "with leaving as stay:\n"
+        "    signal.signal(signal.SIGTERM, lambda *_: caught.append(1))\n"
+        "    stay()\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    time.sleep(0.2)\n"
+        "assert caught == [1]\n"
+        "assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL\n"
+    )
+    assert run(LEAVING + code) == (0, "")

@@ -53,15 +53,17 @@ def check(config: ConfigDict, *, runs: int = 1) -> None:
 def catch_signals() -> Iterator[list[str]]:
     """Collects the names of SIGTERM and SIGINT as they come; a second one kills."""
     caught: list[str] = []
-    previous: dict[signal.Signals, Any] = {}
+    second: dict[signal.Signals, Any] = {
+        signal.SIGTERM: signal.SIG_DFL,
+        signal.SIGINT: signal.default_int_handler,
+    }
 
     def handle(number: Any, frame: Any) -> None:
         del frame
         caught.append(signal.Signals(number).name)
-        signal.signal(number, previous[number])
+        signal.signal(number, second[number])
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        previous[number] = signal.signal(number, handle)
+    previous = {number: signal.signal(number, handle) for number in second}
     try:
         yield caught
     finally:
@@ -78,6 +80,7 @@ def run_steps(
     key: Any,
     first_step: int,
     writer: Any,
+    on_first_call: Callable[[], None],
 ) -> int:
     """Runs the remaining steps and returns the last one that was done.
 
@@ -93,6 +96,7 @@ def run_steps(
       key: the run's train key, the last argument of the compiled step.
       first_step: steps done before.
       writer: host 0's writer_lib.Writer, or sweep.Writers; None on the others.
+      on_first_call: is called once, when steps have been done that are not saved.
     """
     resident = parallel.replicate(inputs.resident)
     last, step, leaving = config.num_train_steps, first_step, False
@@ -116,6 +120,7 @@ def run_steps(
             stop = parallel.on_each_device(np.int32(len(caught)))
             state, *outcome = call(state, resident, one, key, stop)
             if step == first_step:
+                on_first_call()
                 logging.info("Compiled in %.1f s.", time.perf_counter() - start)
                 if writer:
                     writer.start_clock()
@@ -140,7 +145,11 @@ def run_steps(
 
 
 def train_and_evaluate(
-    config: ConfigDict, workdir: Path, *, override_config: bool = False
+    config: ConfigDict,
+    workdir: Path,
+    *,
+    override_config: bool = False,
+    on_first_call: Callable[[], None] = lambda: None,
 ) -> bool:
     """Trains from the newest checkpoint in `workdir`, or from step 0, to the end.
 
@@ -148,6 +157,7 @@ def train_and_evaluate(
       config: the whole config, see configs/default.py.
       workdir: the run's folder.
       override_config: go on with a run whose config differs.
+      on_first_call: is called once, when steps have been done that are not saved.
 
     Returns:
       Whether the run is finished; False after a signal, when it was saved before.
@@ -161,7 +171,7 @@ def train_and_evaluate(
         config_file.check(workdir, config)
 
     make_program = functools.partial(programs.of_one_run, config)
-    step = drive([config], [workdir], make_program)
+    step = drive([config], [workdir], make_program, on_first_call=on_first_call)
     is_finished = step == config.num_train_steps
     if parallel.is_writer() and is_finished:
         _say_what_lies_where(config, workdir)
@@ -176,6 +186,7 @@ def drive(
     ],
     *,
     failed: Sequence[bool] = (False,),
+    on_first_call: Callable[[], None] = lambda: None,
 ) -> int:
     """Trains the runs of a program to the end, and returns the last step done.
 
@@ -186,6 +197,7 @@ def drive(
       workdirs: their folders.
       make_program: makes the program of a recipe and both networks.
       failed: whether each run failed before; such a run is not written.
+      on_first_call: is called once, when steps have been done that are not saved.
     """
     config, last = configs[0], configs[0].num_train_steps
     slots = parallel.local_slots(config.batch_size)
@@ -244,6 +256,7 @@ def drive(
             key=program.key,
             first_step=first_step,
             writer=writer,
+            on_first_call=on_first_call,
         )
 
 
