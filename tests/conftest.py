@@ -22,6 +22,7 @@ from ml_collections import ConfigDict
 import numpy as np
 import pytest
 
+from gan_jax.training import train
 from tests import support
 
 
@@ -42,6 +43,16 @@ def shared_folder(tmp_path_factory):
     labels = np.arange(48, dtype=np.int32) % 3
     np.savez(folder / "images.npz", images=images, labels=labels)
     return folder
+
+
+@pytest.fixture(scope="session")
+def conditional_run(shared_folder, tmp_path_factory):
+    """The folder of a finished conditional run with an average; tests only read it."""
+    workdir = tmp_path_factory.mktemp("conditional") / "run"
+    config = support.make_conditional_config(shared_folder)
+    config.recipe.ema_decay = 0.5
+    train.train_and_evaluate(config, workdir)
+    return workdir
 
 
 @pytest.fixture

@@ -11,28 +11,18 @@ import pytest
 
 import gan_jax
 from gan_jax import explore
-from gan_jax.training import train
-from tests import support
 
 pytestmark = pytest.mark.slow
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 
 
 @pytest.fixture(scope="module")
-def workdir(shared_folder, tmp_path_factory):
-    workdir = tmp_path_factory.mktemp("explored") / "faces"
-    config = support.make_conditional_config(shared_folder)
-    train.train_and_evaluate(config, workdir)
-    return workdir
+def explorer(conditional_run):
+    return explore.Explorer(gan_jax.load(conditional_run), "faces")
 
 
-@pytest.fixture(scope="module")
-def explorer(workdir):
-    return explore.Explorer(gan_jax.load(workdir), "faces")
-
-
-def test_the_pictures_are_those_of_the_seed(explorer, workdir):
-    expected = gan_jax.load(workdir).sample(16, seed=3, label=2)
+def test_the_pictures_are_those_of_the_seed(explorer, conditional_run):
+    expected = gan_jax.load(conditional_run).sample(16, seed=3, label=2)
     large, grid = explorer.draw(explore.Choice(seed=3, label=2))
     assert large.shape == (320, 320, 3) and large.dtype == np.uint8
     np.testing.assert_allclose(

@@ -13,7 +13,13 @@ ROOT = Path(__file__).parent.parent
 
 
 def run(code):
-    start = "import gc, time\nfrom gan_jax import interrupt\ninterrupt.install()\n"
+    start = (
+        "import gc, signal, time\n"
+        "from gan_jax import interrupt\n"
+        "interrupt.install()\n"
+        # A shell makes what it starts in the background ignore the signal.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    )
     done = subprocess.run(
         [sys.executable, "-c", start + code], capture_output=True, text=True, cwd=ROOT
     )

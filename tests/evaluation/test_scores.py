@@ -10,18 +10,14 @@ from gan_jax import data
 from gan_jax.evaluation import frechet, scores
 from gan_jax.evaluation.estimate import Estimate
 from gan_jax.run import reader
-from gan_jax.training import train
 from tests import support
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def run(shared_folder, tmp_path_factory):
-    workdir = tmp_path_factory.mktemp("run")
-    config = support.make_conditional_config(shared_folder)
-    train.train_and_evaluate(config, workdir)
-    return reader.load(workdir)
+def run(conditional_run):
+    return reader.load(conditional_run)
 
 
 @pytest.fixture

@@ -64,6 +64,7 @@ def test_real_images_score_without_a_discriminator():
         overrides={
             "evaluation.metrics": "frechet_distance,linear_probe",
             "evaluation.num_images": 200,
+            "evaluation.split": "test[:500]",
         },
         seeds=(0, 1),
         references=(spec.REAL,),

@@ -11,8 +11,6 @@ import pytest
 import gan_jax
 from gan_jax.evaluation import classifier
 from gan_jax.formats import weights
-from gan_jax.training import train
-from tests import support
 
 pytestmark = pytest.mark.slow
 
@@ -20,12 +18,8 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def model(shared_folder, tmp_path_factory):
-    workdir = tmp_path_factory.mktemp("run")
-    config = support.make_conditional_config(shared_folder)
-    config.recipe.ema_decay = 0.5
-    train.train_and_evaluate(config, workdir)
-    return gan_jax.load(workdir)
+def model(conditional_run):
+    return gan_jax.load(conditional_run)
 
 
 @pytest.fixture

@@ -21,12 +21,8 @@ OLD_CONFIG = Path(__file__).parents[1] / "fixtures" / "config_of_0.1.0.json"
 
 
 @pytest.fixture(scope="module")
-def workdir(shared_folder, tmp_path_factory):
-    workdir = tmp_path_factory.mktemp("run")
-    config = support.make_conditional_config(shared_folder)
-    config.recipe.ema_decay = 0.5
-    train.train_and_evaluate(config, workdir)
-    return workdir
+def workdir(conditional_run):
+    return conditional_run
 
 
 @pytest.fixture(scope="module")
