@@ -96,7 +96,9 @@ def _describe(flag: flags.Flag[Any]) -> str:
 def help_text() -> str:
     """What --help prints: the command's docstring, its own flags and exit statuses."""
     described = sys.modules["__main__"].__doc__ or ""
-    own = flags.FLAGS.get_key_flags_for_module(sys.argv[0])
+    found = flags.FLAGS.get_key_flags_for_module(sys.argv[0])
+    named = flags.FLAGS.flags_by_module_dict().get(sys.argv[0], [])
+    own = sorted(found, key=lambda flag: flag in named)  # what commands share is first
     parts = [
         described.strip(),
         STATUSES,
@@ -214,6 +216,9 @@ def _parse(argv: list[str]) -> list[str]:
         raised = re.findall(r"^ValueError: (.*)$", str(error), re.MULTILINE)
         if raised:  # the config file raised it; ml_collections inserts a traceback
             _exit(raised[-1], WRONG_FLAG)
+        missing = re.match(r"flag --(\w+)=None: .*must have a value", str(error))
+        if missing:
+            _exit(f"--{missing[1]} is missing; --help says what it is.", WRONG_FLAG)
         _exit(
             f"{error}; --help lists the flags, configs/default.py the fields.",
             WRONG_FLAG,

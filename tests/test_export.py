@@ -164,6 +164,15 @@ def test_what_cannot_be_is_refused(run, flags, message):
     assert re.search(message, done.stderr) and len(done.stderr.splitlines()) == 1
 
 
+def test_a_generators_file_is_exported_again(run, tmp_path):
+    first, second = tmp_path / "first.npz", tmp_path / "second.npz"
+    for source, output in ((run, first), (first, second)):
+        done = command(source, f"--output={output}")
+        assert done.returncode == 0, done.stderr
+    assert first.read_bytes() == second.read_bytes()
+    assert json.loads((tmp_path / "second.npz.json").read_text())["scores"] == []
+
+
 def test_a_missing_library_is_named(monkeypatch):
     monkeypatch.setattr(formats.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(

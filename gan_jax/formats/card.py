@@ -84,6 +84,8 @@ def _labels(run: trained.Run) -> dict[str, Any] | None:
 
 def _scores(workdir: Path, step: int, kind: str) -> list[dict[str, Any]]:
     """The recorded scores of this generator, each with its protocol."""
+    if workdir.is_file():  # a generator's file has none
+        return []
     return [
         {"numbers": record["numbers"], "protocol": record["protocol"]}
         for name in (files.SCORES, files.LATER_SCORES)
