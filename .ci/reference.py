@@ -87,7 +87,7 @@ def one_line(described: object) -> str:
 def allowed(values: checks.Range) -> str:
     """The values of a range, for the cell of a table."""
     if values.names:
-        return ", ".join(code(name) for name in values.names)
+        return ", ".join(code(name) for name in values.names) + escape(values.last)
     return "text" if values == checks.TEXT else escape(values.words)
 
 

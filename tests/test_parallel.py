@@ -130,11 +130,27 @@ def test_devices_do_not_change_the_run(train, on_one_device, devices, start):
     assert_same_run(checkpoints.read(workdir / "checkpoints"), on_one_device)
 
 
-def test_two_processes_give_the_run_of_one_and_host_0_writes(train, on_one_device):
+def job_of_two():
+    """The flags that both processes of a job share."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
-    flags = [f"--coordinator_address=localhost:{port}", "--num_processes=2"]
+    return [f"--coordinator_address=localhost:{port}", "--num_processes=2"]
+
+
+def test_processes_that_differ_are_refused_with_what_differs(train):
+    flags = job_of_two()
+    first, workdir = train("differ0", 1, *flags, "--process_id=0", "--config.seed=1")
+    second, _ = train("differ1", 1, *flags, "--process_id=1", "--config.seed=2")
+    sentence = "error: the processes of the job differ in seed, which is 1 in process 0"
+    shown = [process.communicate(timeout=300)[0] for process in (first, second)]
+    assert any(f"{sentence}, 2 in process 1: start all" in text for text in shown)
+    assert 0 not in (first.returncode, second.returncode)
+    assert not (workdir / "checkpoints").exists()
+
+
+def test_two_processes_give_the_run_of_one_and_host_0_writes(train, on_one_device):
+    flags = job_of_two()
     first, workdir = train("host0", 1, *flags, "--process_id=0")
     second, other_workdir = train("host1", 1, *flags, "--process_id=1")
     finish(second)

@@ -245,8 +245,8 @@ def classification_accuracy_score(sets: Sets) -> Iterable[Result]:
 
         mean_i [argmax_k p(k|x_i) = label_i]
 
-    Ravuri and Vinyals 2019 (arXiv 1905.10887), who train a ResNet-50. The classifier
-    here is that of gan_jax.train_classifier, trained with its defaults.
+    Ravuri and Vinyals 2019 (arXiv 1905.10887), who train a network for ImageNet. The
+    classifier here is that of gan_jax.train_classifier, trained with its defaults.
     """
     assert sets.real.labels is not None and sets.fake.labels is not None
     weights = classifier_training.fit(

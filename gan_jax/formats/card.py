@@ -7,7 +7,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 import gan_jax
-from gan_jax.run import files, trained
+from gan_jax.run import config_file, files, trained
 
 # Name of the data in the config -> terms of use, as their authors state them.
 LICENCES = {
@@ -17,14 +17,6 @@ LICENCES = {
     "ring": "drawn by gan_jax, no terms",
     "grid": "drawn by gan_jax, no terms",
 }
-# Fields with a path of the training machine, which concerns nobody else.
-PATHS = (
-    "compilation_cache_dir",
-    "data.cache_dir",
-    "data.data_dir",
-    "data.manual_dir",
-    "evaluation.weights",
-)
 
 
 def create(
@@ -97,7 +89,7 @@ def _scores(workdir: Path, step: int, kind: str) -> list[dict[str, Any]]:
 def public_config(config: ConfigDict) -> dict[str, Any]:
     """A run's config, in which the paths of the machine that trained it are empty."""
     fields: dict[str, Any] = config.to_dict()
-    for path in PATHS:
+    for path in config_file.PATHS:
         section, _, field = path.rpartition(".")
         (fields.get(section, {}) if section else fields)[field] = ""
     return fields

@@ -39,6 +39,15 @@ CHANGEABLE = {
     "evaluation",  # concerns scores, which record their protocol, and best/
 }
 
+# Fields with a path of the machine that trains, which concerns no other machine.
+PATHS = (
+    "compilation_cache_dir",
+    "data.cache_dir",
+    "data.data_dir",
+    "data.manual_dir",
+    "evaluation.weights",
+)
+
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """The values of a tree by their paths, such as optimizer.generator.b1."""

@@ -17,9 +17,9 @@ def principal(
 
     They are the first eigenvectors of the mean of J^T J over eight latents, where J is
     the Jacobian of the image in the latents: the first direction is the one along which
-    images change most. See Wang and Ponce 2021 (arXiv 2101.06006), section 3, who
-    measure the change by a perceptual distance; here it is the squared distance of the
-    pixels, and J is found by central differences.
+    images change most. Wang and Ponce 2021 (arXiv 2101.06006) measure the change by a
+    perceptual distance; here it is the squared distance of the pixels, and J is found
+    by central differences.
 
     The sign of a direction is such that its largest coordinate is positive.
 

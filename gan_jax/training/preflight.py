@@ -1,13 +1,19 @@
-"""Checks of a run's config, which are made before anything is prepared."""
+"""Checks of a run, most of which are made before anything is prepared."""
 
+import hashlib
+
+import jax
 from ml_collections import ConfigDict
+import numpy as np
 
-from gan_jax import checks, data, models
+import gan_jax
+from gan_jax import checks, data, models, parallel
 from gan_jax.evaluation import scores
-from gan_jax.run import reader
+from gan_jax.run import config_file, reader
 from gan_jax.step import optimizers, recipes, sampling
 from gan_jax.training import events, writer
 
+SOME = 256  # images at each end of the data that hosts compare
 RANGES = {  # allowed values of the fields that are in no section
     **reader.RANGES,
     "num_train_steps": checks.integer(1, checks.MOST),
@@ -57,3 +63,35 @@ def check(config: ConfigDict) -> None:
     scores.check(config)
     if config.tracker:
         events.load(config.tracker)
+
+
+def check_hosts(config: ConfigDict, dataset: data.Dataset) -> None:
+    """Refuses a job whose processes differ in the config, the data or the code.
+
+    Every process of the job calls it before the first step. The data are told apart by
+    their shapes, labels and some of the images.
+
+    Raises:
+      ValueError: something differs; the message names it with each process's value.
+    """
+    digest = hashlib.sha256(np.asarray(dataset.labels).tobytes())
+    for images in (dataset.images[:SOME], dataset.images[-SOME:]):
+        digest.update(np.asarray(images).tobytes())
+    fields = config_file.flatten(config_file.as_json(config).to_dict())
+    facts = {
+        **{name: x for name, x in fields.items() if name not in config_file.PATHS},
+        "the version of gan_jax": gan_jax.__version__,
+        "the version of jax": jax.__version__,
+        "the number of local devices": jax.local_device_count(),
+        "the number of images": len(dataset.images),
+        "the data's SHA-256": digest.hexdigest()[:16],
+    }
+    gathered = parallel.gather(facts)
+    for name in sorted({name for one in gathered for name in one}):
+        values = [one.get(name, config_file.MISSING) for one in gathered]
+        if any(value != values[0] for value in values):
+            listed = ", ".join(f"{x!r} in process {i}" for i, x in enumerate(values))
+            raise ValueError(
+                f"the processes of the job differ in {name}, which is {listed}: start "
+                "all of them with the same command, code and data."
+            )

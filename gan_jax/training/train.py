@@ -218,6 +218,8 @@ def drive(
         if first_step:
             state = _restore(program, state, first_step, workdirs, failed)
         dataset = data.create(config.data)
+        for one in configs:
+            preflight.check_hosts(one, dataset)
         _say_what_data(config.data, dataset)
         writer = None
         if parallel.is_writer():
