@@ -4,6 +4,8 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
+from gan_jax import version
+
 if TYPE_CHECKING:
     from gan_jax.run import trained
 
@@ -12,7 +14,7 @@ if sys.argv[:1] == ["-m"]:  # Python is about to start a command of this package
 
     interrupt.install()  # before the libraries are imported, which takes seconds
 
-__version__ = "0.2.0"  # read by setup.cfg and recorded with every run and score
+__version__ = version.VERSION
 
 
 def load(

@@ -11,8 +11,7 @@ from ml_collections import ConfigDict
 import numpy as np
 import tqdm
 
-import gan_jax
-from gan_jax import checks, memory, own_parts
+from gan_jax import checks, memory, own_parts, version
 from gan_jax import data as data_lib
 from gan_jax.evaluation import estimate, features, probe, suite
 from gan_jax.evaluation.estimate import Estimate
@@ -107,7 +106,7 @@ class Scorer:
             "num_real": len(images),
             "seed": settings.seed,
             "versions": {
-                "gan_jax": gan_jax.__version__,
+                "gan_jax": version.VERSION,
                 **{name: metadata.version(name) for name in PACKAGES},
             },
             "own_parts": own_parts.digests(

@@ -6,7 +6,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-import gan_jax
+from gan_jax import version
 from gan_jax.run import config_file, files, trained
 
 # Name of the data in the config -> terms of use, as their authors state them.
@@ -39,7 +39,7 @@ def create(
     return {
         "format": name,
         "sha256": hashlib.sha256(content).hexdigest(),
-        "made_by": f"gan_jax {gan_jax.__version__}",
+        "made_by": f"gan_jax {version.VERSION}",
         "run": workdir.resolve().name,
         "step": run.step,
         "generator": kind,

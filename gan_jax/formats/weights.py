@@ -7,8 +7,7 @@ from typing import Any
 from flax import traverse_util
 import numpy as np
 
-import gan_jax
-from gan_jax import own_parts
+from gan_jax import own_parts, version
 from gan_jax.formats import card
 from gan_jax.run import reader, trained
 
@@ -26,7 +25,7 @@ def to_safetensors(run: trained.Run) -> bytes:
         name: np.ascontiguousarray(array)
         for name, array in traverse_util.flatten_dict(run.variables, sep=".").items()
     }
-    made_by = {"made_by": f"gan_jax {gan_jax.__version__}"}
+    made_by = {"made_by": f"gan_jax {version.VERSION}"}
     return bytes(safetensors.save(arrays, metadata=made_by))
 
 
@@ -55,7 +54,7 @@ def to_npz(run: trained.Run) -> bytes:
             "a parameter is too large for half precision: take another --format."
         )
     facts = {
-        "version": gan_jax.__version__,
+        "version": version.VERSION,
         "step": run.step,
         "config": card.public_config(run.config),
     }

@@ -67,7 +67,7 @@ def read(workdir: Path, name: str) -> History:
         name,
         workdir,
         config,
-        config_file.version(workdir),
+        config_file.version_of(workdir),
         sorted(metrics, key=lambda line: line["step"]),
         sorted(records, key=lambda record: record["step"]),
         files.read_environments(workdir),

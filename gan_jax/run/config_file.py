@@ -10,8 +10,7 @@ from typing import Any
 from absl import logging
 from ml_collections import ConfigDict
 
-import gan_jax
-from gan_jax import own_parts
+from gan_jax import own_parts, version
 from gan_jax.run import files
 
 MISSING = "(no such field)"
@@ -151,7 +150,7 @@ def _names(tree: Mapping[str, Any]) -> Iterator[str]:
             yield from _names(value)
 
 
-def version(workdir: Path) -> str:
+def version_of(workdir: Path) -> str:
     """The version of gan_jax that wrote config.json.
 
     Versions up to 0.1.0 did not record their number.
@@ -172,8 +171,8 @@ def other_version(workdir: Path) -> str | None:
     """
     if not (workdir / "config.json").exists():
         return None
-    found = version(workdir)
-    return None if found == gan_jax.__version__ else f"gan_jax {found}"
+    found = version_of(workdir)
+    return None if found == version.VERSION else f"gan_jax {found}"
 
 
 @contextlib.contextmanager
@@ -195,7 +194,7 @@ def naming_version(workdir: Path, kind: type[Exception] = Exception) -> Iterator
             raise
         cause = " ".join(str(error).partition(" (http")[0].split()).rstrip(".")
         raise ValueError(
-            f"{workdir} was made by {maker}, and gan_jax {gan_jax.__version__} cannot "
+            f"{workdir} was made by {maker}, and gan_jax {version.VERSION} cannot "
             f"use it: {cause}. Use the version that made it, or train anew in another "
             "--workdir."
         ) from error
@@ -305,7 +304,7 @@ def claim(workdir: Path, config: ConfigDict) -> None:
     """
     try:
         (workdir / "samples").mkdir(parents=True, exist_ok=True)
-        fields = {VERSION: gan_jax.__version__, **as_json(config).to_dict()}
+        fields = {VERSION: version.VERSION, **as_json(config).to_dict()}
         digests = own_parts.digests(own_parts.names(config))
         if digests:
             fields[OWN_PARTS] = [

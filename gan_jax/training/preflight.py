@@ -6,8 +6,7 @@ import jax
 from ml_collections import ConfigDict
 import numpy as np
 
-import gan_jax
-from gan_jax import checks, data, models, parallel
+from gan_jax import checks, data, models, parallel, version
 from gan_jax.evaluation import scores
 from gan_jax.run import config_file, reader
 from gan_jax.step import optimizers, recipes, sampling
@@ -80,7 +79,7 @@ def check_hosts(config: ConfigDict, dataset: data.Dataset) -> None:
     fields = config_file.flatten(config_file.as_json(config).to_dict())
     facts = {
         **{name: x for name, x in fields.items() if name not in config_file.PATHS},
-        "the version of gan_jax": gan_jax.__version__,
+        "the version of gan_jax": version.VERSION,
         "the version of jax": jax.__version__,
         "the number of local devices": jax.local_device_count(),
         "the number of images": len(dataset.images),
