@@ -6,6 +6,7 @@ The images of another run beside it, for the same latents:
 """
 
 from collections.abc import Callable
+import importlib
 import importlib.util
 import os
 from pathlib import Path
@@ -239,6 +240,8 @@ def main() -> None:
             "the page needs the library gradio, which is not installed: install it "
             'with python -m pip install ".[explore]".'
         )
+    # Importing it takes seconds, during which the runs are loaded.
+    threading.Thread(target=importlib.import_module, args=("gradio",)).start()
     workdirs = [generator_flags.WORKDIR.value, *filter(None, [_COMPARE.value])]
     explorers = [
         Explorer(generator_flags.load(workdir), Path(workdir).resolve().name)
