@@ -24,12 +24,15 @@ def count(tree):
 FAMILIES = list(models.MODELS.values())
 
 # By hand: kernels kh * kw * in * out, BatchNorm 2 * width, biases.
-# dcgan 28, dense 256: G 100*256 + 512 + 7*7*256*64 + 128 + 16*64*32 + 64 + 16*32
+# dcgan 28, dense 512: G 100*512 + 1024 + 7*7*512*64 + 128 + 16*64*32 + 64 + 16*32
+#     D 16*32 + 16*32*64 + 128 + 7*7*64*512 + 1024 + 512
+# cgan, dense 256 without a condition, 862,400 and 836,992:
+#     G 100*256 + 512 + 7*7*256*64 + 128 + 16*64*32 + 64 + 16*32
 #     D 16*32 + 16*32*64 + 128 + 7*7*64*256 + 512 + 256
 # dcgan 28, paper: G 7*7*100*128 + 256 + 16*128*64 + 128 + 16*64
 #     D 16*64 + 16*64*128 + 256 + 7*7*128
 # 64 RGB: the numbers of the PyTorch DCGAN example's summary, 3,576,704 and 2,765,568.
-# cgan adds to the dense ones, K = 10 classes and E = 50:
+# cgan adds to these, with K = 10 classes and E = 50:
 #   onehot: G 10*256; D (10 + 1)*28*28 + 16*32
 #   embedding: G 10*50 + 50*256; D 10*50 + (50 + 1)*28*28 + 16*32
 #   projection: G 9 more scales and offsets of 256 + 64 + 32 channels; D 10*256, no
@@ -41,7 +44,7 @@ FAMILIES = list(models.MODELS.values())
 # gan: G 101*256 + 257*512 + 513*1024 + 1025*784; D 785*1024 + 1025*512 + 513*256 + 257
 #   paper: G 101*1200 + 1201*1200 + 1201*784; D 785*1200 + 241*1200 + 241
 PARAMETERS = [
-    (dcgan_config, None, 862_400, 836_992),
+    (dcgan_config, None, 1_691_328, 1_640_576),
     (dcgan_config, "paper", 759_680, 138_624),
     (dcgan_config, "celeba", 3_576_704, 2_765_568),
     (cgan, "onehot", 862_400 + 2_560, 836_992 + 8_624 + 512),
