@@ -1,7 +1,8 @@
 """Opens a local page on which sliders move through the latents of a trained run.
 
+This command opens the page of one run:
   python -m gan_jax.explore --workdir=RUN
-The images of another run beside it, for the same latents:
+This one shows the images of another run too, for the same latents:
   python -m gan_jax.explore --workdir=RUN --compare=RUN2
 """
 
@@ -24,12 +25,12 @@ from gan_jax.run import trained
 
 flags.adopt_module_key_flags(generator_flags)
 _COMPARE = flags.DEFINE_string(
-    "compare", None, "Folder of another run, whose images are shown beside the first's."
+    "compare", None, "The run in this folder is shown beside the first one."
 )
 _PORT = flags.DEFINE_integer(
     "port",
     7860,
-    "Port of the page. Only this machine reaches it.",
+    "The page has this port. Only this machine reaches it.",
     lower_bound=1,
     upper_bound=65_535,
 )
@@ -72,8 +73,7 @@ class Explorer:
         Raises:
           ValueError: the run draws points of the plane, which are no pictures.
         """
-        data = run.config.data
-        if (data.image_size, data.channels) == (1, 2):
+        if run.draws_points:
             raise ValueError(
                 f"{name} draws points of the plane, which are no pictures: draw them "
                 "with python -m gan_jax.sample --output=points.png."
@@ -81,11 +81,11 @@ class Explorer:
         self._run = run
         self._directions: dict[int, np.ndarray] = {}
         self.name = f"{name}, step {run.step}"
-        self.num_classes = data.num_classes if run.is_conditional else 0
+        self.num_classes = run.config.data.num_classes if run.is_conditional else 0
         self.can_truncate = run.config.model.latent_distribution == "normal"
 
     def latents(self, choice: Choice) -> np.ndarray:
-        """Latents (GRID, Z) float32; the first ones make the large image.
+        """Latents (GRID, Z) float32, the first of which makes the large image.
 
         Raises:
           ValueError: the ends of the path are opposite.
@@ -182,11 +182,11 @@ def make_page(explorers: list[Explorer]) -> Any:
                     gr.Slider(-3, 3, 0, step=0.1, label=str(number))
                     for number in range(1, SLIDERS + 1)
                 ]
-            with gr.Column(scale=5):
-                outputs = []
-                for explorer, pictures in zip(explorers, drawn, strict=True):
+            outputs = []
+            for explorer, pictures in zip(explorers, drawn, strict=True):
+                with gr.Column(scale=5):
                     gr.Markdown(f"### {explorer.name}")
-                    with gr.Row():
+                    with gr.Row() if len(explorers) == 1 else gr.Column():
                         outputs += [
                             gr.Image(
                                 picture,
@@ -241,7 +241,8 @@ def main() -> None:
             'with python -m pip install ".[explore]".'
         )
     # Importing it takes seconds, during which the runs are loaded.
-    threading.Thread(target=importlib.import_module, args=("gradio",)).start()
+    names = ("gradio",)
+    threading.Thread(target=importlib.import_module, args=names, daemon=True).start()
     workdirs = [generator_flags.WORKDIR.value, *filter(None, [_COMPARE.value])]
     explorers = [
         Explorer(generator_flags.load(workdir), Path(workdir).resolve().name)

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 from absl import flags, logging
 
 from gan_jax import command
-from gan_jax.page import history
 from gan_jax.run import config_file, files, listing
 
 _UNDER = flags.DEFINE_string(
@@ -119,7 +118,7 @@ def _read(workdir: Path, name: str) -> Row:
         config=f"{fields.get('model.name')} on {fields.get('data.name')}",
         steps=f"{step:,}/{last:,}",
         state="finished" if saved and saved[-1] >= last else "unfinished",
-        pace=f"{1 / rate:.3g}" if history.is_number(rate) and rate > 0 else "",
+        pace=f"{1 / rate:.3g}" if files.is_number(rate) and rate > 0 else "",
         age="",
         scores=_scores(score) if score else "",
     )
@@ -149,7 +148,7 @@ def _scores(score: Mapping[str, Any]) -> str:
     numbers = {
         name: one["value"]
         for name, one in score["numbers"].items()
-        if history.is_number(one["value"])
+        if files.is_number(one["value"])
     }
     chosen = [name for name in SHOWN if name in numbers] or list(numbers)[:2]
     shown = [f"{SHOWN.get(name, name)} {numbers[name]:.3g}" for name in chosen]

@@ -263,8 +263,7 @@ def _check_run(run: trained.Run) -> None:
             f"--label, from 0 to {data.num_classes - 1}."
         )
     shape = data.image_size, data.image_size, data.channels
-    points = shape == (1, 1, 2)
-    if points and (_is_folder() or _OUTPUT.value.endswith(".gif")):
+    if run.draws_points and (_is_folder() or _OUTPUT.value.endswith(".gif")):
         raise ValueError(
             f"output is {_OUTPUT.value}, but the run draws points of the plane, which "
             "are no pictures: take .npz (arrays) or .png (their density)."

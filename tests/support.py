@@ -19,6 +19,22 @@ CASES = [
 ]
 
 
+# Fields of a run of two steps with everything at its end, for configs of any kind.
+TWO_STEPS = {
+    "num_train_steps": 2,
+    "batch_size": 8,
+    "steps_per_call": 2,
+    "log_every_steps": 2,
+    "sample_every_steps": 2,
+    "checkpoint_every_steps": 2,
+    "eval_every_steps": 2,
+    "sample_rows": 2,
+    "sample_columns": 2,
+    "tensorboard": False,
+    "evaluation.num_images": 20,
+}
+
+
 def get_config(name, preset):
     """The config of configs/<name>.py with a preset, or without if it is None."""
     module = MODULES[name]

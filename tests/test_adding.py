@@ -23,23 +23,14 @@ from gan_jax.data import cache
 from gan_jax.evaluation import suite
 from gan_jax.step import losses
 from gan_jax.training import train
+from tests import support
 
 pytestmark = pytest.mark.slow
 
 TINY = {
-    "num_train_steps": 2,
-    "batch_size": 8,
-    "steps_per_call": 2,
-    "log_every_steps": 2,
-    "sample_every_steps": 2,
-    "checkpoint_every_steps": 2,
-    "eval_every_steps": 2,
-    "sample_rows": 2,
-    "sample_columns": 2,
-    "tensorboard": False,
+    **support.TWO_STEPS,
     "model.generator.features": (4,),
     "model.discriminator.features": (4,),
-    "evaluation.num_images": 20,
 }
 
 

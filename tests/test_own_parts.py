@@ -22,21 +22,12 @@ from gan_jax.evaluation import suite
 from gan_jax.run import config_file
 from gan_jax.step import losses, penalties
 from gan_jax.training import train
+from tests import support
 
 FOLDER = Path(example.__file__).parent
 TINY = {
-    "num_train_steps": 2,
-    "batch_size": 8,
-    "steps_per_call": 2,
-    "log_every_steps": 2,
-    "sample_every_steps": 2,
-    "checkpoint_every_steps": 2,
-    "eval_every_steps": 2,
-    "sample_rows": 2,
-    "sample_columns": 2,
-    "tensorboard": False,
+    **support.TWO_STEPS,
     "data.image_size": 8,
-    "evaluation.num_images": 20,
 }
 # The name under which a test's copy of each example is imported.
 COPIES = {

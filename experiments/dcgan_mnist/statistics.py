@@ -9,11 +9,8 @@ from ever more generated batches. The latents of the scored images are always th
 from pathlib import Path
 import sys
 
-import jax
-
 from gan_jax.evaluation import scores
-from gan_jax.run import reader
-from gan_jax.step import sampling
+from gan_jax.run import reader, trained
 
 BATCHES = (10, 50, 100, 200)
 
@@ -21,19 +18,11 @@ BATCHES = (10, 50, 100, 200)
 def main() -> None:
     """Prints a line for each number of batches."""
     run = reader.load(Path(sys.argv[1]))
-    config = run.config
     averaged = run.with_averaged()
-    scorer = scores.Scorer(config.data, config.evaluation)
+    scorer = scores.Scorer(run.config.data, run.config.evaluation)
     for batches in BATCHES:
-        statistics = sampling.recompute_batch_stats(
-            run.generator,
-            averaged.variables,
-            jax.random.key(config.seed),
-            batch_size=config.batch_size,
-            latent_size=config.model.latent_size,
-            distribution=config.model.latent_distribution,
-            num_classes=config.data.num_classes,
-            batches=batches,
+        statistics = trained.recompute_batch_stats(
+            run.config, run.generator, averaged.variables, batches=batches
         )
         variables = {**averaged.variables, "batch_stats": statistics}
         found = scorer.score_run(run._replace(variables=variables))

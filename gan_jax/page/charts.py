@@ -5,7 +5,8 @@ import json
 import math
 from typing import Any, NamedTuple
 
-from gan_jax.page.history import History, is_number
+from gan_jax.page.history import History
+from gan_jax.run import files
 
 MOST_POINTS = 2_000  # points of a curve; more cannot be told apart on a screen
 # The values at zero logits, where the discriminator cannot tell real from generated.
@@ -160,7 +161,7 @@ def _metric(name: str) -> Callable[[History], Mapping[int, float]]:
 
 def _images_per_second(run: History) -> Mapping[int, float]:
     batch_size = run.fields().get("batch_size")
-    if not is_number(batch_size):
+    if not files.is_number(batch_size):
         return {}
     steps = _metric("steps_per_second")(run)
     return {step: value * batch_size for step, value in steps.items()}
@@ -179,7 +180,7 @@ def _scores(runs: Sequence[History]) -> Iterator[Chart]:
         for number, run in enumerate(runs):
             for record in run.scores:
                 value = record["numbers"].get(name, {}).get("value")
-                if is_number(value):
+                if files.is_number(value):
                     key = number, record["generator"], protocol(record)
                     found.setdefault(key, {})[record["step"]] = value
         kinds = list(dict.fromkeys(key[1:] for key in found))

@@ -1,8 +1,7 @@
 """What a run's folder tells about the run, without its parameters."""
 
-import math
 from pathlib import Path
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
@@ -76,21 +75,11 @@ def read(workdir: Path, name: str) -> History:
 
 
 def _has_step(record: dict[str, Any]) -> bool:
-    return is_number(record["step"])
+    return files.is_number(record["step"])
 
 
 def _numbers(line: dict[str, Any]) -> dict[str, float]:
-    return {name: value for name, value in line.items() if is_number(value)}
-
-
-def is_number(value: Any) -> TypeGuard[float]:
-    """Whether a value from a JSON file is a finite number."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # JSON has integers that no float holds
-        return False
+    return {name: value for name, value in line.items() if files.is_number(value)}
 
 
 def read_all(workdirs: list[Path]) -> list[History]:

@@ -8,7 +8,8 @@ import tqdm
 
 from gan_jax.evaluation import suite
 from gan_jax.page import charts
-from gan_jax.page.history import History, is_number
+from gan_jax.page.history import History
+from gan_jax.run import files
 
 AIMS = {1: "more is better", -1: "less is better", 0: "best as for real images"}
 
@@ -46,7 +47,7 @@ def _summarise(run: History) -> dict[str, str]:
         facts["training"] = tqdm.tqdm.format_interval(round(last["seconds"]))
     rates = [x["steps_per_second"] for x in run.metrics if "steps_per_second" in x]
     batch_size = fields.get("batch_size")
-    if rates and is_number(batch_size):
+    if rates and files.is_number(batch_size):
         speed = statistics.median(rates) * batch_size
         facts["images a second, median"] = f"{speed:,.4g}"
     size = fields.get("data.image_size")
@@ -64,7 +65,7 @@ def _summarise(run: History) -> dict[str, str]:
 
 
 def _count(value: Any) -> str:
-    return f"{value:,}" if is_number(value) else str(value)
+    return f"{value:,}" if files.is_number(value) else str(value)
 
 
 def scores(runs: Sequence[History]) -> list[Table]:
@@ -121,8 +122,8 @@ def _aim(name: str) -> str:
 
 
 def _estimate(number: Mapping[str, Any] | None) -> str:
-    if number is None or not is_number(number["value"]):
+    if number is None or not files.is_number(number["value"]):
         return "-"
     error = number.get("standard_error")
-    spread = f" ± {error:.2g}" if is_number(error) else ""
+    spread = f" ± {error:.2g}" if files.is_number(error) else ""
     return f"{number['value']:.4g}{spread}"

@@ -8,13 +8,14 @@ import contextlib
 import errno
 import fcntl
 import json
+import math
 import os
 from pathlib import Path
 import re
 import socket
 import stat
 import time
-from typing import Any
+from typing import Any, TypeGuard
 
 from absl import logging
 
@@ -155,6 +156,16 @@ def _parse_line(line: bytes) -> dict[str, Any] | None:
         return None
     is_record = isinstance(record, dict) and type(record.get("step")) is int
     return record if is_record else None
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """Whether a value from a JSON file is a finite number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # JSON has integers that no float holds
+        return False
 
 
 def read_lines(

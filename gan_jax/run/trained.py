@@ -15,9 +15,8 @@ from gan_jax.run import images as images_lib
 from gan_jax.run import latents as latents_lib
 from gan_jax.step import sampling
 
-STATISTICS_STREAM = 1  # is folded into the run's key for averaged_variables' latents
-STATISTICS_BATCHES = 100
-PART = 4  # batches of averaged_variables between two updates of its progress bar
+STATISTICS_STREAM = 1  # is folded into the run's key for the statistics' latents
+PART = 4  # batches of statistics between two updates of the progress bar
 
 
 class Run(NamedTuple):
@@ -45,6 +44,12 @@ class Run(NamedTuple):
     def is_conditional(self) -> bool:
         """Whether the generator depends on labels."""
         return self.config.model.generator.condition != "none"
+
+    @property
+    def draws_points(self) -> bool:
+        """Whether the generator draws points of the plane instead of images."""
+        data = self.config.data
+        return bool((data.image_size, data.channels) == (1, 2))
 
     def class_of(self, label: int | str) -> int:
         """The class that a label names.
@@ -221,9 +226,7 @@ def averaged_variables(
 ) -> dict[str, Any]:
     """The averaged parameters, with BatchNorm statistics that fit them.
 
-    The statistics are computed anew from 100 batches of the training batch size. Their
-    latents follow from the run's seed, so every reader of the run gets the same
-    statistics.
+    The statistics are computed anew, see recompute_batch_stats.
 
     Args:
       config: whole config of the run.
@@ -234,10 +237,29 @@ def averaged_variables(
     variables = {**variables, "params": averaged}
     if not variables["batch_stats"]:
         return variables
+    statistics = recompute_batch_stats(config, generator, variables)
+    return {**variables, "batch_stats": statistics}
+
+
+def recompute_batch_stats(
+    config: ConfigDict, generator: nn.Module, variables: Any, *, batches: int = 100
+) -> Any:
+    """The means of BatchNorm's statistics over generated batches of the training size.
+
+    The latents follow from the run's seed, so every reader of the run gets the same
+    statistics.
+
+    Args:
+      config: whole config of the run.
+      generator: generator's module.
+      variables: generator's `params` and `batch_stats`, the latter only for their
+        shapes.
+      batches: number of generated batches.
+    """
     total = jax.tree.map(jnp.zeros_like, variables["batch_stats"])
     for first in tqdm.trange(
         0,
-        STATISTICS_BATCHES,
+        batches,
         PART,
         desc="statistics of the averaged generator",
         unit_scale=PART,
@@ -246,9 +268,9 @@ def averaged_variables(
         disable=None,
         leave=False,
     ):
-        total = _add_batch_stats(
+        total = sampling.add_batch_stats(
             total,
-            jnp.arange(first, first + PART),
+            jnp.arange(first, min(first + PART, batches)),
             generator=generator,
             variables=variables,
             key=jax.random.fold_in(jax.random.key(config.seed), STATISTICS_STREAM),
@@ -258,16 +280,7 @@ def averaged_variables(
             num_classes=max(1, config.data.num_classes),
         )
         jax.block_until_ready(total)  # otherwise the bar would be full at once
-    statistics = jax.tree.map(lambda leaf: leaf / STATISTICS_BATCHES, total)
-    return {**variables, "batch_stats": statistics}
-
-
-_add_batch_stats = jax.jit(
-    sampling.add_batch_stats,
-    static_argnames=(
-        *("generator", "batch_size", "latent_size", "distribution", "num_classes"),
-    ),
-)
+    return jax.tree.map(lambda leaf: leaf / batches, total)
 
 
 def _indices(num: int) -> jax.Array:

@@ -84,51 +84,8 @@ def generate_images(
     jax.jit,
     static_argnames=(
         *("generator", "batch_size", "latent_size", "distribution", "num_classes"),
-        "batches",
     ),
 )
-def recompute_batch_stats(
-    generator: nn.Module,
-    variables: Mapping[str, Any],
-    key: jax.Array,
-    *,
-    batch_size: int,
-    latent_size: int,
-    distribution: str,
-    num_classes: int,
-    batches: int = 100,
-) -> Any:
-    """BatchNorm's statistics at fixed parameters: means over many generated batches.
-
-    Averaged parameters need other statistics than the running ones, which belong to the
-    parameters of the last steps (Izmailov et al. 2018, arXiv 1803.05407, section 3.2).
-
-    Args:
-      generator: generator's module, whose attribute norm_momentum is the share of the
-        running statistics that a pass keeps.
-      variables: generator's `params` and `batch_stats`, the latter only for their
-        shapes.
-      key: PRNG key of the latents and labels.
-      batch_size: number of images in a batch, as in training.
-      latent_size: Z, length of a latent vector.
-      distribution: distribution of the latents, see `draw_latents`.
-      num_classes: number of classes; labels are uniform in [0, num_classes).
-      batches: number of generated batches.
-    """
-    total = add_batch_stats(
-        jax.tree.map(jnp.zeros_like, variables["batch_stats"]),
-        jnp.arange(batches),
-        generator=generator,
-        variables=variables,
-        key=key,
-        batch_size=batch_size,
-        latent_size=latent_size,
-        distribution=distribution,
-        num_classes=num_classes,
-    )
-    return jax.tree.map(lambda leaf: leaf / batches, total)
-
-
 def add_batch_stats(
     total: Any,
     numbers: jax.Array,
@@ -141,18 +98,24 @@ def add_batch_stats(
     distribution: str,
     num_classes: int,
 ) -> Any:
-    """A total of BatchNorm's statistics, plus those of a few generated batches.
+    """A total of BatchNorm's statistics at fixed parameters, plus those of batches.
+
+    Divided by the number of batches it is their mean. Averaged parameters need such
+    statistics instead of the running ones, which belong to the parameters of the last
+    steps (Izmailov et al. 2018, arXiv 1803.05407, section 3.2).
 
     Args:
-      total: statistics that are added up so far.
+      total: statistics that are added up so far, zeros at first.
       numbers: (N,) int32, numbers of the batches, from which their latents follow.
-      generator: see `recompute_batch_stats`, as for the other arguments.
-      variables: generator's `params` and `batch_stats`.
+      generator: generator's module, whose attribute norm_momentum is the share of the
+        running statistics that a pass keeps.
+      variables: generator's `params` and `batch_stats`, the latter only for their
+        shapes.
       key: PRNG key of the latents and labels.
-      batch_size: number of images in a batch.
+      batch_size: number of images in a batch, as in training.
       latent_size: Z, length of a latent vector.
-      distribution: distribution of the latents.
-      num_classes: number of classes.
+      distribution: distribution of the latents, see `draw_latents`.
+      num_classes: number of classes; labels are uniform in [0, num_classes).
     """
     memoryless = generator.clone(norm_momentum=0.0, axis_name=None)
     latent_key, label_key = jax.random.split(key)
