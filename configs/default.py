@@ -154,6 +154,26 @@ def get_config() -> ConfigDict:
     # "": none. It is computed on evaluation.split. Report numbers on other images, for
     # example train with data.split train[:55000], choose with this split train[55000:]
     # and report on test
+
+    config.watchdog = ConfigDict()
+    config.watchdog.action = (
+        "warn"  # what is done about a rule that stays broken: warn,
+    )
+    # or stop. A number that is not finite always stops the run
+    config.watchdog.patience = 3  # measurements in a row below a threshold before a
+    # warning; twice as many stop the run; at least 1
+    config.watchdog.min_d_loss = 0.02  # discriminator's loss, above the least that it
+    # can be; lower: it has won. Losses without a least value have no such rule. At
+    # least 0, which turns this rule and each of the following off
+    config.watchdog.min_grad_norm = 1e-6  # norm of a network's gradient; lower: it has
+    # stopped learning
+    config.watchdog.min_sample_distance = 0.1  # distance between the images of a sample
+    # grid, divided by that of real images; lower: they have collapsed
+    config.watchdog.min_label_distance = 0.02  # distance between images of the same
+    # latents and different labels, divided by that of the grid's images; lower: the
+    # labels are ignored
+    config.watchdog.retries = 0  # how often a run that stopped goes on from its last
+    # good checkpoint, with other latents; needs one process; [0, 100]
     return config
 
 

@@ -167,6 +167,17 @@ class Checkpoints:
             ) from error
 
 
+def delete_after(directory: Path, step: int) -> None:
+    """Deletes the checkpoints of later steps, the newest first.
+
+    The run must have been stopped.
+    """
+    for later in reversed(steps(directory)):
+        if later > step:
+            folder = directory / str(later)
+            _remove(folder.rename(folder.with_name(folder.name + _DELETED)))
+
+
 def is_good(directory: Path, step: int) -> bool:
     """Whether the checkpoint of `step` can be read and is undamaged.
 

@@ -36,6 +36,7 @@ CHANGEABLE = {
     "data.cache_dir",  # the place of decoded data, whose name depends on their content
     "data.device_bytes",  # whether the host or the device gathers the same batches
     "evaluation",  # concerns scores, which record their protocol, and best/
+    "watchdog",  # when a run stops; a retry is recorded
 }
 
 # Fields with a path of the machine that trains, which concerns no other machine.

@@ -23,6 +23,7 @@ METRICS = "metrics.jsonl"
 # Files with a line for each scored generator. Training writes the first and
 # gan_jax.evaluate the second, so that each file has a single writer.
 SCORES, LATER_SCORES = "evaluations.jsonl", "scores.jsonl"
+RETRIES = "retries.jsonl"  # a line for each retry of a run that failed
 ENVIRONMENTS = "environments.jsonl"  # a line for each environment of an experiment
 
 

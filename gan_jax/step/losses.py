@@ -7,6 +7,7 @@ the generator.
 
 from collections.abc import Callable
 import functools
+import math
 from typing import NamedTuple
 
 import jax
@@ -24,6 +25,8 @@ class Loss(NamedTuple):
     # Takes (fake_logits, real_logits); real_logits may be None unless uses_real.
     generator: Callable[[jax.Array, jax.Array | None], jax.Array]
     uses_real: bool = False
+    # The smallest value of the discriminator's loss; None: there is none, or unknown.
+    lowest: float | None = None
 
 
 def _check(*several_logits: jax.Array) -> None:
@@ -152,16 +155,21 @@ def relativistic_generator_loss(
 
 LOSSES: dict[str, Loss] = {
     "non_saturating": Loss(
-        cross_entropy_discriminator_loss, non_saturating_generator_loss
+        cross_entropy_discriminator_loss, non_saturating_generator_loss, lowest=0.0
     ),
-    "minimax": Loss(cross_entropy_discriminator_loss, minimax_generator_loss),
+    "minimax": Loss(
+        cross_entropy_discriminator_loss, minimax_generator_loss, lowest=0.0
+    ),
     "least_squares": Loss(
-        least_squares_discriminator_loss, least_squares_generator_loss
+        least_squares_discriminator_loss, least_squares_generator_loss, lowest=0.0
     ),
     "wasserstein": Loss(wasserstein_discriminator_loss, linear_generator_loss),
-    "hinge": Loss(hinge_discriminator_loss, linear_generator_loss),
+    "hinge": Loss(hinge_discriminator_loss, linear_generator_loss, lowest=0.0),
     "relativistic": Loss(
-        relativistic_discriminator_loss, relativistic_generator_loss, True
+        relativistic_discriminator_loss,
+        relativistic_generator_loss,
+        uses_real=True,
+        lowest=0.0,
     ),
 }
 SMOOTHED = ("non_saturating", "minimax")
@@ -197,7 +205,9 @@ def create(name: str, *, real_label: float = 1.0) -> Loss:
             f"the loss to {' or '.join(SMOOTHED)}."
         )
     smooth = functools.partial(cross_entropy_discriminator_loss, real_label=real_label)
-    return LOSSES[name]._replace(discriminator=smooth)
+    # A smoothed cross-entropy is smallest where sigmoid(logit) is the label.
+    lowest = -sum(x * math.log(x) for x in (real_label, 1 - real_label))
+    return LOSSES[name]._replace(discriminator=smooth, lowest=lowest)
 
 
 def _load(name: str) -> Loss:

@@ -10,7 +10,7 @@ from gan_jax import checks, data, models, parallel, version
 from gan_jax.evaluation import scores
 from gan_jax.run import config_file, reader
 from gan_jax.step import optimizers, recipes, sampling
-from gan_jax.training import events, writer
+from gan_jax.training import events, watchdog, writer
 
 SOME = 256  # images at each end of the data that hosts compare
 RANGES = {  # allowed values of the fields that are in no section
@@ -32,6 +32,7 @@ SECTIONS = {
     "recipe": recipes.RANGES,
     "optimizer": optimizers.RANGES,
     "evaluation": scores.RANGES,
+    "watchdog": watchdog.RANGES,
 }
 
 

@@ -45,10 +45,24 @@ class Program(NamedTuple):
 
 
 def of_one_run(
-    config: ConfigDict, recipe: recipes.Recipe, networks: tuple[nn.Module, nn.Module]
+    config: ConfigDict,
+    recipe: recipes.Recipe,
+    networks: tuple[nn.Module, nn.Module],
+    *,
+    retries: int = 0,
 ) -> Program:
-    """The program of a run that trains alone."""
+    """The program of a run that trains alone.
+
+    Args:
+      config: whole config.
+      recipe: recipe of a step.
+      networks: generator and discriminator.
+      retries: how often the run was set back. After a retry each step has other latents
+        than before.
+    """
     init_key, train_key, _ = split_seed(config)
+    if retries:
+        train_key = jax.random.fold_in(train_key, retries)
     return Program(
         create=functools.partial(create_state, config, *networks, init_key),
         call=make_call(recipe),

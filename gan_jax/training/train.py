@@ -20,7 +20,7 @@ from gan_jax import data, memory, models, own_parts, parallel
 from gan_jax.data import batches, feed
 from gan_jax.run import checkpoints, config_file, files
 from gan_jax.step import recipes, states
-from gan_jax.training import preflight, programs
+from gan_jax.training import preflight, programs, watchdog
 from gan_jax.training import writer as writer_lib
 
 
@@ -36,6 +36,11 @@ def check(config: ConfigDict, *, runs: int = 1) -> None:
         that does not fit into memory.
     """
     preflight.check(config)
+    if config.watchdog.retries and (runs > 1 or jax.process_count() > 1):
+        raise ValueError(
+            f"watchdog.retries is {config.watchdog.retries}, but only a run that one "
+            "process trains alone is retried: set --config.watchdog.retries=0."
+        )
     key = jax.random.key(config.seed)
     networks = models.build(config, axis_name=None)
     memory.check(
@@ -170,12 +175,45 @@ def train_and_evaluate(
     if parallel.is_writer() and not override_config:
         config_file.check(workdir, config)
 
-    make_program = functools.partial(programs.of_one_run, config)
-    step = drive([config], [workdir], make_program, on_first_call=on_first_call)
+    while True:
+        retries = _count_retries(workdir)
+        make_program = functools.partial(programs.of_one_run, config, retries=retries)
+        try:
+            step = drive([config], [workdir], make_program, on_first_call=on_first_call)
+            break
+        except watchdog.FailedError as error:
+            if retries >= config.watchdog.retries:
+                raise
+            _set_back(workdir, error, retries, config.watchdog.retries)
     is_finished = step == config.num_train_steps
     if parallel.is_writer() and is_finished:
         _say_what_lies_where(config, workdir)
     return is_finished
+
+
+def _count_retries(workdir: Path) -> int:
+    """How often the run was set back, as host 0 sees it, on all hosts."""
+    count = (
+        len(files.read_lines(workdir / files.RETRIES)) if parallel.is_writer() else 0
+    )
+    return int(parallel.broadcast_from_writer(np.int32(count)))
+
+
+def _set_back(
+    workdir: Path, error: watchdog.FailedError, before: int, most: int
+) -> None:
+    """Sets a failed run back to its last good checkpoint, and records that."""
+    folder = workdir / "checkpoints"
+    step = watchdog.last_good_step(checkpoints.steps(folder), error.step)
+    with files.own(workdir):
+        # Recorded last: a run that is killed before that fails and comes here again.
+        checkpoints.delete_after(folder, step)
+        record = {"step": step, "rule": error.rule, "failed_at": error.step}
+        files.append_line(workdir / files.RETRIES, record)
+    logging.warning(
+        "%s Retry %d of %d goes on from step %d with other latents.",
+        *(error, before + 1, most, step),
+    )
 
 
 def drive(

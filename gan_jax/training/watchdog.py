@@ -1,0 +1,153 @@
+"""Rules that notice a run which has failed, by the means that it logs.
+
+A rule compares metrics with a threshold, a field of `config.watchdog`. It is broken
+where a metric lies below it. After `patience` broken measurements in a row there is a
+warning, and after twice as many the run stops, if `action` says so.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from absl import logging
+from ml_collections import ConfigDict
+
+from gan_jax import checks
+from gan_jax.step import losses
+
+NON_FINITE = "non_finite"  # the rule of writer.check_finite, which always stops a run
+ACTIONS = ("warn", "stop")
+
+
+class Rule(NamedTuple):
+    """A sign of failure.
+
+    Attributes:
+      threshold: field of config.watchdog; its value 0 turns the rule off. That of
+        d_loss counts from the smallest value that the loss can have.
+      metrics: names of logged means. One below the threshold breaks the rule, and a
+        line of the log that has none of them is no measurement.
+      meaning: a clause that says what a low value means.
+    """
+
+    threshold: str
+    metrics: tuple[str, ...]
+    meaning: str
+
+
+RULES = {
+    "discriminator_won": Rule(
+        "min_d_loss",
+        ("d_loss",),
+        "the discriminator hardly errs any more, so that the generator learns little",
+    ),
+    "gradients_vanished": Rule(
+        "min_grad_norm",
+        ("d_grad_norm", "g_grad_norm"),
+        "a network has stopped learning",
+    ),
+    "samples_collapsed": Rule(
+        "min_sample_distance",
+        ("sample_distance",),
+        "the generated images are nearly alike",
+    ),
+    "labels_ignored": Rule(
+        "min_label_distance",
+        ("label_distance",),
+        "another label hardly changes a generated image",
+    ),
+}
+RANGES = {
+    "action": checks.one_of(ACTIONS),
+    "patience": checks.integer(1, checks.MOST),
+    **{rule.threshold: checks.NOT_NEGATIVE for rule in RULES.values()},
+    "retries": checks.integer(0, 100),
+}
+
+
+class FailedError(ValueError):
+    """A run has failed by a rule.
+
+    Attributes:
+      rule: the name of the rule.
+      step: the first step at which the rule was seen to be broken.
+    """
+
+    def __init__(self, message: str, *, rule: str, step: int) -> None:
+        """Says what happened; the arguments are those of the attributes."""
+        super().__init__(message)
+        self.rule = rule
+        self.step = step
+
+
+def last_good_step(saved: list[int], step: int) -> int:
+    """The newest of the saved steps before `step`; 0, the start, without one."""
+    return max((one for one in saved if one < step), default=0)
+
+
+class Watchdog:
+    """Counts in how many measurements in a row each rule was broken."""
+
+    def __init__(
+        self, config: ConfigDict, progress: Mapping[str, list[int]] | None = None
+    ) -> None:
+        """Chooses the rules that hold for the run.
+
+        Args:
+          config: whole config.
+          progress: result of `progress` at the step from which the run goes on.
+        """
+        self._config = config.watchdog
+        self._rules = {
+            name: rule for name, rule in RULES.items() if self._config[rule.threshold]
+        }
+        recipe = config.recipe
+        lowest = losses.create(recipe.loss, real_label=recipe.real_label).lowest
+        if lowest is None:
+            self._rules.pop("discriminator_won", None)
+        self._floors = {"discriminator_won": lowest or 0.0}
+        self._broken = {name: tuple(x) for name, x in (progress or {}).items()}
+
+    def progress(self) -> dict[str, list[int]]:
+        """The state as a JSON object, for a run that goes on from here."""
+        return {name: list(pair) for name, pair in self._broken.items()}
+
+    def observe(self, step: int, means: Mapping[str, float], saved: list[int]) -> None:
+        """Looks at a line of the log.
+
+        Args:
+          step: number of steps done.
+          means: means since the last line.
+          saved: steps of the checkpoints on disk.
+
+        Raises:
+          FailedError: a rule was broken for too long, and the config says stop.
+        """
+        for name, rule in self._rules.items():
+            found = {x: means[x] for x in rule.metrics if x in means}
+            if not found:
+                continue
+            metric = min(found, key=lambda x: found[x])
+            threshold = self._config[rule.threshold] + self._floors.get(name, 0.0)
+            if found[metric] >= threshold:
+                self._broken.pop(name, None)
+                continue
+            count, first = self._broken.get(name, (0, step))
+            self._broken[name] = (count + 1, first)
+            times, rest = divmod(count + 1, self._config.patience)
+            if rest or times & (times - 1):  # not patience times 1, 2, 4, 8, ...
+                continue
+            message = (
+                f"{name}: {rule.meaning}. At step {step} {metric} is "
+                f"{found[metric]:.3g}, below {threshold:.3g} (watchdog."
+                f"{rule.threshold}) as in all {count + 1} measurements since step "
+                f"{first}; the last good checkpoint is that of step "
+                f"{last_good_step(saved, first)}"
+            )
+            if times >= 2 and self._config.action == "stop":
+                raise FailedError(
+                    f"{message}. The run stops; change its recipe or learning rates in "
+                    "another --workdir, or go on with --config.watchdog.action=warn.",
+                    rule=name,
+                    step=first,
+                )
+            logging.warning("%s.", message)
