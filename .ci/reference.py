@@ -144,6 +144,7 @@ def run_sections() -> Iterator[str]:
     meanings = comments()
     titles = {"": "Run", "data": "Data", "model": "Model", "recipe": "Recipe"}
     titles |= {"optimizer": "Optimisers", "evaluation": "Evaluation"}
+    titles["watchdog"] = "Watchdog"
     for path, ranges in preflight.SECTIONS.items():
         section = config[path] if path else config
         prefix = f"{path}." if path else ""
