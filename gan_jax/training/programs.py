@@ -29,7 +29,8 @@ class Program(NamedTuple):
       join: the feed of the program, made of those of its runs.
       split: the share of a run, by its index, in a tree on the host.
       stack: a tree on the host, made of the shares of all runs.
-      to_host: the share of a run, by its index, in a replicated tree, as NumPy arrays.
+      copy: a copy of the share of a run, by its index, in a replicated tree, on a
+        device; see parallel.copy_first_replica.
       gather: a single writer, made of those of all runs; None stands for a run that
         failed before and is not written.
     """
@@ -40,7 +41,7 @@ class Program(NamedTuple):
     join: Callable[[Sequence[feed.Feed]], feed.Feed]
     split: Callable[[int, Any], Any]
     stack: Callable[[Sequence[Any]], Any]
-    to_host: Callable[[int, Any], Any]
+    copy: Callable[[int, Any], Any]
     gather: Callable[[Sequence[writer.Writer | None]], Any]
 
 
@@ -56,7 +57,7 @@ def of_one_run(
         join=lambda feeds: feeds[0],
         split=lambda index, tree: tree,
         stack=lambda trees: trees[0],
-        to_host=lambda index, tree: parallel.unreplicate(tree),
+        copy=lambda index, tree: parallel.copy_first_replica(tree),
         gather=lambda writers: writers[0],
     )
 

@@ -84,9 +84,11 @@ def run_steps(
 ) -> int:
     """Runs the remaining steps and returns the last one that was done.
 
-    The metrics of a call are fetched while the next one runs. A signal that reached
-    any host reaches all of them with the metrics, so that they leave after the same
-    step, the last of which is saved.
+    While a call runs, the metrics of the one before are fetched and what was due after
+    it is written, so that the device never waits for the host. Only an evaluation is
+    waited for: it takes the cores or the device that the next call needs. A signal that
+    reached any host reaches all of them with the metrics, so that they leave after the
+    same step, the last of which is saved.
 
     Args:
       config: the whole config.
@@ -100,13 +102,15 @@ def run_steps(
     """
     resident = parallel.replicate(inputs.resident)
     last, step, leaving = config.num_train_steps, first_step, False
-    in_flight: collections.deque[tuple[int, Any]] = collections.deque()
+    in_flight: collections.deque[tuple[int, Any, Any]] = collections.deque()
 
     def settle() -> bool:
-        done, outcome = in_flight.popleft()
-        metrics, stop = parallel.unreplicate(outcome)
+        done, outcome, kept = in_flight.popleft()
+        metrics, stop = jax.tree.map(np.asarray, outcome)
         if writer:
             writer.settle(done, metrics)
+            if kept:
+                writer.write(done, kept)
         return bool(stop)
 
     logging.info(
@@ -125,12 +129,13 @@ def run_steps(
                 if writer:
                     writer.start_clock()
             step += programs.steps_per_call(config)
-            in_flight.append((step, outcome))
-            boundary = writer_lib.is_boundary(config, step)
-            while len(in_flight) > (0 if boundary or leaving else 1):
+            outcome = parallel.start_fetch(parallel.copy_first_replica(outcome))
+            boundary = writer and writer_lib.is_boundary(config, step)
+            kept = writer.keep(step, state) if boundary else None
+            in_flight.append((step, outcome, kept))
+            waits = step == last or writer_lib.is_evaluated(config, step)
+            while len(in_flight) > (0 if waits or leaving else 1):
                 leaving = settle() or leaving
-            if writer and boundary:
-                writer.write(step, state)
             if writer and leaving:
                 writer.save(step, state)
             if leaving:
@@ -235,7 +240,7 @@ def drive(
                         networks[0],
                         dataset,
                         first_step=first_step,
-                        to_host=functools.partial(program.to_host, index),
+                        copy=functools.partial(program.copy, index),
                     )
                 )
                 for index, (one, workdir, is_failed) in enumerate(
@@ -269,7 +274,7 @@ def _open_writer(
     dataset: data.Dataset,
     *,
     first_step: int,
-    to_host: Callable[[Any], Any],
+    copy: Callable[[Any], Any],
 ) -> contextlib.AbstractContextManager[writer_lib.Writer]:
     """Claims a run's folder, and gives the run's writer to enter."""
     config_file.claim(workdir, config)
@@ -280,7 +285,7 @@ def _open_writer(
         draw=writer_lib.make_draw(config, generator, sample_key),
         real_images=some_images(config, dataset),
         first_step=first_step,
-        to_host=to_host,
+        copy=copy,
     )
 
 
