@@ -226,6 +226,19 @@ def drive(
         for one in configs:
             preflight.check_hosts(one, dataset)
         _say_what_data(config.data, dataset)
+
+        def make_feed(steps_per_call: int) -> feed.Feed:
+            steps = range(first_step, last, steps_per_call)
+            make = programs.create_feed
+            feeds = [make(one, dataset, slots, recipe, steps) for one in configs]
+            return program.join(feeds)
+
+        state = parallel.replicate(state)
+        choose = functools.partial(
+            programs.choose_steps_per_call, program, state, make_feed
+        )
+        steps_per_call = _steps_per_call(config, workdirs, choose)
+        configs = [programs.with_steps_per_call(x, steps_per_call) for x in configs]
         writer = None
         if parallel.is_writer():
             # A mistake that was noticed before now leaves no folder.
@@ -248,17 +261,12 @@ def drive(
                 )
             ]
             writer = program.gather(writers)
-        state = parallel.replicate(state)
         if writer and first_step == 0:
             writer.save_samples(0, state)
-        feeds = [
-            programs.create_feed(one, dataset, slots, recipe, first_step)
-            for one in configs
-        ]
         return run_steps(
-            config,
+            configs[0],
             state,
-            program.join(feeds),
+            make_feed(programs.steps_per_call(configs[0])),
             call=program.call,
             key=program.key,
             first_step=first_step,
@@ -388,6 +396,24 @@ def _first_step(workdirs: Sequence[Path]) -> int:
         folders = [workdir / "checkpoints" for workdir in workdirs]
         step = checkpoints.newest_step(*folders) or 0
     return int(parallel.broadcast_from_writer(np.int32(step)))
+
+
+def _steps_per_call(
+    config: ConfigDict, workdirs: Sequence[Path], choose: Callable[[], int]
+) -> int:
+    """The steps per call of the config, or those that host 0 finds or else chooses.
+
+    It finds them in config.json, where the writers record them: another number may
+    round otherwise, so that a run that goes on must keep its own.
+    """
+
+    def of_host_0(steps: int) -> int:
+        return int(parallel.broadcast_from_writer(np.int32(steps)))
+
+    recorded = 0
+    if parallel.is_writer():
+        recorded = max(config_file.steps_per_call(workdir) for workdir in workdirs)
+    return config.steps_per_call or of_host_0(recorded) or of_host_0(choose())
 
 
 def _restore(
