@@ -24,8 +24,9 @@ def get_config() -> ConfigDict:
     config.num_train_steps = 10_000  # steps of the run, which may hold several updates;
     # at least 1
     config.batch_size = 128  # images in a step, over all devices and hosts; at least 1
-    config.steps_per_call = 10  # steps compiled into one call, at least 1; is reduced
-    # to a number that divides the intervals below, which are at least 0
+    config.steps_per_call = 0  # steps compiled into one call, at least 0; is reduced
+    # to a number that divides the intervals below, which are at least 0; 0: as many as
+    # suit the device, 10 on a CPU, chosen at the start of the run and then kept
     config.log_every_steps = 100  # steps between logs; 0 logs only the last step
     config.sample_every_steps = 500  # steps between sample grids; 0: first and last
     config.checkpoint_every_steps = 500  # steps between checkpoints; 0 saves only the

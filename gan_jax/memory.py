@@ -87,10 +87,13 @@ def _on_device(
     drawn = config.evaluation.batch_size
     if config.evaluation.statistics == "running":  # else it is filled up
         drawn = min(drawn, config.evaluation.num_images)
+    # A checkpoint is copied to the host while the next steps change the state.
+    is_copied = 0 < config.checkpoint_every_steps < config.num_train_steps
     return [
         Need(
-            nbytes(state),
-            "parameters and the optimisers' states",
+            (1 + is_copied) * nbytes(state),
+            "parameters and the optimisers' states"
+            + (", and a copy that is saved" if is_copied else ""),
             "lower the widths in --config.model.generator and .discriminator, or "
             "--config.model.latent_size",
         ),
@@ -159,7 +162,8 @@ class Needs(NamedTuple):
     """The memory that a run takes, by purpose.
 
     Attributes:
-      own: parameters and the optimisers' states, on each device all the time.
+      own: parameters and the optimisers' states, on each device all the time, and a
+        copy of them while it is saved.
       then: what a device needs beside them, one after the other.
       of_host: what the host needs, one after the other.
     """

@@ -232,6 +232,30 @@ def unreplicate(tree: Any) -> Any:
     )
 
 
+@jax.jit
+def _copy(shards: Any, index: tuple[int, ...]) -> Any:
+    return jax.tree.map(lambda leaf: leaf[0][index], shards)
+
+
+def copy_first_replica(tree: Any, *index: int) -> Any:
+    """Copies of the first local replica, on its device; nothing is waited for.
+
+    They stay when the arrays of the tree are donated to a later call.
+
+    Args:
+      tree: replicated arrays (D, ...).
+      index: a part of each replica is copied, such as that of one of several runs.
+    """
+    return _copy(jax.tree.map(lambda leaf: leaf.addressable_data(0), tree), index)
+
+
+def start_fetch(tree: Any) -> Any:
+    """The same arrays, whose copy to the host has been started for `np.asarray`."""
+    for leaf in jax.tree.leaves(tree):
+        leaf.copy_to_host_async()
+    return tree
+
+
 def broadcast_from_writer(tree: Any) -> Any:
     """Host 0's tree of NumPy arrays on every host."""
     if jax.process_count() == 1:

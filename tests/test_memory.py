@@ -74,6 +74,15 @@ def test_runs_that_train_together_need_as_many_times_the_memory(tiny_config):
         train.check(tiny_config, runs=10**6)
 
 
+def test_a_copy_is_counted_while_the_run_saves_checkpoints(tiny_config):
+    state = shapes(tiny_config)
+    at_its_end, meanwhile = (
+        memory._on_device(tiny_config, state, jax.random.key(0), 1)[0]
+        for tiny_config.checkpoint_every_steps in (0, 2)
+    )
+    assert meanwhile.bytes == 2 * at_its_end.bytes == 2 * memory.nbytes(state)
+
+
 def test_devices_share_the_batch(monkeypatch):
     config = default.get_config()
     config.batch_size = 60_032

@@ -69,8 +69,8 @@ def train(tmp_path_factory):
             "gan_jax.main",
             f"--config={folder / 'config.py'}",
         ]
-        command += [f"--workdir={folder / name}", *flags]
         command += [f"--config.{field}={value}" for field, value in overrides.items()]
+        command += [f"--workdir={folder / name}", *flags]
         options = os.environ["XLA_FLAGS"]
         options += f" --xla_force_host_platform_device_count={devices}"
         environment = os.environ | {"XLA_FLAGS": options, "JAX_PLATFORMS": "cpu"}
@@ -151,6 +151,9 @@ def test_processes_that_differ_are_refused_with_what_differs(train):
 
 def test_two_processes_give_the_run_of_one_and_host_0_writes(train, on_one_device):
     flags = job_of_two()
+    flags.append(
+        "--config.steps_per_call=0"
+    )  # 10 on a CPU, and 2 divides the intervals
     first, workdir = train("host0", 1, *flags, "--process_id=0")
     second, other_workdir = train("host1", 1, *flags, "--process_id=1")
     finish(second)
@@ -190,6 +193,17 @@ def test_replicate_and_unreplicate_are_inverse():
     replicated = parallel.replicate(tree)
     assert replicated["a"].shape == (2, 2, 3)
     jax.tree.map(np.testing.assert_array_equal, parallel.unreplicate(replicated), tree)
+
+
+def test_a_copy_of_the_first_replica_outlives_its_donation():
+    donate = jax.pmap(lambda x: x + 1, donate_argnums=0)
+    rows = np.arange(6, dtype=np.float32).reshape(3, 2)
+    for index, expected in (((), rows), ((2,), rows[2])):
+        tree = parallel.replicate(rows)
+        copy = parallel.start_fetch(parallel.copy_first_replica(tree, *index))
+        donate(tree)
+        assert tree.is_deleted()
+        np.testing.assert_array_equal(np.asarray(copy), expected)
 
 
 def test_scan_steps_scans_averages_agrees_to_stop_and_donates():

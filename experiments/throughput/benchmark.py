@@ -22,6 +22,7 @@ from ml_collections import ConfigDict, config_flags
 
 from experiments.throughput import steps
 from gan_jax import parallel
+from gan_jax.training import programs
 
 _CONFIG = config_flags.DEFINE_config_file("config", lock_config=True)
 _CALLS = flags.DEFINE_integer("calls", 4, "Timed calls of steps_per_call steps each.")
@@ -88,7 +89,7 @@ def main(argv: list[str]) -> None:
     line: dict[str, float] = {
         "size": config.data.image_size,
         "batch": config.batch_size,
-        "steps_per_call": config.steps_per_call,
+        "steps_per_call": config.steps_per_call or programs.FEWEST_STEPS,
     }
     if _PROCESSES.value:
         each = time_together(config, _PROCESSES.value, _CALLS.value)

@@ -49,14 +49,17 @@ def build(config: ConfigDict, *, seeds: int = 0) -> Program:
         call = parallel.scan_steps(vmapped.train_step_of(config, recipe))
     else:
         state, call = create(key), programs.make_call(recipe)
-    inputs = _inputs(config, recipe.examples_per_slot, seeds)
+    steps = config.steps_per_call or programs.FEWEST_STEPS
+    inputs = _inputs(config, steps, recipe.examples_per_slot, seeds)
     rest: tuple[Any, ...] = ({}, inputs, key, parallel.on_each_device(np.int32(0)))
-    return Program(call, parallel.replicate(state), rest, config.steps_per_call)
+    return Program(call, parallel.replicate(state), rest, steps)
 
 
-def _inputs(config: ConfigDict, examples: int, seeds: int) -> dict[str, np.ndarray]:
+def _inputs(
+    config: ConfigDict, steps: int, examples: int, seeds: int
+) -> dict[str, np.ndarray]:
     """Random images, or points where the config has those; leaves (D, T, [S,] ...)."""
-    steps, size = config.steps_per_call, config.data.image_size
+    size = config.data.image_size
     slots = parallel.local_slots(config.batch_size)
     each = (seeds,) if seeds else ()
     shape = (len(slots), steps, *each, examples, slots.shape[1])

@@ -9,6 +9,7 @@ format of `sha256sum -c`, so that a bit that flips later is noticed.
 from collections.abc import Iterator, Mapping
 from concurrent import futures
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -23,7 +24,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from gan_jax.run import listing
+from gan_jax.run import files, listing
 from gan_jax.step import states
 
 steps = listing.steps
@@ -48,7 +49,12 @@ class Checkpoints:
     """
 
     def __init__(
-        self, directory: Path, *, keep: int | None = None, first_step: int = 0
+        self,
+        directory: Path,
+        *,
+        keep: int | None = None,
+        first_step: int = 0,
+        worker: files.Worker | None = None,
     ) -> None:
         """Opens or creates `directory`.
 
@@ -57,6 +63,8 @@ class Checkpoints:
           keep: number of newest checkpoints that are kept; None keeps all.
           first_step: number of steps done before. Damaged checkpoints of later steps
             are set aside, since the run will save these steps again.
+          worker: thread that writes them, after what it is asked to write before; None
+            makes a separate one.
         """
         directory.mkdir(parents=True, exist_ok=True)
         self._directory = directory
@@ -68,7 +76,7 @@ class Checkpoints:
             if step > first_step and not is_good(directory, step):
                 _set_aside(directory / str(step))
         self._steps = steps(directory)  # the run reads them after every call
-        self._thread = futures.ThreadPoolExecutor(1, thread_name_prefix="checkpoints")
+        self._worker = worker or files.Worker()
         self._saving: futures.Future[None] | None = None
 
     def latest_step(self) -> int | None:
@@ -85,11 +93,12 @@ class Checkpoints:
         state: states.GANState,
         progress: Mapping[str, Any] | None = None,
     ) -> None:
-        """Starts to save a state of NumPy arrays; returns before it is on disk.
+        """Starts to save a state; returns before it is on disk.
 
         Args:
           step: number of steps done; a step that was saved before is not saved again.
-          state: state of NumPy arrays, which must not change any more.
+          state: state of NumPy arrays, which must not change any more, or of arrays on
+            a device, which must not be donated.
           progress: JSON object that `read_progress` returns.
 
         Raises:
@@ -101,7 +110,9 @@ class Checkpoints:
         tree = serialization.to_state_dict(state)
         with self._failures_named():
             self._check_room(tree)
-            self._saving = self._thread.submit(self._write, step, tree, progress or {})
+        self._saving = self._worker.submit(
+            functools.partial(self._write, step, tree, progress or {})
+        )
 
     def wait(self) -> None:
         """Returns when all checkpoints are on disk.
@@ -111,14 +122,18 @@ class Checkpoints:
         """
         saving, self._saving = self._saving, None
         if saving:
-            with self._failures_named():
-                saving.result()
+            saving.result()
 
     def close(self) -> None:
         """Ends the background thread."""
-        self._thread.shutdown()
+        self._worker.close()
 
     def _write(self, step: int, tree: Any, progress: Mapping[str, Any]) -> None:
+        with self._failures_named():
+            self._write_folder(step, jax.tree.map(np.asarray, tree), progress)
+            self._delete_old(step)
+
+    def _write_folder(self, step: int, tree: Any, progress: Mapping[str, Any]) -> None:
         final = self._directory / str(step)
         unfinished = final.with_name(final.name + _UNFINISHED)
         try:
@@ -133,7 +148,6 @@ class Checkpoints:
         except BaseException:
             shutil.rmtree(unfinished, ignore_errors=True)
             raise
-        self._delete_old(step)
 
     def _delete_old(self, newest: int) -> None:
         if self._keep is None:

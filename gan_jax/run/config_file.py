@@ -151,6 +151,15 @@ def _names(tree: Mapping[str, Any]) -> Iterator[str]:
             yield from _names(value)
 
 
+def steps_per_call(workdir: Path) -> int:
+    """The steps per call of the run in `workdir`; 0 if there is none that tells."""
+    try:
+        steps = read(workdir).get("steps_per_call")
+    except ValueError:  # there is no run, or --override_config replaces the file
+        return 0
+    return steps if isinstance(steps, int) and 0 < steps < 2**31 else 0
+
+
 def version_of(workdir: Path) -> str:
     """The version of gan_jax that wrote config.json.
 

@@ -4,6 +4,7 @@ The folder is all that is needed to understand, resume and sample a run.
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from concurrent import futures
 import contextlib
 import errno
 import fcntl
@@ -117,6 +118,45 @@ def own(workdir: Path) -> Iterator[None]:
         file.write(f"process {os.getpid()} on {socket.gethostname()} since {since}")
         file.flush()
         yield
+
+
+class Worker:
+    """A thread that writes files of a run in the order in which it is asked to.
+
+    After an error it writes nothing more. So a file is there only if everything that
+    was to be written before it is there too.
+    """
+
+    def __init__(self) -> None:
+        """Starts without work."""
+        self._thread = futures.ThreadPoolExecutor(1, thread_name_prefix="files")
+        self._last: futures.Future[None] | None = None
+
+    def submit(self, write: Callable[[], None]) -> futures.Future[None]:
+        """Calls a function in the thread; the result is done when it has returned."""
+        before = self._last
+
+        def write_if_all_is_well() -> None:
+            if before:
+                before.result()  # raises the first error again
+            write()
+
+        self._last = self._thread.submit(write_if_all_is_well)
+        return self._last
+
+    def check(self) -> None:
+        """Raises the error that occurred in the thread, if it is idle after one."""
+        if self._last and self._last.done():
+            self._last.result()
+
+    def wait(self) -> None:
+        """Returns when everything is written, or raises the error that occurred."""
+        if self._last:
+            self._last.result()
+
+    def close(self) -> None:
+        """Ends the thread when everything is written; raises nothing."""
+        self._thread.shutdown()
 
 
 def append_line(path: Path, record: Mapping[str, Any]) -> None:

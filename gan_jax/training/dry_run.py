@@ -87,7 +87,8 @@ def show(
         ("Memory, as it is estimated", describe_memory(config, state)),
     ):
         _print_part(title, lines)
-    measured = measure(config, outlook)
+    recorded = config.steps_per_call or config_file.steps_per_call(workdir)
+    measured = measure(programs.with_steps_per_call(config, recorded), outlook)
     _print_part("Steps, as they were measured", describe_steps(measured))
     _print_part("Time", describe_time(config, measured, first_step))
 
@@ -247,13 +248,19 @@ def measure(config: ConfigDict, outlook: data.Outlook | None) -> Measured:
     program = programs.of_one_run(config, recipe, networks)
     slots = parallel.local_slots(config.batch_size)
     dataset = _random_dataset(config.data, outlook)
-    make_feed = functools.partial(
-        programs.create_feed, config, dataset, slots, recipe, 0
-    )
+
+    def make_feed(steps: int) -> feed.Feed:
+        starts = range(0, config.num_train_steps, steps)
+        return programs.create_feed(config, dataset, slots, recipe, starts)
+
     state = parallel.replicate(program.create())
-    resident = parallel.replicate(make_feed().resident)
+    wanted = config.steps_per_call or programs.choose_steps_per_call(
+        program, state, make_feed
+    )
+    steps = programs.steps_per_call(programs.with_steps_per_call(config, wanted))
+    resident = parallel.replicate(make_feed(steps).resident)
     stop = parallel.on_each_device(np.int32(0))
-    with contextlib.closing(_endless(make_feed)) as calls:
+    with contextlib.closing(_endless(lambda: make_feed(steps))) as calls:
         start = time.perf_counter()
         call = cast(jax.stages.Wrapped, program.call)  # pmap has no type
         lowered = call.lower(state, resident, next(calls), program.key, stop)
@@ -269,7 +276,6 @@ def measure(config: ConfigDict, outlook: data.Outlook | None) -> Measured:
             if len(times) > 1 and sum(times[1:]) > _ENOUGH_SECONDS:
                 break
     flop = (lowered.cost_analysis() or {}).get("flops", 0.0)  # of one pass of the loop
-    steps = programs.steps_per_call(config)
     return Measured(
         flop=flop * len(slots) if flop > 0 else None,
         sizes=compiled.memory_analysis(),

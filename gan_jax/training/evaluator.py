@@ -15,8 +15,21 @@ from gan_jax.step import states
 class Evaluator:
     """Scores a run's generators, records the scores and keeps the best checkpoint."""
 
-    def __init__(self, config: ConfigDict, workdir: Path, *, first_step: int) -> None:
+    def __init__(
+        self,
+        config: ConfigDict,
+        workdir: Path,
+        *,
+        first_step: int,
+        worker: files.Worker | None = None,
+    ) -> None:
         """Reads the real images and drops the records of steps after `first_step`.
+
+        Args:
+          config: whole config.
+          workdir: folder of the run.
+          first_step: number of steps done before.
+          worker: thread that writes the best checkpoint; None makes a separate one.
 
         Raises:
           ValueError: scores.Scorer refuses the config, or best_metric is unknown.
@@ -34,7 +47,9 @@ class Evaluator:
         self._records = workdir / files.SCORES
         files.drop_lines_after(self._records, first_step)
         self._best = (
-            checkpoints.Checkpoints(workdir / "best", keep=1, first_step=-1)
+            checkpoints.Checkpoints(
+                workdir / "best", keep=1, first_step=-1, worker=worker
+            )
             if self._best_metric
             else None
         )

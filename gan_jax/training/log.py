@@ -129,6 +129,7 @@ class Outputs:
         num_steps: int,
         batch_size: int,
         trackers: Sequence[events.EventWriter],
+        worker: files.Worker,
         real_images: np.ndarray,
         progress: Mapping[str, Any],
     ) -> None:
@@ -141,6 +142,7 @@ class Outputs:
           num_steps: number of steps of the whole run.
           batch_size: number of images in a step.
           trackers: writers of copies of the metrics, which `close` closes.
+          worker: thread that writes the sample grids; is closed before.
           real_images: as many real images (N, H, W, C) as a sample grid has.
           progress: result of `progress` at `first_step`, empty for a new run.
         """
@@ -148,6 +150,7 @@ class Outputs:
         self._num_steps = num_steps
         self._batch_size = batch_size
         self._trackers = trackers
+        self._worker = worker
         self._real_distance = images_lib.mean_distance(real_images)
         self._extent = 1.25 * float(np.abs(real_images).max())
         self._sample_distance: float | None = progress.get("sample_distance")
@@ -193,7 +196,7 @@ class Outputs:
         self._totals, self._num_summed, self._sample_distance = {}, 0, None
 
     def save_samples(self, step: int, images: np.ndarray, columns: int) -> None:
-        """Writes a picture of generated images (N, H, W, C) as samples/step_*.
+        """Starts to write a picture of generated images (N, H, W, C) as samples/step_*.
 
         The next log has `sample_distance`, the mean distance of these images from each
         other divided by that of real images. It is near 1 as long as the generator has
@@ -202,10 +205,14 @@ class Outputs:
         images = images_lib.as_stored(images)
         distance = images_lib.mean_distance(images)
         self._sample_distance = distance / max(self._real_distance, 1e-9)
-        grid = images_lib.make_picture(images, columns, extent=self._extent)
-        images_lib.save_png(self._workdir / "samples" / f"step_{step:07}.png", grid)
-        for tracker in self._trackers:
-            tracker.write_image(step, "samples", grid)
+
+        def write() -> None:
+            grid = images_lib.make_picture(images, columns, extent=self._extent)
+            images_lib.save_png(self._workdir / "samples" / f"step_{step:07}.png", grid)
+            for tracker in self._trackers:
+                tracker.write_image(step, "samples", grid)
+
+        self._worker.submit(write)
 
     def log_scores(self, step: int, found: Mapping[str, scores.Scores]) -> None:
         """Shows and writes the scores of each named generator."""

@@ -16,7 +16,7 @@ SOME = 256  # images at each end of the data that hosts compare
 RANGES = {  # allowed values of the fields that are in no section
     **reader.RANGES,
     "num_train_steps": checks.integer(1, checks.MOST),
-    "steps_per_call": checks.integer(1, checks.MOST),
+    "steps_per_call": checks.integer(0, checks.MOST),
     **dict.fromkeys(writer.INTERVALS, checks.integer(0, checks.MOST)),
     "checkpoints_to_keep": checks.integer(1, checks.MOST),
     "sample_rows": checks.integer(1, 10_000),

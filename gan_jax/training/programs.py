@@ -4,9 +4,10 @@ train.py drives a program, and sweep.py makes that of several runs.
 """
 
 from collections.abc import Callable, Sequence
+import contextlib
 import functools
 import math
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import flax.linen as nn
 import jax
@@ -17,6 +18,11 @@ from gan_jax import data, parallel
 from gan_jax.data import feed
 from gan_jax.step import optimizers, recipes, states, train_step
 from gan_jax.training import writer
+
+# What choose_steps_per_call aims at.
+FEWEST_STEPS, _MOST_STEPS = 10, 200
+_FLOP_OF_A_CALL = 5e12  # 50 to 100 ms at 50 to 100 TFLOP a second
+_BYTES_OF_A_CALL = 2**26  # of inputs, which count where the host gathers the batches
 
 
 class Program(NamedTuple):
@@ -29,7 +35,8 @@ class Program(NamedTuple):
       join: the feed of the program, made of those of its runs.
       split: the share of a run, by its index, in a tree on the host.
       stack: a tree on the host, made of the shares of all runs.
-      to_host: the share of a run, by its index, in a replicated tree, as NumPy arrays.
+      copy: a copy of the share of a run, by its index, in a replicated tree, on a
+        device; see parallel.copy_first_replica.
       gather: a single writer, made of those of all runs; None stands for a run that
         failed before and is not written.
     """
@@ -40,7 +47,7 @@ class Program(NamedTuple):
     join: Callable[[Sequence[feed.Feed]], feed.Feed]
     split: Callable[[int, Any], Any]
     stack: Callable[[Sequence[Any]], Any]
-    to_host: Callable[[int, Any], Any]
+    copy: Callable[[int, Any], Any]
     gather: Callable[[Sequence[writer.Writer | None]], Any]
 
 
@@ -70,7 +77,7 @@ def of_one_run(
         join=lambda feeds: feeds[0],
         split=lambda index, tree: tree,
         stack=lambda trees: trees[0],
-        to_host=lambda index, tree: parallel.unreplicate(tree),
+        copy=lambda index, tree: parallel.copy_first_replica(tree),
         gather=lambda writers: writers[0],
     )
 
@@ -98,14 +105,63 @@ def steps_per_call(config: ConfigDict) -> int:
     """The largest number of steps up to config's own that divides all intervals.
 
     So each call has the same length, one program serves the run, and every log,
-    sample and checkpoint falls on the end of a call.
+    sample and checkpoint falls on the end of a call. FEWEST_STEPS stand for a number
+    that is to be chosen.
     """
+    wanted = config.steps_per_call or FEWEST_STEPS
     common = math.gcd(
         config.num_train_steps, *(config[name] for name in writer.INTERVALS)
     )
     small = [n for n in range(1, math.isqrt(common) + 1) if common % n == 0]
     divisors = {*small, *(common // n for n in small)}
-    return max(n for n in divisors if n <= config.steps_per_call)
+    return max(n for n in divisors if n <= wanted)
+
+
+def with_steps_per_call(config: ConfigDict, steps: int) -> ConfigDict:
+    """A copy of the config with another number of steps per call."""
+    copy: ConfigDict = config.copy_and_resolve_references()
+    copy.steps_per_call = steps
+    return copy
+
+
+def choose_steps_per_call(
+    program: Program, state: Any, make_feed: Callable[[int], feed.Feed]
+) -> int:
+    """How many steps a call should have where the config leaves it open.
+
+    What the host does for a call must take less time than the call. On a CPU that holds
+    for FEWEST_STEPS. Elsewhere a call should take 50 to 100 ms, which is also short
+    enough for signals. The FLOP of a step decide, as XLA counts them for a device in
+    the traced program, and no clock: so equal runs on equal devices have equal calls,
+    and with them equal rounding; and nothing is compiled twice, where a measurement
+    would take as long as it saves. Devices differ in speed: a call takes several times
+    as long on a slow one, which does no harm. Steps with few FLOP are bound by the
+    start of their kernels, about 0.25 ms a step, and get _MOST_STEPS.
+
+    Args:
+      program: the program of the run or runs.
+      state: replicated state, of which only the shapes are used.
+      make_feed: makes the program's feed with a number of steps per call.
+    """
+    if jax.default_backend() == "cpu":
+        return FEWEST_STEPS
+    resident, calls = make_feed(1)
+    with contextlib.closing(calls):
+        inputs = next(calls)
+    devices = jax.local_device_count()
+    data_shapes = {
+        name: jax.ShapeDtypeStruct((devices, *leaf.shape), leaf.dtype)
+        for name, leaf in resident.items()
+    }
+    stop = parallel.on_each_device(np.int32(0))
+    call = cast(jax.stages.Wrapped, program.call)  # pmap has no type
+    lowered = call.lower(state, data_shapes, inputs, program.key, stop)
+    flop = (lowered.cost_analysis() or {}).get("flops", 0.0)  # of one pass of the loop
+    if flop <= 0:  # the backend does not tell
+        return FEWEST_STEPS
+    size = sum(leaf.nbytes for leaf in inputs.values())
+    steps = min(_MOST_STEPS, _FLOP_OF_A_CALL / flop, _BYTES_OF_A_CALL / size)
+    return max(FEWEST_STEPS, int(steps))
 
 
 def make_call(recipe: recipes.Recipe) -> Callable[..., Any]:
@@ -125,13 +181,13 @@ def create_feed(
     dataset: data.Dataset,
     slots: np.ndarray,
     recipe: recipes.Recipe,
-    first_step: int,
+    steps: range,
 ) -> feed.Feed:
-    """The feed of a run's steps after `first_step`."""
+    """The feed of a run's calls, whose first steps are those of the range."""
     return feed.create(
         dataset,
         seed=config.seed,
-        steps=range(first_step, config.num_train_steps, steps_per_call(config)),
+        steps=steps,
         batch_size=config.batch_size,
         slots=slots,
         examples_per_slot=recipe.examples_per_slot,

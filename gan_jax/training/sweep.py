@@ -73,11 +73,6 @@ def printing_to_log(workdir: Path) -> Iterator[None]:
         yield
 
 
-def _take(index: int, tree: Any) -> Any:
-    """A host copy (NumPy) of the part of a replicated tree (D, S, ...) of one run."""
-    return jax.tree.map(lambda leaf: np.array(leaf.addressable_data(0)[0, index]), tree)
-
-
 class Writers:
     """The writers of all runs, which train.run_steps uses like a single writer.
 
@@ -114,11 +109,15 @@ class Writers:
                 record_failure(workdir, step, error)
                 self._all.remove(one)
 
-    def write(self, step: int, state: Any) -> None:
-        """Logs, draws, evaluates and saves if that is due after `step` steps."""
-        for _, writer, workdir in self._all:
+    def keep(self, step: int, state: Any) -> dict[int, writer_lib.Kept]:
+        """Copies what is due from the replicated state, for each run by its index."""
+        return {index: writer.keep(step, state) for index, writer, _ in self._all}
+
+    def write(self, step: int, kept: Mapping[int, writer_lib.Kept]) -> None:
+        """Draws, logs, evaluates and saves what is due after `step` steps."""
+        for index, writer, workdir in self._all:
             with printing_to_log(workdir):
-                writer.write(step, state)
+                writer.write(step, kept[index])
 
     def save_samples(self, step: int, state: Any) -> None:
         """Writes the grids of the replicated state."""
@@ -190,7 +189,7 @@ def train_and_evaluate(configs: Sequence[ConfigDict], workdirs: Sequence[Path]) 
             join=_join,
             split=lambda index, tree: jax.tree.map(lambda leaf: leaf[index], tree),
             stack=lambda trees: jax.tree.map(lambda *x: np.stack(x), *trees),
-            to_host=_take,
+            copy=lambda index, tree: parallel.copy_first_replica(tree, index),
             gather=gather,
         )
 

@@ -89,9 +89,11 @@ def run_steps(
 ) -> int:
     """Runs the remaining steps and returns the last one that was done.
 
-    The metrics of a call are fetched while the next one runs. A signal that reached
-    any host reaches all of them with the metrics, so that they leave after the same
-    step, the last of which is saved.
+    While a call runs, the metrics of the one before are fetched and what was due after
+    it is written, so that the device never waits for the host. Only an evaluation is
+    waited for: it takes the cores or the device that the next call needs. A signal that
+    reached any host reaches all of them with the metrics, so that they leave after the
+    same step, the last of which is saved.
 
     Args:
       config: the whole config.
@@ -105,13 +107,15 @@ def run_steps(
     """
     resident = parallel.replicate(inputs.resident)
     last, step, leaving = config.num_train_steps, first_step, False
-    in_flight: collections.deque[tuple[int, Any]] = collections.deque()
+    in_flight: collections.deque[tuple[int, Any, Any]] = collections.deque()
 
     def settle() -> bool:
-        done, outcome = in_flight.popleft()
-        metrics, stop = parallel.unreplicate(outcome)
+        done, outcome, kept = in_flight.popleft()
+        metrics, stop = jax.tree.map(np.asarray, outcome)
         if writer:
             writer.settle(done, metrics)
+            if kept:
+                writer.write(done, kept)
         return bool(stop)
 
     logging.info(
@@ -130,12 +134,13 @@ def run_steps(
                 if writer:
                     writer.start_clock()
             step += programs.steps_per_call(config)
-            in_flight.append((step, outcome))
-            boundary = writer_lib.is_boundary(config, step)
-            while len(in_flight) > (0 if boundary or leaving else 1):
+            outcome = parallel.start_fetch(parallel.copy_first_replica(outcome))
+            boundary = writer and writer_lib.is_boundary(config, step)
+            kept = writer.keep(step, state) if boundary else None
+            in_flight.append((step, outcome, kept))
+            waits = step == last or writer_lib.is_evaluated(config, step)
+            while len(in_flight) > (0 if waits or leaving else 1):
                 leaving = settle() or leaving
-            if writer and boundary:
-                writer.write(step, state)
             if writer and leaving:
                 writer.save(step, state)
             if leaving:
@@ -259,6 +264,19 @@ def drive(
         for one in configs:
             preflight.check_hosts(one, dataset)
         _say_what_data(config.data, dataset)
+
+        def make_feed(steps_per_call: int) -> feed.Feed:
+            steps = range(first_step, last, steps_per_call)
+            make = programs.create_feed
+            feeds = [make(one, dataset, slots, recipe, steps) for one in configs]
+            return program.join(feeds)
+
+        state = parallel.replicate(state)
+        choose = functools.partial(
+            programs.choose_steps_per_call, program, state, make_feed
+        )
+        steps_per_call = _steps_per_call(config, workdirs, choose)
+        configs = [programs.with_steps_per_call(x, steps_per_call) for x in configs]
         writer = None
         if parallel.is_writer():
             # A mistake that was noticed before now leaves no folder.
@@ -273,7 +291,7 @@ def drive(
                         networks[0],
                         dataset,
                         first_step=first_step,
-                        to_host=functools.partial(program.to_host, index),
+                        copy=functools.partial(program.copy, index),
                     )
                 )
                 for index, (one, workdir, is_failed) in enumerate(
@@ -281,17 +299,12 @@ def drive(
                 )
             ]
             writer = program.gather(writers)
-        state = parallel.replicate(state)
         if writer and first_step == 0:
             writer.save_samples(0, state)
-        feeds = [
-            programs.create_feed(one, dataset, slots, recipe, first_step)
-            for one in configs
-        ]
         return run_steps(
-            config,
+            configs[0],
             state,
-            program.join(feeds),
+            make_feed(programs.steps_per_call(configs[0])),
             call=program.call,
             key=program.key,
             first_step=first_step,
@@ -307,7 +320,7 @@ def _open_writer(
     dataset: data.Dataset,
     *,
     first_step: int,
-    to_host: Callable[[Any], Any],
+    copy: Callable[[Any], Any],
 ) -> contextlib.AbstractContextManager[writer_lib.Writer]:
     """Claims a run's folder, and gives the run's writer to enter."""
     config_file.claim(workdir, config)
@@ -318,7 +331,7 @@ def _open_writer(
         draw=writer_lib.make_draw(config, generator, sample_key),
         real_images=some_images(config, dataset),
         first_step=first_step,
-        to_host=to_host,
+        copy=copy,
     )
 
 
@@ -421,6 +434,24 @@ def _first_step(workdirs: Sequence[Path]) -> int:
         folders = [workdir / "checkpoints" for workdir in workdirs]
         step = checkpoints.newest_step(*folders) or 0
     return int(parallel.broadcast_from_writer(np.int32(step)))
+
+
+def _steps_per_call(
+    config: ConfigDict, workdirs: Sequence[Path], choose: Callable[[], int]
+) -> int:
+    """The steps per call of the config, or those that host 0 finds or else chooses.
+
+    It finds them in config.json, where the writers record them: another number may
+    round otherwise, so that a run that goes on must keep its own.
+    """
+
+    def of_host_0(steps: int) -> int:
+        return int(parallel.broadcast_from_writer(np.int32(steps)))
+
+    recorded = 0
+    if parallel.is_writer():
+        recorded = max(config_file.steps_per_call(workdir) for workdir in workdirs)
+    return config.steps_per_call or of_host_0(recorded) or of_host_0(choose())
 
 
 def _restore(

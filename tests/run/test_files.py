@@ -6,6 +6,7 @@ from pathlib import Path
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -145,3 +146,22 @@ def test_environments_are_read_and_damaged_lines_are_not(tmp_path):
     lines = '{"environment": "here"}\n[]\n{"environment": 1}\n{"environment": "th'
     (tmp_path / files.ENVIRONMENTS).write_text(lines)
     assert files.read_environments(tmp_path) == ("here",)
+
+
+def test_a_worker_keeps_the_order_and_stops_at_the_first_error():
+    worker, done, may_go = files.Worker(), [], threading.Event()
+
+    def fail():
+        may_go.wait()
+        raise OSError("the disk is full")
+
+    worker.submit(lambda: done.append(1))
+    worker.submit(fail)
+    last = worker.submit(lambda: done.append(3))
+    worker.check()  # nothing has failed yet
+    may_go.set()
+    for look in (last.result, worker.check, worker.wait):
+        with pytest.raises(OSError, match="the disk is full"):
+            look()
+    worker.close()
+    assert done == [1]

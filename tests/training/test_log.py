@@ -38,6 +38,7 @@ def run(time, tmp_path):
         num_steps=1_000,
         batch_size=10,
         trackers=[],
+        worker=files.Worker(),
         real_images=np.zeros((2, 1, 1, 1), np.uint8),
         progress={},
     )

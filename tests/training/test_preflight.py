@@ -30,7 +30,7 @@ GIB = 2**30
         ("batch_size", 0, "batch_size is 0, but must be at least 1"),
         ("batch_size", 10**9, "a batch of 1,000,000,000 .*: lower --config.batch_size"),
         ("batch_size", 10**12, "batch_size is 1000000000000, but must be at least 1"),
-        ("steps_per_call", 0, "steps_per_call is 0, but must be at least 1"),
+        ("steps_per_call", -1, "steps_per_call is -1, but must be at least 0"),
         ("log_every_steps", -1, "log_every_steps is -1, but must be at least 0"),
         ("checkpoints_to_keep", 0, "checkpoints_to_keep is 0, but must be at least 1"),
         ("checkpoints_to_keep", -1, "checkpoints_to_keep is -1, but must be at least"),

@@ -13,8 +13,8 @@ import pytest
 
 from gan_jax import data, parallel
 from gan_jax.data import feed
-from gan_jax.run import checkpoints
-from gan_jax.training import programs, train, writer
+from gan_jax.run import checkpoints, images
+from gan_jax.training import log, programs, train, writer
 from tests import support
 
 pytestmark = pytest.mark.slow
@@ -157,6 +157,106 @@ def test_a_second_training_of_the_same_folder_is_refused(
     train.train_and_evaluate(config, tmp_path / "run")
     assert refused == [True]
     assert [line["step"] for line in read_metrics(tmp_path / "run")] == [2, 4]
+
+
+def test_steps_per_call_are_chosen_once_and_kept_when_the_run_goes_on(
+    shared_folder, tmp_path, monkeypatch
+):
+    config = support.make_dense_config(shared_folder)
+    config.steps_per_call, config.num_train_steps = 0, 8
+    for name in writer.INTERVALS[:3]:
+        config[name] = 4
+    calls = []
+    create = feed.create
+
+    def create_and_tell(*arguments, **options):
+        calls.append(options["steps"])
+        return create(*arguments, **options)
+
+    monkeypatch.setattr(feed, "create", create_and_tell)
+    monkeypatch.setattr(programs, "choose_steps_per_call", lambda *arguments: 3)
+    train.train_and_evaluate(config, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        stop_after(4, patch)
+        with pytest.raises(KeyboardInterrupt):
+            train.train_and_evaluate(config, tmp_path / "cut")
+    monkeypatch.setattr(programs, "choose_steps_per_call", lambda *arguments: 4)
+    train.train_and_evaluate(config, tmp_path / "cut")
+    # The largest divisor of 4 that is at most 3.
+    assert calls == [range(0, 8, 2), range(0, 8, 2), range(4, 8, 2)]
+    recorded = json.loads((tmp_path / "cut" / "config.json").read_text())
+    assert recorded["steps_per_call"] == 3
+    assert_trees_equal(
+        *(checkpoints.read(tmp_path / x / "checkpoints") for x in ("whole", "cut"))
+    )
+
+
+def test_host_0_says_how_many_steps_a_call_has(tiny_config, tmp_path, monkeypatch):
+    monkeypatch.setattr(parallel, "is_writer", lambda: False)
+    monkeypatch.setattr(parallel, "broadcast_from_writer", lambda steps: steps + 7)
+    tiny_config.steps_per_call = 0
+    assert train._steps_per_call(tiny_config, [tmp_path], lambda: 0) == 7
+    tiny_config.steps_per_call = 2
+    assert train._steps_per_call(tiny_config, [tmp_path], lambda: 0) == 2
+
+
+@pytest.mark.parametrize(
+    "eval_every_steps, expected",
+    [
+        (0, ["call", "call", "log 2", "call", "log 4", "log 6"]),
+        # The evaluation after step 4 needs the cores that the next call would take.
+        (4, ["call", "call", "log 2", "log 4", "call", "log 6"]),
+    ],
+)
+def test_a_log_is_written_while_the_next_call_runs(
+    shared_folder, tmp_path, monkeypatch, eval_every_steps, expected
+):
+    config = support.make_dense_config(shared_folder)
+    config.num_train_steps, config.eval_every_steps = 6, eval_every_steps
+    happened = []
+    make_call, write = programs.make_call, log.Outputs.log
+
+    def make_call_that_tells(recipe):
+        call = make_call(recipe)
+
+        def telling(*arguments):
+            happened.append("call")
+            return call(*arguments)
+
+        return telling
+
+    def write_and_tell(self, step):
+        write(self, step)
+        happened.append(f"log {step}")
+
+    monkeypatch.setattr(programs, "make_call", make_call_that_tells)
+    monkeypatch.setattr(log.Outputs, "log", write_and_tell)
+    train.train_and_evaluate(config, tmp_path / "run")
+    assert happened == expected
+
+
+def test_a_picture_that_cannot_be_written_ends_the_run_before_its_checkpoint(
+    shared_folder, tmp_path, monkeypatch
+):
+    save_png = images.save_png
+
+    def save_until_the_disk_is_full(path, image):
+        if path.name == "step_0000004.png":
+            raise OSError(f"{path} cannot be written: No space left on device.")
+        save_png(path, image)
+
+    monkeypatch.setattr(images, "save_png", save_until_the_disk_is_full)
+    config = support.make_dense_config(shared_folder)
+    config.num_train_steps = 12
+    with pytest.raises(
+        OSError, match="^[^:]*step_0000004.png cannot be written: No sp"
+    ):
+        train.train_and_evaluate(config, tmp_path / "run")
+    assert checkpoints.steps(tmp_path / "run" / "checkpoints") == [2]
+    monkeypatch.undo()
+    train.train_and_evaluate(config, tmp_path / "run")  # writes it again
+    names = {path.name for path in (tmp_path / "run" / "samples").iterdir()}
+    assert names == {f"step_{step:07}.png" for step in range(0, 13, 2)}
 
 
 def test_another_seed_is_another_run(tiny_config, unbroken, tmp_path):
