@@ -38,7 +38,7 @@ def replay(workdir: Path) -> list[str]:
     lines = files.read_lines(workdir / files.METRICS)
     heard = Heard()
     logging.getLogger("absl").addHandler(heard)
-    dog = watchdog.Watchdog(config)
+    dog = watchdog.Watchdog(config, workdir)
     for line in lines:
         dog.observe(line["step"], line, [])
     logging.getLogger("absl").removeHandler(heard)
@@ -47,7 +47,7 @@ def replay(workdir: Path) -> list[str]:
         values = [line[name] for line in lines for name in rule.metrics if name in line]
         threshold = config.watchdog[rule.threshold]
         lowest.append(f"{min(values) / threshold:.3g}" if values else "-")
-    warnings = ", ".join(text.partition(":")[0] for text in heard.texts)
+    warnings = ", ".join(text.split(": ")[1] for text in heard.texts)
     return [
         workdir.name,
         f"{lines[-1]['step']:,}",

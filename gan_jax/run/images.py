@@ -96,6 +96,15 @@ def mean_distance(images: np.ndarray) -> float:
     return float(np.sqrt(mean_squares).sum() / max(1, count * (count - 1)))
 
 
+def mean_change(images: np.ndarray, others: np.ndarray) -> float:
+    """Root-mean-square difference of images at the same place, averaged over places.
+
+    It has the units of the images (N, H, W, C), as `mean_distance` has.
+    """
+    squares = (np.asarray(images, np.float64) - others) ** 2
+    return float(np.sqrt(squares.reshape(len(images), -1).mean(axis=1)).mean())
+
+
 def save_png(path: Path, image: np.ndarray) -> None:
     """Writes an (H, W, C) uint8 image, C 1 or 3, completely or not at all.
 

@@ -153,7 +153,7 @@ class Outputs:
         self._worker = worker
         self._real_distance = images_lib.mean_distance(real_images)
         self._extent = 1.25 * float(np.abs(real_images).max())
-        self._sample_distance: float | None = progress.get("sample_distance")
+        self._distances: dict[str, float] = progress.get("distances", {})
         # Since the last log, which may lie before the step that the run goes on from.
         self._totals: dict[str, float] = dict(progress.get("totals", {}))
         self._num_summed = progress.get("num_summed", 0)
@@ -168,7 +168,7 @@ class Outputs:
             "clock": self.clock.reading(step),
             "num_summed": self._num_summed,
             "totals": dict(self._totals),  # later steps are added to it
-            "sample_distance": self._sample_distance,
+            "distances": self._distances,
         }
 
     def add(self, step: int, metrics: Mapping[str, np.ndarray]) -> None:
@@ -182,29 +182,48 @@ class Outputs:
             means = {name: float(np.mean(values)) for name, values in metrics.items()}
             self._show(step, means, end="")
 
-    def log(self, step: int) -> None:
-        """Writes the means since the last log, and the seconds on the clock."""
+    def log(self, step: int) -> dict[str, float]:
+        """Writes and returns the means since the last log, and the seconds."""
         scalars = {name: x / self._num_summed for name, x in self._totals.items()}
-        if self._sample_distance is not None:
-            scalars["sample_distance"] = self._sample_distance
+        scalars |= self._distances
         scalars["steps_per_second"] = self.clock.lap(step)
         scalars["seconds"] = self.clock.seconds()
         self._show(step, scalars, end="\n")
         files.append_line(self._metrics, {"step": step, **scalars})
         for tracker in self._trackers:
             tracker.write_scalars(step, scalars)
-        self._totals, self._num_summed, self._sample_distance = {}, 0, None
+        self._totals, self._num_summed, self._distances = {}, 0, {}
+        return scalars
 
-    def save_samples(self, step: int, images: np.ndarray, columns: int) -> None:
+    def save_samples(
+        self,
+        step: int,
+        images: np.ndarray,
+        columns: int,
+        *,
+        relabelled: np.ndarray | None = None,
+    ) -> None:
         """Starts to write a picture of generated images (N, H, W, C) as samples/step_*.
 
         The next log has `sample_distance`, the mean distance of these images from each
         other divided by that of real images. It is near 1 as long as the generator has
-        not collapsed.
+        not collapsed. For a conditional run it also has `label_distance`, the mean
+        change of an image by another label, divided by the mean distance of the images
+        from each other. It is 0 if the generator ignores its labels.
+
+        Args:
+          step: number of steps done.
+          images: images of the grid.
+          columns: number of images in a row.
+          relabelled: images of the same latents and other labels; None for a run
+            without labels.
         """
         images = images_lib.as_stored(images)
         distance = images_lib.mean_distance(images)
-        self._sample_distance = distance / max(self._real_distance, 1e-9)
+        self._distances = {"sample_distance": distance / max(self._real_distance, 1e-9)}
+        if relabelled is not None:
+            change = images_lib.mean_change(images, images_lib.as_stored(relabelled))
+            self._distances["label_distance"] = change / max(distance, 1e-9)
 
         def write() -> None:
             grid = images_lib.make_picture(images, columns, extent=self._extent)

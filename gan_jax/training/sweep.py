@@ -22,7 +22,7 @@ from gan_jax import parallel
 from gan_jax.data import feed
 from gan_jax.run import config_file, files
 from gan_jax.step import recipes
-from gan_jax.training import preflight, programs, train, vmapped
+from gan_jax.training import preflight, programs, train, vmapped, watchdog
 from gan_jax.training import writer as writer_lib
 
 FAILURE = "failed.json"  # in the folder of a run that diverged: the step and the error
@@ -76,7 +76,7 @@ def printing_to_log(workdir: Path) -> Iterator[None]:
 class Writers:
     """The writers of all runs, which train.run_steps uses like a single writer.
 
-    A run that diverges is marked and no longer written; the others go on.
+    A run that fails is marked and no longer written; the others go on.
     """
 
     def __init__(
@@ -101,13 +101,8 @@ class Writers:
         for one in list(self._all):
             index, writer, workdir = one
             own = {name: values[:, index] for name, values in metrics.items()}
-            try:
-                with printing_to_log(workdir):
-                    writer.settle(step, own)
-            except ValueError as error:
-                logging.warning("%s: %s", workdir, error)
-                record_failure(workdir, step, error)
-                self._all.remove(one)
+            with self._failing_alone(one, step), printing_to_log(workdir):
+                writer.settle(step, own)
 
     def keep(self, step: int, state: Any) -> dict[int, writer_lib.Kept]:
         """Copies what is due from the replicated state, for each run by its index."""
@@ -115,9 +110,21 @@ class Writers:
 
     def write(self, step: int, kept: Mapping[int, writer_lib.Kept]) -> None:
         """Draws, logs, evaluates and saves what is due after `step` steps."""
-        for index, writer, workdir in self._all:
-            with printing_to_log(workdir):
+        for one in list(self._all):
+            index, writer, workdir = one
+            with self._failing_alone(one, step), printing_to_log(workdir):
                 writer.write(step, kept[index])
+
+    @contextlib.contextmanager
+    def _failing_alone(self, one: Any, step: int) -> Iterator[None]:
+        """A context in which a run that fails is marked and no longer written."""
+        try:
+            yield
+        except watchdog.FailedError as error:
+            *_, workdir = one
+            logging.warning("%s: %s", workdir, error)
+            record_failure(workdir, step, error)
+            self._all.remove(one)
 
     def save_samples(self, step: int, state: Any) -> None:
         """Writes the grids of the replicated state."""
@@ -166,6 +173,11 @@ def train_and_evaluate(configs: Sequence[ConfigDict], workdirs: Sequence[Path]) 
     for one in configs:
         preflight.check(one)
     train.check(config, runs=len(configs))
+    if config.watchdog.retries:
+        raise ValueError(
+            f"watchdog.retries is {config.watchdog.retries}, but runs that train "
+            "together are not retried: set --config.watchdog.retries=0."
+        )
     if parallel.is_writer():
         for one, workdir in zip(configs, workdirs, strict=True):
             config_file.check(workdir, one)

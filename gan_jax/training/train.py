@@ -36,10 +36,11 @@ def check(config: ConfigDict, *, runs: int = 1) -> None:
         that does not fit into memory.
     """
     preflight.check(config)
-    if config.watchdog.retries and (runs > 1 or jax.process_count() > 1):
+    if config.watchdog.retries and jax.process_count() > 1:
         raise ValueError(
-            f"watchdog.retries is {config.watchdog.retries}, but only a run that one "
-            "process trains alone is retried: set --config.watchdog.retries=0."
+            f"watchdog.retries is {config.watchdog.retries}, but the job has "
+            f"{jax.process_count()} processes, and only a job of one retries a run: "
+            "set --config.watchdog.retries=0."
         )
     key = jax.random.key(config.seed)
     networks = models.build(config, axis_name=None)

@@ -6,6 +6,7 @@ warning, and after twice as many the run stops, if `action` says so.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 from absl import logging
@@ -88,15 +89,19 @@ class Watchdog:
     """Counts in how many measurements in a row each rule was broken."""
 
     def __init__(
-        self, config: ConfigDict, progress: Mapping[str, list[int]] | None = None
+        self,
+        config: ConfigDict,
+        workdir: Path,
+        progress: Mapping[str, list[int]] | None = None,
     ) -> None:
         """Chooses the rules that hold for the run.
 
         Args:
           config: whole config.
+          workdir: folder of the run, which a warning names.
           progress: result of `progress` at the step from which the run goes on.
         """
-        self._config = config.watchdog
+        self._config, self._workdir = config.watchdog, workdir
         self._rules = {
             name: rule for name, rule in RULES.items() if self._config[rule.threshold]
         }
@@ -150,4 +155,4 @@ class Watchdog:
                     rule=name,
                     step=first,
                 )
-            logging.warning("%s.", message)
+            logging.warning("%s: %s.", self._workdir, message)

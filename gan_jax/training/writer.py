@@ -19,6 +19,7 @@ from gan_jax.run import files, trained
 from gan_jax.step import sampling
 from gan_jax.training import evaluator as evaluator_lib
 from gan_jax.training import events, log
+from gan_jax.training import watchdog as watchdog_lib
 
 INTERVALS = (
     "log_every_steps",
@@ -26,6 +27,7 @@ INTERVALS = (
     "checkpoint_every_steps",
     "eval_every_steps",
 )
+WATCHDOG = "watchdog"  # its place in a checkpoint's progress
 
 
 def is_due(step: int, every: int, last: int) -> bool:
@@ -58,9 +60,22 @@ def _draw(
     return sampling.generate_images(generator, variables, latents, labels)
 
 
+class Drawn(NamedTuple):
+    """Images of a sample grid.
+
+    Attributes:
+      images: (N, H, W, C), row by row.
+      relabelled: images of the same latents, each with the next class; None for a run
+        without labels.
+    """
+
+    images: jax.Array
+    relabelled: jax.Array | None
+
+
 def make_draw(
     config: ConfigDict, generator: nn.Module, key: jax.Array
-) -> Callable[[Any, Any], jax.Array]:
+) -> Callable[[Any, Any], Drawn]:
     """A function that draws the images of the sample grid.
 
     It takes the generator's variables and averaged parameters, and uses the latter if
@@ -76,12 +91,20 @@ def make_draw(
     classes = max(1, config.data.num_classes)
     labels = jnp.arange(count) // config.sample_columns % classes
 
-    def draw(variables: Any, averaged: Any) -> jax.Array:
+    has_labels = config.model.generator.condition != "none"
+
+    def draw(variables: Any, averaged: Any) -> Drawn:
         if averaged:
             variables = trained.averaged_variables(
                 config, generator, variables, averaged
             )
-        return _draw(generator, variables, latents=latents, labels=labels)
+        images = _draw(generator, variables, latents=latents, labels=labels)
+        if not has_labels:
+            return Drawn(images, None)
+        others = (labels + 1) % classes
+        return Drawn(
+            images, _draw(generator, variables, latents=latents, labels=others)
+        )
 
     return draw
 
@@ -92,18 +115,20 @@ def check_finite(
     """Refuses metrics (T,) of the call that ended at `step` that are not finite.
 
     Raises:
-      ValueError: a metric is not finite; the message names the first such step, the
+      FailedError: a metric is not finite; the message names the first such step, the
         metric and the last checkpoint.
     """
     for name, values in metrics.items():
         bad = np.flatnonzero(~np.isfinite(values))
         if bad.size:
             first = step - len(values) + bad[0] + 1
-            raise ValueError(
+            raise watchdog_lib.FailedError(
                 f"{name} is {values[bad[0]]} at step {first}: the run has diverged and "
                 f"stops; the last good checkpoint is that of step {saved_step}. Lower "
                 "a learning rate or choose another loss, and start again in another "
-                "--workdir."
+                "--workdir.",
+                rule=watchdog_lib.NON_FINITE,
+                step=int(first),
             )
 
 
@@ -111,11 +136,11 @@ class Kept(NamedTuple):
     """What is written of a state that the next call takes over.
 
     Attributes:
-      images: images of the sample grid, or None if none is due.
+      drawn: images of the sample grid, or None if none is due.
       state: copy of the state, or None if it is neither evaluated nor saved.
     """
 
-    images: jax.Array | None
+    drawn: Drawn | None
     state: Any
 
 
@@ -131,7 +156,8 @@ class Writer:
     config: ConfigDict
     checkpoints: checkpoints_lib.Checkpoints
     outputs: log.Outputs
-    draw: Callable[[Any, Any], jax.Array]
+    watchdog: watchdog_lib.Watchdog
+    draw: Callable[[Any, Any], Drawn]
     evaluator: evaluator_lib.Evaluator | None
     copy: Callable[[Any], Any]
     worker: files.Worker
@@ -148,26 +174,28 @@ class Writer:
     def keep(self, step: int, state: Any) -> Kept:
         """Draws and copies what is due from the replicated state; waits for nothing."""
         due = functools.partial(is_due, step, last=self.config.num_train_steps)
-        images = copy = None
+        drawn = copy = None
         if due(self.config.sample_every_steps):
-            images = self._draw(state)
+            drawn = self._draw(state)
         if due(self.config.checkpoint_every_steps) or is_evaluated(self.config, step):
             copy = parallel.start_fetch(self.copy(state))
-        return Kept(images, copy)
+        return Kept(drawn, copy)
 
     def write(self, step: int, kept: Kept) -> None:
         """Draws, logs, evaluates and saves what is due after `step` steps.
 
         Raises:
+          FailedError: a rule of the watchdog stops the run.
           ValueError: an evaluation is refused.
           OSError: this or an earlier file cannot be written.
         """
         self.worker.check()
         due = functools.partial(is_due, step, last=self.config.num_train_steps)
-        if kept.images is not None:
-            self._save_samples(step, kept.images)
+        if kept.drawn:
+            self._save_samples(step, kept.drawn)
         if due(self.config.log_every_steps):
-            self.outputs.log(step)
+            means = self.outputs.log(step)
+            self.watchdog.observe(step, means, self.checkpoints.all_steps())
         if self.evaluator and is_evaluated(self.config, step):
             with self.outputs.clock.stopped():
                 state = jax.tree.map(np.asarray, kept.state)
@@ -184,17 +212,20 @@ class Writer:
         """Starts to save the replicated state."""
         self._save(step, self.copy(state))
 
-    def _draw(self, state: Any) -> jax.Array:
+    def _draw(self, state: Any) -> Drawn:
         variables = self.copy((state.generator.variables, state.averaged))
-        images: jax.Array = parallel.start_fetch(self.draw(*variables))
-        return images
+        drawn: Drawn = parallel.start_fetch(self.draw(*variables))
+        return drawn
 
-    def _save_samples(self, step: int, images: jax.Array) -> None:
+    def _save_samples(self, step: int, drawn: Drawn) -> None:
+        images, relabelled = jax.tree.map(np.asarray, drawn)
         columns = self.config.sample_columns
-        self.outputs.save_samples(step, np.asarray(images), columns)
+        self.outputs.save_samples(step, images, columns, relabelled=relabelled)
 
     def _save(self, step: int, state: Any) -> None:
-        self.checkpoints.save(step, state, self.outputs.progress(step))
+        progress = self.outputs.progress(step)
+        progress[WATCHDOG] = self.watchdog.progress()
+        self.checkpoints.save(step, state, progress)
 
 
 @contextlib.contextmanager
@@ -202,7 +233,7 @@ def open_writer(
     config: ConfigDict,
     workdir: Path,
     *,
-    draw: Callable[[Any, Any], jax.Array],
+    draw: Callable[[Any, Any], Drawn],
     real_images: np.ndarray,
     first_step: int,
     copy: Callable[[Any], Any] = parallel.copy_first_replica,
@@ -229,6 +260,7 @@ def open_writer(
         evaluator = evaluator_lib.Evaluator(
             config, workdir, first_step=first_step, worker=worker
         )
+    progress = checkpoints_lib.read_progress(workdir / "checkpoints", first_step)
     outputs = log.Outputs(
         workdir,
         first_step=first_step,
@@ -237,10 +269,13 @@ def open_writer(
         trackers=events.open_writers(config, workdir),
         worker=worker,
         real_images=real_images,
-        progress=checkpoints_lib.read_progress(workdir / "checkpoints", first_step),
+        progress=progress,
     )
+    watchdog = watchdog_lib.Watchdog(config, workdir, progress.get(WATCHDOG))
     try:
-        yield Writer(config, checkpoints, outputs, draw, evaluator, copy, worker)
+        yield Writer(
+            config, checkpoints, outputs, watchdog, draw, evaluator, copy, worker
+        )
         worker.wait()
     finally:
         worker.close()

@@ -1,6 +1,7 @@
 """Tests of the rules that notice a failed run, on made-up lines of a log."""
 
 import math
+import pathlib
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from configs import default
 from gan_jax.step import losses
 from gan_jax.training import watchdog
 
+RUN = pathlib.Path("runs", "one")
 GOOD = {
     "d_loss": 0.5,
     "d_grad_norm": 1.0,
@@ -44,12 +46,12 @@ def observe_all(dog, values, name, *, saved=()):
     ],
 )
 def test_a_rule_warns_and_then_stops_the_run(config, caplog, name, low, rule):
-    dog = watchdog.Watchdog(config)
+    dog = watchdog.Watchdog(config, RUN)
     observe_all(dog, [1, low], name)
     assert not caplog.records
     dog.observe(300, GOOD | {name: low}, [200])
     (record,) = caplog.records
-    assert record.getMessage().startswith(f"{rule}: ")
+    assert record.getMessage().startswith(f"{RUN}: {rule}: ")
     assert "in all 2 measurements since step 200" in record.getMessage()
     dog.observe(400, GOOD | {name: low}, [200])
     with pytest.raises(
@@ -60,11 +62,11 @@ def test_a_rule_warns_and_then_stops_the_run(config, caplog, name, low, rule):
 
 
 def test_a_good_measurement_starts_the_count_anew(config):
-    observe_all(watchdog.Watchdog(config), 5 * [0, 0, 0, 1], "d_loss")
+    observe_all(watchdog.Watchdog(config, RUN), 5 * [0, 0, 0, 1], "d_loss")
 
 
 def test_lines_without_the_metric_are_no_measurements(config):
-    dog = watchdog.Watchdog(config)
+    dog = watchdog.Watchdog(config, RUN)
     without = {name: x for name, x in GOOD.items() if name != "sample_distance"}
     for step in range(100, 400, 100):
         dog.observe(step, GOOD | {"sample_distance": 0}, [])
@@ -75,7 +77,7 @@ def test_lines_without_the_metric_are_no_measurements(config):
 
 def test_a_warning_comes_back_ever_more_rarely(config, caplog):
     config.watchdog.action = "warn"
-    observe_all(watchdog.Watchdog(config), 40 * [0], "d_loss")
+    observe_all(watchdog.Watchdog(config, RUN), 40 * [0], "d_loss")
     # Patience times 1, 2, 4, 8 and 16 measurements, which lie 100 steps apart.
     counts = [record.getMessage().split(" in all ")[1][:2] for record in caplog.records]
     assert [int(count) for count in counts] == [2, 4, 8, 16, 32]
@@ -83,20 +85,20 @@ def test_a_warning_comes_back_ever_more_rarely(config, caplog):
 
 def test_zero_turns_a_rule_off(config):
     config.watchdog.min_d_loss = 0
-    observe_all(watchdog.Watchdog(config), 40 * [0], "d_loss")
+    observe_all(watchdog.Watchdog(config, RUN), 40 * [0], "d_loss")
 
 
 def test_a_loss_without_a_least_value_has_no_winner(config):
     config.recipe.loss = "wasserstein"
-    observe_all(watchdog.Watchdog(config), 40 * [-1e6], "d_loss")
+    observe_all(watchdog.Watchdog(config, RUN), 40 * [-1e6], "d_loss")
 
 
 def test_a_smoothed_loss_counts_from_its_least_value(config):
     config.recipe.real_label = 0.9
     least = -0.9 * math.log(0.9) - 0.1 * math.log(0.1)  # where sigmoid(logit) is 0.9
-    observe_all(watchdog.Watchdog(config), 40 * [least + 0.021], "d_loss")
+    observe_all(watchdog.Watchdog(config, RUN), 40 * [least + 0.021], "d_loss")
     with pytest.raises(watchdog.FailedError, match="discriminator_won"):
-        observe_all(watchdog.Watchdog(config), 40 * [least + 0.019], "d_loss")
+        observe_all(watchdog.Watchdog(config, RUN), 40 * [least + 0.019], "d_loss")
 
 
 @pytest.mark.parametrize("name", sorted(losses.LOSSES))
@@ -117,9 +119,9 @@ def test_no_discriminator_loss_is_below_its_least_value(name):
 
 
 def test_the_count_goes_on_after_an_interruption(config):
-    dog = watchdog.Watchdog(config)
+    dog = watchdog.Watchdog(config, RUN)
     observe_all(dog, [1, 0, 0], "d_loss")
-    later = watchdog.Watchdog(config, dog.progress())
+    later = watchdog.Watchdog(config, RUN, dog.progress())
     later.observe(400, GOOD | {"d_loss": 0}, [])
     with pytest.raises(watchdog.FailedError, match="4 measurements since step 200"):
         later.observe(500, GOOD | {"d_loss": 0}, [])
