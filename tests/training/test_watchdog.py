@@ -1,14 +1,17 @@
-"""Tests of the rules that notice a failed run, on made-up lines of a log."""
+"""The rules that notice a failed run: on made-up lines, and on runs made to fail."""
 
 import math
 import pathlib
 
+import jax
 import numpy as np
 import pytest
 
 from configs import default
+from gan_jax.run import checkpoints, files
 from gan_jax.step import losses
-from gan_jax.training import watchdog
+from gan_jax.training import train, watchdog
+from tests import support
 
 RUN = pathlib.Path("runs", "one")
 GOOD = {
@@ -131,3 +134,107 @@ def test_the_last_good_checkpoint_is_older_than_the_fault():
     assert watchdog.last_good_step([100, 200, 300], 250) == 200
     assert watchdog.last_good_step([100, 200, 300], 200) == 100
     assert watchdog.last_good_step([300], 200) == 0
+
+
+def make_to_fail(config, **overrides):
+    """A config of 40 steps that a failure stops at the latest after its tenth log."""
+    config.num_train_steps = 40
+    config.watchdog.action = "stop"
+    config.watchdog.patience = 2
+    with config.unlocked():
+        config.update_from_flattened_dict(overrides)
+    return config
+
+
+WON = {"optimizer.generator.learning_rate": 0.0} | {
+    "optimizer.discriminator.learning_rate": 0.1
+}
+CONSTANT = {"model.generator.init_std": 1e-6} | {
+    "optimizer.generator.learning_rate": 0.0
+}
+SATURATED = {"optimizer.generator.learning_rate": 1e3} | {
+    "optimizer.discriminator.learning_rate": 0.0
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("rule", "overrides"),
+    [
+        ("discriminator_won", WON),
+        ("samples_collapsed", CONSTANT),
+        ("gradients_vanished", SATURATED),
+    ],
+)
+def test_a_run_made_to_fail_is_stopped(shared_folder, tmp_path, rule, overrides):
+    config = make_to_fail(support.make_dense_config(shared_folder), **overrides)
+    with pytest.raises(watchdog.FailedError, match=f"^{rule}: ") as caught:
+        train.train_and_evaluate(config, tmp_path / "run")
+    saved = checkpoints.steps(tmp_path / "run" / "checkpoints")
+    good = watchdog.last_good_step(saved, caught.value.step)
+    assert f"checkpoint is that of step {good}." in str(caught.value)
+
+
+@pytest.mark.slow
+def test_a_run_whose_labels_have_no_effect_is_stopped(shared_folder, tmp_path):
+    config = make_to_fail(support.make_conditional_config(shared_folder), **WON)
+    # The scales and shifts of all classes are equal before the first update.
+    config.model.generator.condition = "batch_norm"
+    config.watchdog.min_d_loss = config.watchdog.min_sample_distance = 0
+    with pytest.raises(watchdog.FailedError, match="^labels_ignored: ") as caught:
+        train.train_and_evaluate(config, tmp_path / "run")
+    assert caught.value.step == 2
+    first = files.read_lines(tmp_path / "run" / files.METRICS)[0]
+    assert first["label_distance"] == 0 < first["sample_distance"]
+
+
+@pytest.mark.slow
+def test_a_failed_run_is_set_back_and_goes_on_with_other_latents(
+    shared_folder, tmp_path, monkeypatch
+):
+    config = support.make_dense_config(shared_folder)
+    config.num_train_steps = 8
+    config.checkpoints_to_keep = 4
+    train.train_and_evaluate(config, tmp_path / "unbroken")
+
+    def train_and_fail_once(workdir):
+        observe, failures = watchdog.Watchdog.observe, []
+
+        def fail_at_6(self, step, means, saved):
+            observe(self, step, means, saved)
+            if step == 6 and not failures:
+                failures.append(step)
+                raise watchdog.FailedError("Made up.", rule="made_up", step=6)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(watchdog.Watchdog, "observe", fail_at_6)
+            assert train.train_and_evaluate(config, workdir)
+
+    config.watchdog.retries = 1
+    for name in ("one", "other"):
+        train_and_fail_once(tmp_path / name)
+        (line,) = files.read_lines(tmp_path / name / files.RETRIES)
+        assert line == {"step": 4, "rule": "made_up", "failed_at": 6}
+        saved = files.read_lines(tmp_path / name / files.METRICS)
+        assert [one["step"] for one in saved] == [2, 4, 6, 8]
+
+    def read(name, step):
+        return checkpoints.read(tmp_path / name / "checkpoints", step)["generator"]
+
+    jax.tree.map(np.testing.assert_array_equal, read("one", 8), read("other", 8))
+    jax.tree.map(np.testing.assert_array_equal, read("one", 4), read("unbroken", 4))
+    kernels = [
+        jax.tree.leaves(read(name, 6)["params"])[-1] for name in ("one", "unbroken")
+    ]
+    assert np.abs(kernels[0] - kernels[1]).max() > 1e-6
+
+
+@pytest.mark.slow
+def test_retries_end(shared_folder, tmp_path, caplog):
+    config = make_to_fail(support.make_dense_config(shared_folder), **WON)
+    config.watchdog.retries = 2
+    with pytest.raises(watchdog.FailedError, match="^discriminator_won: "):
+        train.train_and_evaluate(config, tmp_path / "run")
+    assert len(files.read_lines(tmp_path / "run" / files.RETRIES)) == 2
+    heard = [one.getMessage() for one in caplog.records]
+    assert sum("Retry 2 of 2 goes on from step 0 with other" in x for x in heard) == 1
