@@ -148,14 +148,11 @@ def choose_steps_per_call(
     resident, calls = make_feed(1)
     with contextlib.closing(calls):
         inputs = next(calls)
-    devices = jax.local_device_count()
-    data_shapes = {
-        name: jax.ShapeDtypeStruct((devices, *leaf.shape), leaf.dtype)
-        for name, leaf in resident.items()
-    }
+    # A job of several processes takes no shapes. One image has the FLOP of all.
+    first = parallel.replicate({name: leaf[:1] for name, leaf in resident.items()})
     stop = parallel.on_each_device(np.int32(0))
     call = cast(jax.stages.Wrapped, program.call)  # pmap has no type
-    lowered = call.lower(state, data_shapes, inputs, program.key, stop)
+    lowered = call.lower(state, first, inputs, program.key, stop)
     flop = (lowered.cost_analysis() or {}).get("flops", 0.0)  # of one pass of the loop
     if flop <= 0:  # the backend does not tell
         return FEWEST_STEPS
