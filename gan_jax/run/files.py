@@ -24,6 +24,7 @@ METRICS = "metrics.jsonl"
 # gan_jax.evaluate the second, so that each file has a single writer.
 SCORES, LATER_SCORES = "evaluations.jsonl", "scores.jsonl"
 ENVIRONMENTS = "environments.jsonl"  # a line for each environment of an experiment
+COMPILED = "compiled"  # folder of the compiled programs of a deterministic run
 
 
 def write_whole(path: Path, content: str | bytes) -> None:

@@ -87,7 +87,8 @@ def show(
         ("Memory, as it is estimated", describe_memory(config, state)),
     ):
         _print_part(title, lines)
-    measured = measure(config, outlook)
+    with jax.default_matmul_precision(config.matmul_precision):
+        measured = measure(config, outlook)
     _print_part("Steps, as they were measured", describe_steps(measured))
     _print_part("Time", describe_time(config, measured, first_step))
 
