@@ -40,7 +40,12 @@ def get_config() -> ConfigDict:
     config.tracker = ""  # module:name of a function that opens a tracker for a copy of
     # the metrics, see experiments/own_parts; "": none
     config.compilation_cache_dir = ""  # folder of compiled programs; "" is
-    # ~/.cache/gan_jax
+    # ~/.cache/gan_jax; a deterministic run keeps them in its own folder
+    config.deterministic = False  # ask for GPU kernels that give the same bits each
+    # time; a step took 1.26 times as long with them on one H100; CPUs need no asking
+    config.matmul_precision = "default"  # of float32 products and convolutions: default
+    # (TF32 on an NVIDIA GPU that has it, bfloat16 on a TPU), tensorfloat32 (three
+    # bfloat16 products on a TPU) or highest (float32); changes nothing on CPUs
 
     config.data = ConfigDict()
     config.data.name = "mnist"  # mnist, celeb_a, folder, array, stacked_mnist,

@@ -15,7 +15,7 @@ While a run trains, Ctrl-C and SIGTERM save a checkpoint first. The exit status 
 from pathlib import Path
 import signal
 
-from absl import flags
+from absl import flags, logging
 from ml_collections import config_flags
 
 from gan_jax import command, interrupt, models, parallel
@@ -97,6 +97,12 @@ def _show_dry_run(workdir: Path) -> None:
     )
 
 
+def _warn_of_missed_accelerator() -> None:
+    missed = parallel.missed_accelerator()
+    if missed:
+        logging.warning("%s", missed)
+
+
 def main() -> int:
     """Reads the flags and trains, or says what would be trained.
 
@@ -110,15 +116,18 @@ def main() -> int:
     filename = command.config_filename()
     overrides = config_flags.get_override_values(flags.FLAGS["config"])
     workdir = Path(_WORKDIR.value or Path("runs") / _config_name(filename))
+    train.choose_kernels(_CONFIG.value)
     if _DRY_RUN.value:
+        _warn_of_missed_accelerator()
         models.use_own(_CONFIG.value, overrides)
         _show_dry_run(workdir)
         return 0
     job = (_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
     leaving = interrupt.leaving_at_once(signal.SIGTERM, LEFT, status=command.UNFINISHED)
     with parallel.joined(*job), leaving as stay:
+        _warn_of_missed_accelerator()
         models.use_own(_CONFIG.value, overrides)
-        parallel.use_compilation_cache(_CONFIG.value.compilation_cache_dir)
+        train.use_compilation_cache(_CONFIG.value, workdir)
         is_finished = train.train_and_evaluate(
             _CONFIG.value,
             workdir,

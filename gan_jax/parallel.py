@@ -3,10 +3,12 @@
 import atexit
 from collections.abc import Callable, Iterator, Mapping
 import contextlib
+import importlib.util
 import json
 import os
 from pathlib import Path
 import re
+import shutil
 import socket
 import time
 from typing import Any, NamedTuple
@@ -22,6 +24,7 @@ from gan_jax import hosts
 AXIS = "batch"
 HEARTBEAT_TIMEOUT_SECONDS = 50  # JAX's timeout, if the connections of hosts.py fail
 SECONDS_TO_NOTICE = 5  # hosts.py sees a death this long after JAX raises its error
+DETERMINISTIC = "--xla_gpu_deterministic_ops"  # a flag of XLA, which has it on CPUs too
 
 
 @contextlib.contextmanager
@@ -135,8 +138,91 @@ def _watch_the_others(coordinator_address: str | None) -> hosts.Job:
     return job
 
 
+def _is_deterministic() -> bool | None:
+    """What XLA_FLAGS says about DETERMINISTIC; None if it says nothing."""
+    pairs = (word.partition("=") for word in os.environ.get("XLA_FLAGS", "").split())
+    values = [value.lower() for name, _, value in pairs if name == DETERMINISTIC]
+    return values[-1] in ("", "1", "true") if values else None
+
+
+def make_deterministic() -> None:
+    """Makes XLA take kernels for GPUs that give the same bits each time.
+
+    XLA then takes the first kernel that compiles; otherwise it takes the one that is
+    fastest in a trial, which may add numbers in any order. On a CPU nothing changes.
+    XLA reads the environment variable XLA_FLAGS when a device is first used, so call
+    this before. Flags that are set there stay.
+
+    Raises:
+      ValueError: XLA_FLAGS asks for the opposite, or names a file.
+    """
+    flags, chosen = os.environ.get("XLA_FLAGS", "").strip(), _is_deterministic()
+    if chosen is False or (flags and not flags.startswith("-")):
+        raise ValueError(
+            f"deterministic is True, but XLA_FLAGS is {flags!r}, which must be flags "
+            f"without {DETERMINISTIC}=false: change that environment variable, or set "
+            "--config.deterministic=False."
+        )
+    if chosen is None:
+        os.environ["XLA_FLAGS"] = f"{flags} {DETERMINISTIC}=true".strip()
+
+
+def check_deterministic() -> None:
+    """Refuses GPUs that XLA has started without DETERMINISTIC.
+
+    Raises:
+      ValueError: the devices are GPUs, and XLA_FLAGS lacks the flag.
+    """
+    if jax.default_backend() == "gpu" and not _is_deterministic():
+        raise ValueError(
+            "deterministic is True, but JAX has started its GPUs without "
+            f"{DETERMINISTIC}=true: set XLA_FLAGS to that in the environment, or call "
+            "gan_jax.parallel.make_deterministic() before anything uses a device."
+        )
+
+
+def missed_accelerator(root: Path = Path("/")) -> str:
+    """Says which accelerator of this machine JAX does not use; "" if there is none.
+
+    Nothing is said to a user who chose the platform by JAX_PLATFORMS, or hid the GPUs
+    by CUDA_VISIBLE_DEVICES.
+
+    Args:
+      root: folder in which the machine's folders dev and proc lie.
+    """
+    chosen = jax.config.jax_platforms  # type: ignore[attr-defined]
+    if chosen or jax.default_backend() != "cpu":
+        return ""
+    files = [*root.glob("dev/nvidia[0-9]*"), *root.glob("proc/driver/nvidia/version")]
+    found = files[0] if files else shutil.which("nvidia-smi")
+    kind, advice = (
+        "an NVIDIA GPU",
+        'python -m pip install "jax[cuda13]" installs JAX for it',
+    )
+    plugins = ("jax_cuda13_plugin", "jax_cuda12_plugin")
+    if any(map(importlib.util.find_spec, plugins)):
+        advice = "JAX_PLATFORMS=cuda python -c 'import jax; jax.devices()' says why"
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+        found = None
+    if not found:
+        files = list(root.glob("dev/accel[0-9]*"))
+        if any(name.startswith("TPU_") for name in os.environ):
+            files += root.glob("dev/vfio/[0-9]*")
+        found = files[0] if files else None
+        kind, advice = "a TPU", 'python -m pip install "jax[tpu]" installs JAX for it'
+    if not found:
+        return ""
+    return (
+        f"This machine seems to have {kind}, since there is {found}, but JAX uses the "
+        f"CPU: {advice}. With JAX_PLATFORMS=cpu the CPU is used without this line."
+    )
+
+
 def use_compilation_cache(directory: str) -> None:
     """Keeps compiled programs in `directory`; "" stands for ~/.cache/gan_jax.
+
+    On GPUs, JAX keeps there too what XLA's trials of kernels have chosen, by the
+    kind of GPU, and only process 0 of a job writes there.
 
     With several CPU devices there is no cache: XLA (jaxlib 0.10.2) runs the all-reduces
     of a cached CPU program out of order, and aborts when they meet.

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+import re
 import socket
 import subprocess
 import sys
@@ -226,3 +227,101 @@ def test_scan_steps_scans_averages_agrees_to_stop_and_donates():
     np.testing.assert_array_equal(new, [133, 133])
     np.testing.assert_array_equal(stop, [1, 1])
     assert state.is_deleted()
+
+
+@pytest.mark.parametrize(
+    "before, after",
+    [
+        ("", "FLAG=true"),
+        ("--xla_a=1", "--xla_a=1 FLAG=true"),
+        ("FLAG=true --xla_a=1", "FLAG=true --xla_a=1"),
+        ("FLAG=false FLAG", "FLAG=false FLAG"),
+    ],
+)
+def test_determinism_is_added_to_the_flags_that_are_there(monkeypatch, before, after):
+    monkeypatch.setenv("XLA_FLAGS", before.replace("FLAG", parallel.DETERMINISTIC))
+    parallel.make_deterministic()
+    expected = after.replace("FLAG", parallel.DETERMINISTIC)
+    assert os.environ["XLA_FLAGS"] == expected
+
+
+@pytest.mark.parametrize("flags", [f"{parallel.DETERMINISTIC}=false", "flags.txt"])
+def test_flags_that_contradict_determinism_are_refused(monkeypatch, flags):
+    monkeypatch.setenv("XLA_FLAGS", flags)
+    with pytest.raises(ValueError, match=f"but XLA_FLAGS is '{flags}', which must be"):
+        parallel.make_deterministic()
+
+
+def test_gpus_that_were_started_without_determinism_are_refused(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "")
+    parallel.check_deterministic()  # a CPU needs no flag
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    with pytest.raises(ValueError, match="has started its GPUs without --xla_gpu_det"):
+        parallel.check_deterministic()
+    monkeypatch.setenv("XLA_FLAGS", f"{parallel.DETERMINISTIC}=true")
+    parallel.check_deterministic()
+
+
+def test_a_deterministic_run_tells_xla_and_keeps_its_programs(
+    train, monkeypatch, tmp_path
+):
+    flags = f"{os.environ['XLA_FLAGS']} --xla_dump_to={tmp_path}"
+    monkeypatch.setenv("XLA_FLAGS", flags)
+    process, workdir = train("deterministic", 1, "--config.deterministic")
+    finish(process)
+    options = [path.read_text() for path in tmp_path.glob("*debug_options")]
+    assert options
+    assert all("xla_gpu_deterministic_ops: true" in text for text in options)
+    assert list((workdir / "compiled").glob("*-cache"))
+
+
+@pytest.fixture
+def any_platform(monkeypatch):
+    """JAX without JAX_PLATFORMS, on a machine without programs and its variables."""
+    for name in [name for name in os.environ if name.startswith(("TPU_", "CUDA_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PATH", "")
+    jax.config.update("jax_platforms", None)
+    yield
+    jax.config.update("jax_platforms", "cpu")
+
+
+@pytest.mark.parametrize(
+    "device, variable, message",
+    [
+        ("dev/nvidia0", "", r"an NVIDIA GPU, since there is .*/dev/nvidia0, .*cuda13"),
+        ("proc/driver/nvidia/version", "", "there is .*/nvidia/version, .*jax.cuda13"),
+        (
+            "dev/accel0",
+            "",
+            r"to have a TPU, since there is .*/dev/accel0, .*jax\[tpu\]",
+        ),
+        ("dev/vfio/0", "TPU_NAME", r"to have a TPU, .*/dev/vfio/0, but .*jax\[tpu\]"),
+        ("dev/vfio/0", "", "^$"),
+        ("dev/accel", "", "^$"),  # a folder with accelerators of other makers
+        ("dev/nvidia0", "CUDA_VISIBLE_DEVICES", "^$"),
+        ("dev/null", "", "^$"),
+    ],
+)
+def test_an_accelerator_that_jax_does_not_use_is_named(
+    any_platform, monkeypatch, tmp_path, device, variable, message
+):
+    (tmp_path / device).parent.mkdir(parents=True)
+    (tmp_path / device).touch()
+    if variable:
+        monkeypatch.setenv(variable, "")
+    assert re.search(message, parallel.missed_accelerator(tmp_path))
+
+
+def test_the_program_of_the_driver_is_a_sign_of_a_gpu(
+    any_platform, monkeypatch, tmp_path
+):
+    (tmp_path / "nvidia-smi").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "there is " + str(tmp_path) in parallel.missed_accelerator(tmp_path)
+
+
+def test_who_chose_the_cpu_is_not_told_of_a_gpu(tmp_path):
+    (tmp_path / "dev").mkdir()
+    (tmp_path / "dev" / "nvidia0").touch()
+    assert parallel.missed_accelerator(tmp_path) == ""

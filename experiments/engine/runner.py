@@ -13,7 +13,6 @@ import tqdm
 
 from experiments.engine import environment
 from experiments.engine.trials import Program
-from gan_jax import parallel
 from gan_jax.training import sweep, train
 
 
@@ -28,13 +27,15 @@ def run_program(program: Program) -> bool:
 
     Raises:
       OSError: a folder could not be written.
+      ValueError: the environment contradicts the field `deterministic`.
     """
     if program.is_done:
         return True
+    train.choose_kernels(program.configs[0])
     here = environment.describe(runs=len(program.trials))
     for workdir in program.workdirs:
         environment.record(workdir, here)
-    parallel.use_compilation_cache(program.configs[0].compilation_cache_dir)
+    train.use_compilation_cache(program.configs[0], program.workdirs[0])
     if len(program.trials) > 1:
         sweep.train_and_evaluate(program.configs, program.workdirs)
         return program.is_done

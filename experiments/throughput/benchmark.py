@@ -42,9 +42,10 @@ def time_alone(config: ConfigDict) -> tuple[float, dict[str, float]]:
     """Seconds a step in this process, and the costs if wanted."""
     program = steps.build(config, seeds=_SEEDS.value)
     line: dict[str, float] = {}
-    if _COSTS.value:
-        program, line = steps.compile_and_count(program)
-    seconds = steps.seconds_per_step(program, _CALLS.value)
+    with jax.default_matmul_precision(config.matmul_precision):
+        if _COSTS.value:
+            program, line = steps.compile_and_count(program)
+        seconds = steps.seconds_per_step(program, _CALLS.value)
     if _COSTS.value:
         line["devices"] = jax.device_count()
         line["peak_mib"] = round(steps.peak_bytes() / steps.MIB, 1)

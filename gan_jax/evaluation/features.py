@@ -14,7 +14,7 @@ import tqdm
 from gan_jax import checks
 from gan_jax.evaluation import classifier, inception
 
-FORMAT = 1  # part of every cache key: raise it when an extractor computes otherwise
+FORMAT = 2  # part of every cache key: raise it when an extractor computes otherwise
 BATCH = 500  # number of images whose features are computed at once
 
 

@@ -1,12 +1,14 @@
 """Scores of a generator: draws images, computes the metrics and keeps the records."""
 
 from collections.abc import Callable, Iterator, Mapping
+import contextlib
 import functools
 from importlib import metadata
 import math
 import time
 from typing import Any, NamedTuple
 
+import jax
 from ml_collections import ConfigDict
 import numpy as np
 import tqdm
@@ -61,9 +63,21 @@ class Scores(NamedTuple):
         }
 
 
+@contextlib.contextmanager
+def _in_float32() -> Iterator[None]:
+    """A context, or a decorator, in which products have full float32 precision.
+
+    Otherwise a score would depend on the kind of device and on the run's own
+    matmul_precision, with which only the images are drawn.
+    """
+    with jax.default_matmul_precision("highest"):
+        yield
+
+
 class Scorer:
     """Scores generators of a config by one protocol, and reads the real data once."""
 
+    @_in_float32()
     def __init__(self, data: ConfigDict, settings: ConfigDict) -> None:
         """Reads the real images and computes their features.
 
@@ -116,6 +130,7 @@ class Scorer:
             ),
         }
 
+    @_in_float32()
     def score_run(self, run: trained.Run) -> Scores:
         """Scores of the generator with `run.variables`.
 
@@ -151,6 +166,7 @@ class Scorer:
         }
         return self._score(draw, discriminate, protocol)
 
+    @_in_float32()
     def score_images(self, images: np.ndarray, labels: np.ndarray | None) -> Scores:
         """Scores of (N, H, W, C) images; each draw takes a random part of them.
 

@@ -80,7 +80,8 @@ def _generator(run: trained.Run, **attributes: Any) -> Callable[..., jax.Array]:
     generator = run.generator.clone(**given)
 
     def generate(variables: Any, latents: jax.Array, *labels: jax.Array) -> jax.Array:
-        images = generator.apply(variables, latents, *labels, train=False)
+        with jax.default_matmul_precision(run.config.matmul_precision):
+            images = generator.apply(variables, latents, *labels, train=False)
         return jnp.asarray(images, jnp.float32)
 
     return generate

@@ -18,9 +18,13 @@ VERSION = "gan_jax_version"  # in config.json, beside the fields of the config
 OWN_PARTS = "own_parts"  # there too: names and digests of the parts of own_parts.py
 _LARGEST = 2**20  # bytes of config.json; default.py needs three thousand
 
+# Fields that 0.2.0 has added, with the values that older runs had without them.
+ADDED = {"deterministic": False, "matmul_precision": "default"}
+
 # Fields and sections that may change when a run goes on, since its parameters after a
 # step do not depend on them. The folders of the data may not change, since other
-# folders may hold other data.
+# folders may hold other data. `deterministic` may not either: it changes the rounding
+# on GPUs, and a run of which a part was not deterministic cannot be repeated.
 CHANGEABLE = {
     "steps_per_call",  # how many steps are compiled together, not what they compute
     "log_every_steps",  # these four say when something is written, which ends a call
@@ -86,7 +90,7 @@ def read(workdir: Path) -> ConfigDict:
     fields = _read_fields(workdir)
     fields.pop(VERSION, None)
     fields.pop(OWN_PARTS, None)
-    return ConfigDict(fields)
+    return ConfigDict(ADDED | fields)
 
 
 def _read_fields(workdir: Path) -> dict[str, Any]:

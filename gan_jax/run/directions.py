@@ -1,5 +1,6 @@
 """Directions of the latents along which a run's images change most."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -43,14 +44,15 @@ def principal(
     labels = jnp.full(size, label, jnp.int32)
     total = np.zeros((size, size))
     for latent in latents:
-        ahead, behind = (
-            np.asarray(
-                sampling.generate_images(
-                    run.generator, run.variables, jnp.asarray(latent + step), labels
+        with jax.default_matmul_precision("highest"):  # small differences need it
+            ahead, behind = (
+                np.asarray(
+                    sampling.generate_images(
+                        run.generator, run.variables, jnp.asarray(latent + step), labels
+                    )
                 )
+                for step in (steps, -steps)
             )
-            for step in (steps, -steps)
-        )
         rows = (ahead - behind).reshape(size, -1).astype(np.float64)
         total += rows @ rows.T
     _, vectors = np.linalg.eigh(total)

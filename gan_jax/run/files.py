@@ -26,6 +26,7 @@ METRICS = "metrics.jsonl"
 SCORES, LATER_SCORES = "evaluations.jsonl", "scores.jsonl"
 RETRIES = "retries.jsonl"  # a line for each retry of a run that failed
 ENVIRONMENTS = "environments.jsonl"  # a line for each environment of an experiment
+COMPILED = "compiled"  # folder of the compiled programs of a deterministic run
 
 
 def write_whole(path: Path, content: str | bytes) -> None:

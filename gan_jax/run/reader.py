@@ -19,6 +19,7 @@ from gan_jax.step import recipes, sampling, states
 RANGES = {  # allowed values of the fields in no section that drawing images needs
     "seed": checks.integer(0, checks.SEEDS),
     "batch_size": checks.integer(1, checks.MOST),
+    "matmul_precision": checks.one_of(("default", "tensorfloat32", "highest")),
 }
 ADVICE = "mend {field} in the run's config.json, or restore the file from a copy"
 FACTS = "facts"  # name of the array of a generator's file that has the config, as JSON
@@ -78,7 +79,7 @@ def load(
 def _load_file(path: Path, step: int | None) -> trained.Run:
     """The generator of an .npz file, as a run without a discriminator or an average."""
     arrays, facts = _read_arrays(path)
-    config = ConfigDict(facts["config"])
+    config = ConfigDict(config_file.ADDED | facts["config"])
     if step not in (None, facts["step"]):
         raise ValueError(
             f"{path} holds the generator of step {facts['step']} alone, but step "

@@ -268,17 +268,18 @@ def recompute_batch_stats(
         disable=None,
         leave=False,
     ):
-        total = sampling.add_batch_stats(
-            total,
-            jnp.arange(first, min(first + PART, batches)),
-            generator=generator,
-            variables=variables,
-            key=jax.random.fold_in(jax.random.key(config.seed), STATISTICS_STREAM),
-            batch_size=config.batch_size,
-            latent_size=config.model.latent_size,
-            distribution=config.model.latent_distribution,
-            num_classes=max(1, config.data.num_classes),
-        )
+        with jax.default_matmul_precision(config.matmul_precision):
+            total = sampling.add_batch_stats(
+                total,
+                jnp.arange(first, min(first + PART, batches)),
+                generator=generator,
+                variables=variables,
+                key=jax.random.fold_in(jax.random.key(config.seed), STATISTICS_STREAM),
+                batch_size=config.batch_size,
+                latent_size=config.model.latent_size,
+                distribution=config.model.latent_distribution,
+                num_classes=max(1, config.data.num_classes),
+            )
         jax.block_until_ready(total)  # otherwise the bar would be full at once
     return jax.tree.map(lambda leaf: leaf / batches, total)
 
@@ -342,13 +343,14 @@ def _in_batches(
         part = slice(first, first + batch_size)
         count = len(latents[part])
         filling = ((0, batch_size - count), (0, 0))  # a single shape compiles once
-        images = _generate(
-            run.generator,
-            run.variables,
-            jnp.asarray(np.pad(latents[part], filling)),
-            jnp.asarray(np.pad(labels[part], filling[0])),
-            batch_statistics=batch_statistics,
-        )
+        with jax.default_matmul_precision(run.config.matmul_precision):
+            images = _generate(
+                run.generator,
+                run.variables,
+                jnp.asarray(np.pad(latents[part], filling)),
+                jnp.asarray(np.pad(labels[part], filling[0])),
+                batch_statistics=batch_statistics,
+            )
         batches.append(np.asarray(images)[:count])
         if not np.isfinite(batches[-1]).all():
             raise ValueError(

@@ -88,7 +88,8 @@ def show(
     ):
         _print_part(title, lines)
     recorded = config.steps_per_call or config_file.steps_per_call(workdir)
-    measured = measure(programs.with_steps_per_call(config, recorded), outlook)
+    with jax.default_matmul_precision(config.matmul_precision):
+        measured = measure(programs.with_steps_per_call(config, recorded), outlook)
     _print_part("Steps, as they were measured", describe_steps(measured))
     _print_part("Time", describe_time(config, measured, first_step))
 

@@ -24,6 +24,7 @@ RANGES = {  # allowed values of the fields that are in no section
     "tensorboard": checks.FLAG,
     "tracker": events.TRACKER,
     "compilation_cache_dir": checks.TEXT,
+    "deterministic": checks.FLAG,
 }
 SECTIONS = {
     "": RANGES,

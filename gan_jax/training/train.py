@@ -16,12 +16,37 @@ import jax
 from ml_collections import ConfigDict
 import numpy as np
 
-from gan_jax import data, memory, models, own_parts, parallel
+from gan_jax import checks, data, memory, models, own_parts, parallel
 from gan_jax.data import batches, feed
 from gan_jax.run import checkpoints, config_file, files
 from gan_jax.step import recipes, states
 from gan_jax.training import preflight, programs, watchdog
 from gan_jax.training import writer as writer_lib
+
+
+def choose_kernels(config: ConfigDict) -> None:
+    """Sets what config.deterministic needs; called before anything uses a device.
+
+    Raises:
+      ValueError: the field has another type, or the environment contradicts it.
+    """
+    name = "deterministic"
+    checks.check_fields(config, {name: preflight.RANGES[name]})
+    if config.deterministic:
+        parallel.make_deterministic()
+
+
+def use_compilation_cache(config: ConfigDict, workdir: Path) -> None:
+    """Keeps compiled programs where the config says, for runs to come.
+
+    A deterministic run keeps them in its own folder, with the kernels that XLA chose
+    for each kind of GPU. In the common folder XLA would find the choices of other runs,
+    which it takes without asking whether those kernels are deterministic.
+    """
+    directory = config.compilation_cache_dir
+    if config.deterministic:
+        directory = str(workdir / files.COMPILED)
+    parallel.use_compilation_cache(directory)
 
 
 def check(config: ConfigDict, *, runs: int = 1) -> None:
@@ -42,6 +67,8 @@ def check(config: ConfigDict, *, runs: int = 1) -> None:
             f"{jax.process_count()} processes, and only a job of one retries a run: "
             "set --config.watchdog.retries=0."
         )
+    if config.deterministic:
+        parallel.check_deterministic()
     key = jax.random.key(config.seed)
     networks = models.build(config, axis_name=None)
     memory.check(
@@ -253,6 +280,7 @@ def drive(
     if first_step >= last:
         return last
     with contextlib.ExitStack() as stack:
+        stack.enter_context(jax.default_matmul_precision(config.matmul_precision))
         missing = [not workdir.exists() for workdir in workdirs]
         if parallel.is_writer():
             _own(stack, workdirs, seen, where=[not x for x in missing])

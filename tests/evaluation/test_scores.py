@@ -2,14 +2,15 @@
 
 from importlib import metadata
 
+import jax
 import numpy as np
 import pytest
 
 import gan_jax
 from gan_jax import data
-from gan_jax.evaluation import frechet, scores
+from gan_jax.evaluation import features, frechet, scores
 from gan_jax.evaluation.estimate import Estimate
-from gan_jax.run import reader
+from gan_jax.run import reader, trained
 from tests import support
 
 pytestmark = pytest.mark.slow
@@ -52,6 +53,33 @@ def test_scoring_does_not_need_the_package_installed(config, run, monkeypatch):
     monkeypatch.setattr(metadata, "version", version)
     protocol = make_scorer(config).score_run(run).protocol
     assert protocol["versions"]["gan_jax"] == gan_jax.__version__
+
+
+def test_features_have_full_precision_and_images_that_of_the_run(
+    config, run, monkeypatch
+):
+    seen = {}
+
+    def watch(module, name):
+        function = getattr(module, name)
+
+        def watched(*args, **kwargs):
+            seen[name] = jax.config.jax_default_matmul_precision
+            return function(*args, **kwargs)
+
+        monkeypatch.setattr(module, name, watched)
+
+    watch(features, "extract_once")
+    watch(features, "extract")
+    watch(trained, "_generate")
+    run = run._replace(config=run.config.copy_and_resolve_references())
+    run.config.matmul_precision = "tensorfloat32"
+    make_scorer(config).score_run(run)
+    assert seen == {
+        "extract_once": "highest",
+        "extract": "highest",
+        "_generate": "tensorfloat32",
+    }
 
 
 def test_draws_have_seeds_of_their_own_and_give_the_error(config, run):

@@ -139,6 +139,19 @@ def test_a_run_of_an_earlier_version_is_read_and_not_resumed_with_other_fields(
         config_file.check(tmp_path, config)
 
 
+def test_a_run_without_the_added_fields_has_their_former_values(tiny_config, tmp_path):
+    config_file.claim(tmp_path, tiny_config)
+    written = json.loads((tmp_path / "config.json").read_text())
+    for name in config_file.ADDED:
+        del written[name]
+    (tmp_path / "config.json").write_text(json.dumps(written))
+    assert config_file.read(tmp_path).matmul_precision == "default"
+    config_file.check(tmp_path, tiny_config)
+    tiny_config.deterministic = True
+    with pytest.raises(ValueError, match="deterministic was False, now True"):
+        config_file.check(tmp_path, tiny_config)
+
+
 def test_an_error_over_a_run_of_another_version_names_it(tiny_config, tmp_path):
     config_file.claim(tmp_path, tiny_config)
     with pytest.raises(KeyError), config_file.naming_version(tmp_path):

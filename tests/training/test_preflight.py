@@ -34,6 +34,7 @@ GIB = 2**30
         ("log_every_steps", -1, "log_every_steps is -1, but must be at least 0"),
         ("checkpoints_to_keep", 0, "checkpoints_to_keep is 0, but must be at least 1"),
         ("checkpoints_to_keep", -1, "checkpoints_to_keep is -1, but must be at least"),
+        ("matmul_precision", "tf32", "is 'tf32', but must be one of default, tensorf"),
         ("sample_rows", 0, "sample_rows is 0, but must be at least 1 and at most 10,0"),
         ("data.name", "aray", "Unknown data set 'aray' .did you mean 'array'"),
         ("data.image_size", 0, "image_size is 0, but must be at least 1 and at most 8"),

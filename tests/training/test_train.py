@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import threading
@@ -11,6 +12,7 @@ import numpy as np
 from PIL import Image
 import pytest
 
+import gan_jax
 from gan_jax import data, parallel
 from gan_jax.data import feed
 from gan_jax.run import checkpoints, images
@@ -469,3 +471,24 @@ def test_tensorboard_events_hold_the_metrics(tiny_config, tmp_path):
     events.Reload()
     assert [event.step for event in events.Tensors("d_loss")] == [2, 4]
     assert [event.step for event in events.Tensors("samples")] == [0, 2, 4]
+
+
+def test_products_of_training_and_drawing_have_the_precision_of_the_config(
+    shared_folder, tmp_path
+):
+    config = support.make_tiny_config(shared_folder)
+    config.model.convolution = "lax"
+    config.model.generator.hidden_dense = config.model.discriminator.hidden_dense = 3
+    config.matmul_precision = "tensorfloat32"  # which StableHLO calls HIGH
+    jax.config.update("jax_dump_ir_to", str(tmp_path / "programs"))
+    try:
+        train.train_and_evaluate(config, tmp_path / "run")
+        gan_jax.load(tmp_path / "run").sample(1)
+    finally:
+        jax.config.update("jax_dump_ir_to", "")
+    for name in ("_fun", "_draw", "generate_images"):  # steps, sample grids, reader
+        (path,) = (tmp_path / "programs").glob(f"*jit_{name}_compile*")
+        for kind in ("convolution", "dot_general"):
+            lines = re.findall(rf".*stablehlo\.{kind}.*", path.read_text())
+            assert lines
+            assert all(len(re.findall(r"\bHIGH\b", line)) == 2 for line in lines)
