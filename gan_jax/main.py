@@ -62,6 +62,13 @@ _PROCESS_ID = flags.DEFINE_integer(
     None,
     "This process has this number in the job. Processes are counted from 0.",
 )
+_JOIN_TIMEOUT = flags.DEFINE_integer(
+    "join_timeout",
+    300,
+    "The processes of a job wait for each other this number of seconds. Then those "
+    "that have arrived end, and say who is missing.",
+    lower_bound=1,
+)
 
 
 LEFT = (
@@ -116,7 +123,7 @@ def main() -> int:
         return 0
     job = (_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
     leaving = interrupt.leaving_at_once(signal.SIGTERM, LEFT, status=command.UNFINISHED)
-    with parallel.joined(*job), leaving as stay:
+    with parallel.joined(*job, join_timeout=_JOIN_TIMEOUT.value), leaving as stay:
         models.use_own(_CONFIG.value, overrides)
         parallel.use_compilation_cache(_CONFIG.value.compilation_cache_dir)
         is_finished = train.train_and_evaluate(
