@@ -12,6 +12,8 @@ While a run trains, Ctrl-C and SIGTERM save a checkpoint first. The exit status 
 75, which tells a scheduler to start the same command again.
 """
 
+import contextlib
+import functools
 from pathlib import Path
 import signal
 
@@ -122,8 +124,14 @@ def main() -> int:
         _show_dry_run(workdir)
         return 0
     job = (_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
-    leaving = interrupt.leaving_at_once(signal.SIGTERM, LEFT, status=command.UNFINISHED)
-    with parallel.joined(*job, join_timeout=_JOIN_TIMEOUT.value), leaving as stay:
+    leaving = functools.partial(
+        interrupt.leaving_at_once, signal.SIGTERM, LEFT, status=command.UNFINISHED
+    )
+    with contextlib.ExitStack() as stack:
+        with leaving():  # JAX takes the signal over when it joins
+            joined = parallel.joined(*job, join_timeout=_JOIN_TIMEOUT.value)
+            stack.enter_context(joined)
+        stay = stack.enter_context(leaving())
         models.use_own(_CONFIG.value, overrides)
         parallel.use_compilation_cache(_CONFIG.value.compilation_cache_dir)
         is_finished = train.train_and_evaluate(

@@ -69,6 +69,10 @@ def joined(
         host, port = _host_and_port(address)
         if process_id == 0:
             job.listen(port)
+        logging.info(
+            "Waiting up to %d s for the %d processes of the job, which meet at %s.",
+            *(join_timeout, num_processes, address),
+        )
         job.meet((host, port), join_timeout)
     _initialize(given, join_timeout)
     job = job or _meet_through_jax(address)

@@ -4,6 +4,7 @@ import functools
 import os
 from pathlib import Path
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -218,17 +219,26 @@ def test_a_run_goes_on_in_another_number_of_processes(
 @pytest.mark.parametrize(
     "process_id, sentence",
     [
-        (0, "error: process 1 and process 2 of the job's 3 processes did not arrive w"),
-        (2, "error: process 0 of the job could not be reached at localhost:"),
+        (0, "\nerror: process 1 and process 2 of the job's 3 processes did not arr"),
+        (2, "\nerror: process 0 of the job could not be reached at localhost:"),
     ],
 )
 def test_a_process_that_never_arrives_is_named(train, process_id, sentence):
     flags = [*job(3), f"--process_id={process_id}", "--join_timeout=1"]
     process, workdir = train(f"alone{process_id}", 1, *flags)
     output, _ = process.communicate(timeout=300)
-    assert process.returncode == 1 and output.count("\n") == 1
-    assert output.startswith(sentence) and "within 1 s" in output
+    assert process.returncode == 1
+    assert "Waiting up to 1 s for the 3 processes of the job, which" in output
+    assert sentence in output and "within 1 s" in output and output.count("\n") == 2
     assert not workdir.exists()
+
+
+def test_a_process_that_waits_for_others_leaves_at_once_when_it_is_told_to(train):
+    process, _ = train("waits", 1, *job(2), "--process_id=0")
+    assert "Waiting up to 300 s for the 2 processes" in process.stdout.readline()
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 75 and output.startswith("Left because of SIGTERM")
 
 
 def test_a_job_of_a_scheduler_that_is_not_complete_ends_with_a_sentence():

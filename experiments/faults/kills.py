@@ -74,10 +74,17 @@ RANDOM = {
     "model.generator.features": (16,),
     "model.generator.norm": "batch",
     "model.discriminator.features": (16,),
-    # With Adam's usual 1e-8, rounding would decide where a gradient is nearly zero.
-    "optimizer.generator.eps": 1e-3,
-    "optimizer.discriminator.eps": 1e-3,
 }
+# With Adam's usual eps, rounding decides an update where a gradient is nearly zero.
+CONFIG = """from configs import gan
+
+
+def get_config():
+    config = gan.get_config()
+    for network in ("generator", "discriminator"):
+        config.optimizer[network].eps = 1e-3
+    return config
+"""
 SEEDS = 3
 TOLERANCE = 1e-4  # of parameters, between one and two devices
 ENDED = 60  # seconds after which the other process must have ended
@@ -115,9 +122,11 @@ def commands(run: Path) -> list[list[str]]:
     if _KIND.value == "seeds":
         here = ["--kind=seeds", f"--folder={run.parent}", f"--train_seeds={run}"]
         return [[sys.executable, __file__, *here]]
-    config = "dcgan" if _KIND.value == "alone" else "gan"
+    config = run.with_name("config.py")
+    if _KIND.value == "alone":
+        config = Path("configs/dcgan.py")
     command = [
-        *(sys.executable, "-m", "gan_jax.main", f"--config=configs/{config}.py"),
+        *(sys.executable, "-m", "gan_jax.main", f"--config={config}"),
         f"--workdir={run}",
         *(f"--config.{name}={value}" for name, value in overrides(run).items()),
     ]
@@ -268,6 +277,7 @@ def prepare(folder: Path) -> tuple[Any, float]:
     folder.mkdir(parents=True)
     images = np.random.default_rng(0).integers(0, 256, (2_000, 28, 28, 1), np.uint8)
     np.savez(folder / "images.npz", images=images, labels=np.zeros(2_000, np.int32))
+    (folder / "config.py").write_text(CONFIG)
     begin = time.monotonic()
     unbroken = folder / "unbroken"
     finish(unbroken, start(unbroken))
