@@ -59,6 +59,7 @@ COMMON = {
     "evaluation.num_images": 500,
     "evaluation.best_metric": "frechet_distance",
 }
+SIDE = 8  # pixels of the random images
 DIGITS = {
     "data.split": "train[:2000]",
     "model.generator.features": 8,
@@ -69,6 +70,7 @@ DIGITS = {
 RANDOM = {
     "data.name": "array",
     "data.num_classes": 0,
+    "data.image_size": SIDE,
     "evaluation.extractor": "pixels",
     "evaluation.metrics": "frechet_distance",
     "model.generator.features": (16,),
@@ -275,7 +277,8 @@ def prepare(folder: Path) -> tuple[Any, float]:
     """Makes the folder and the unbroken run; returns its result and its seconds."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    images = np.random.default_rng(0).integers(0, 256, (2_000, 28, 28, 1), np.uint8)
+    shape = (2_000, SIDE, SIDE, 1)
+    images = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     np.savez(folder / "images.npz", images=images, labels=np.zeros(2_000, np.int32))
     (folder / "config.py").write_text(CONFIG)
     begin = time.monotonic()
