@@ -12,6 +12,8 @@ While a run trains, Ctrl-C and SIGTERM save a checkpoint first. The exit status 
 75, which tells a scheduler to start the same command again.
 """
 
+import contextlib
+import functools
 from pathlib import Path
 import signal
 
@@ -61,6 +63,13 @@ _PROCESS_ID = flags.DEFINE_integer(
     "process_id",
     None,
     "This process has this number in the job. Processes are counted from 0.",
+)
+_JOIN_TIMEOUT = flags.DEFINE_integer(
+    "join_timeout",
+    300,
+    "The processes of a job wait for each other this number of seconds. Then those "
+    "that have arrived end, and say who is missing.",
+    lower_bound=1,
 )
 
 
@@ -123,8 +132,14 @@ def main() -> int:
         _show_dry_run(workdir)
         return 0
     job = (_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
-    leaving = interrupt.leaving_at_once(signal.SIGTERM, LEFT, status=command.UNFINISHED)
-    with parallel.joined(*job), leaving as stay:
+    leaving = functools.partial(
+        interrupt.leaving_at_once, signal.SIGTERM, LEFT, status=command.UNFINISHED
+    )
+    with contextlib.ExitStack() as stack:
+        with leaving():  # JAX takes the signal over when it joins
+            joined = parallel.joined(*job, join_timeout=_JOIN_TIMEOUT.value)
+            stack.enter_context(joined)
+        stay = stack.enter_context(leaving())
         _warn_of_missed_accelerator()
         models.use_own(_CONFIG.value, overrides)
         train.use_compilation_cache(_CONFIG.value, workdir)

@@ -10,6 +10,7 @@ from pathlib import Path
 import re
 import shutil
 import socket
+import threading
 import time
 from typing import Any, NamedTuple
 
@@ -25,6 +26,8 @@ AXIS = "batch"
 HEARTBEAT_TIMEOUT_SECONDS = 50  # JAX's timeout, if the connections of hosts.py fail
 SECONDS_TO_NOTICE = 5  # hosts.py sees a death this long after JAX raises its error
 DETERMINISTIC = "--xla_gpu_deterministic_ops"  # a flag of XLA, which has it on CPUs too
+SECONDS_TO_MEET = 30  # at most, between processes that JAX has joined already
+MORE_SECONDS = 60  # JAX, which aborts, waits longer than this process does
 
 
 @contextlib.contextmanager
@@ -32,38 +35,51 @@ def joined(
     coordinator_address: str | None = None,
     num_processes: int | None = None,
     process_id: int | None = None,
+    *,
+    join_timeout: int = 300,
 ) -> Iterator[None]:
     """A context in which this process is joined to the other processes of its job.
 
-    Arguments are passed on to `jax.distributed.initialize`. Without arguments it is
-    called if the environment shows several processes: a TPU pod slice, SLURM or
+    The first arguments are passed on to `jax.distributed.initialize`. Without them it
+    is called if the environment shows several processes: a TPU pod slice, SLURM or
     JAX_COORDINATOR_ADDRESS. Enter the context before anything else touches a device.
     When a process of the job dies, all its processes end.
 
+    Args:
+      coordinator_address: HOST:PORT at which the first process listens.
+      num_processes: number of processes of the job.
+      process_id: number of this process, from 0.
+      join_timeout: for how many seconds the processes wait for each other.
+
     Raises:
-      ValueError: an argument is missing or out of range, or the job cannot be joined.
+      ValueError: an argument is missing or out of range, or the job cannot be joined,
+        for example because a process has not arrived.
     """
     environment = (
         "," in os.environ.get("TPU_WORKER_HOSTNAMES", "")
         or int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1
         or "JAX_COORDINATOR_ADDRESS" in os.environ
     )
-    given = (coordinator_address, num_processes, process_id)
+    address = coordinator_address or os.environ.get("JAX_COORDINATOR_ADDRESS")
+    given = (address, num_processes, process_id)
     _check_job(*given, environment=environment)
     if not environment and given == (None, None, None):
         yield
         return
-    try:
-        jax.distributed.initialize(
-            *given, heartbeat_timeout_seconds=HEARTBEAT_TIMEOUT_SECONDS
+    job = None
+    if address is not None and num_processes is not None and process_id is not None:
+        job = hosts.Job(process_id, num_processes)
+        host, port = _host_and_port(address)
+        if process_id == 0:
+            job.listen(port)
+        logging.info(
+            "Waiting up to %d s for the %d processes of the job, which meet at %s.",
+            *(join_timeout, num_processes, address),
         )
-    except (ValueError, RuntimeError) as error:
-        raise ValueError(
-            f"this process could not join its job: {error}. Start num_processes "
-            "processes with the same --coordinator_address=HOST:PORT, of which HOST "
-            "runs --process_id=0."
-        ) from error
-    job = _watch_the_others(coordinator_address)
+        job.meet((host, port), join_timeout)
+    _initialize(given, join_timeout)
+    job = job or _meet_through_jax(address)
+    atexit.register(job.close)  # before JAX waits for the others
     try:
         yield
     except jax.errors.JaxRuntimeError:
@@ -91,8 +107,9 @@ def _check_job(
             f"{there} was given, but not --{' or --'.join(missing)}: a job of several "
             "processes takes all three, a single process takes none."
         )
-    if coordinator_address is not None and not re.fullmatch(
-        r".+:[0-9]{1,5}", coordinator_address
+    if coordinator_address is not None and not (
+        re.fullmatch(r".+:[0-9]{1,5}", coordinator_address)
+        and _host_and_port(coordinator_address)[1] in range(1, 2**16)
     ):
         raise ValueError(
             f"coordinator_address is {coordinator_address!r}, but must be HOST:PORT: "
@@ -110,31 +127,53 @@ def _check_job(
         )
 
 
-def _watch_the_others(coordinator_address: str | None) -> hosts.Job:
-    """Connects the first process with all others, so that they notice when it ends.
+def _host_and_port(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
 
-    Host 0 listens, and tells the other hosts its address through JAX.
-    """
-    job = hosts.Job()
-    atexit.register(job.close)  # before JAX waits for the others
-    word = np.zeros(512, np.int32)
-    if is_writer():
-        host = (coordinator_address or socket.gethostname()).rpartition(":")
-        port, token = job.listen()
-        text = json.dumps([host[0] or host[2], port, token.hex()]).encode()
-        word[: len(text)] = list(text)
-    host, port, token = json.loads(
-        bytes(broadcast_from_writer(word).astype(np.uint8)).rstrip(b"\0")
+
+def _initialize(
+    job: tuple[str | None, int | None, int | None], join_timeout: int
+) -> None:
+    """Joins JAX's job, or ends the process, where JAX would abort, if it cannot."""
+    sentence = (
+        f"the processes of this job did not all arrive within {join_timeout} s: start "
+        "all of them, or let them wait longer with --join_timeout."
     )
-    if not is_writer():
-        try:
-            job.connect((host, port), bytes.fromhex(token), jax.process_index())
-        except OSError as error:
-            logging.warning(
-                "Host 0 cannot be reached at %s:%d (%s): the end of a process is "
-                "noticed after %d s only.",
-                *(host, port, error, HEARTBEAT_TIMEOUT_SECONDS),
-            )
+    timer = threading.Timer(join_timeout, hosts.end, (sentence,))
+    timer.daemon = True
+    timer.start()
+    try:
+        jax.distributed.initialize(
+            *job,
+            initialization_timeout=join_timeout + MORE_SECONDS,
+            heartbeat_timeout_seconds=HEARTBEAT_TIMEOUT_SECONDS,
+        )
+    except (ValueError, RuntimeError) as error:
+        raise ValueError(
+            f"this process could not join its job: {error}. Start num_processes "
+            "processes with the same --coordinator_address=HOST:PORT, of which HOST "
+            "runs --process_id=0."
+        ) from error
+    finally:
+        timer.cancel()
+
+
+def _meet_through_jax(address: str | None) -> hosts.Job:
+    """Connects the processes of a job of which only JAX knew who they are."""
+    job = hosts.Job(jax.process_index(), jax.process_count())
+    where: tuple[str, int] = ("", 0)
+    if is_writer():
+        host = _host_and_port(address)[0] if address else socket.gethostname()
+        where = (host, job.listen())
+    host, port = gather({"where": where})[0]["where"]
+    try:
+        job.meet((host, port), SECONDS_TO_MEET)
+    except ValueError as error:
+        logging.warning(
+            "The end of a process is noticed after %d s only: %s",
+            *(HEARTBEAT_TIMEOUT_SECONDS, error),
+        )
     return job
 
 

@@ -1,8 +1,11 @@
 """Devices and hosts do not change the numbers: the test of the whole design."""
 
+import functools
 import os
 from pathlib import Path
 import re
+import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -34,15 +37,18 @@ def train(tmp_path_factory):
 
     # Adam divides each gradient by its own size, so that rounding decides the sign of
     # an update where a gradient is nearly zero; a large eps keeps it from deciding.
-    (folder / "config.py").write_text(
-        "from configs import dcgan\n\n\ndef get_config():\n"
-        "    config = dcgan.get_config()\n"
-        "    for network in ('generator', 'discriminator'):\n"
-        "        config.optimizer[network].eps = 1e-3\n"
-        "    return config\n"
-    )
+    for name, features in (("dcgan", 4), ("gan", (8,))):
+        (folder / f"{name}.py").write_text(
+            f"from configs import {name}\n\n\ndef get_config():\n"
+            f"    config = {name}.get_config()\n"
+            "    for network in ('generator', 'discriminator'):\n"
+            "        config.optimizer[network].eps = 1e-3\n"
+            f"        config.model[network].features = {features}\n"
+            "    config.model.generator.norm = 'batch'\n"
+            "    return config\n"
+        )
 
-    def start(name, devices, *flags):
+    def start(name, devices, *flags, config="dcgan"):
         overrides = {
             "num_train_steps": STEPS,
             "steps_per_call": 2,
@@ -61,17 +67,16 @@ def train(tmp_path_factory):
             "data.cache_dir": folder / "cache",
             "data.image_size": 16,
             "data.num_classes": 0,
-            "model.generator.features": 4,
-            "model.discriminator.features": 4,
         }
         command = [
             sys.executable,
             "-m",
             "gan_jax.main",
-            f"--config={folder / 'config.py'}",
+            f"--config={folder / config}.py",
+            f"--workdir={folder / name}",
         ]
         command += [f"--config.{field}={value}" for field, value in overrides.items()]
-        command += [f"--workdir={folder / name}", *flags]
+        command += flags
         options = os.environ["XLA_FLAGS"]
         options += f" --xla_force_host_platform_device_count={devices}"
         environment = os.environ | {"XLA_FLAGS": options, "JAX_PLATFORMS": "cpu"}
@@ -131,16 +136,16 @@ def test_devices_do_not_change_the_run(train, on_one_device, devices, start):
     assert_same_run(checkpoints.read(workdir / "checkpoints"), on_one_device)
 
 
-def job_of_two():
-    """The flags that both processes of a job share."""
+def job(count):
+    """The flags that the processes of a job share."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
-    return [f"--coordinator_address=localhost:{port}", "--num_processes=2"]
+    return [f"--coordinator_address=localhost:{port}", f"--num_processes={count}"]
 
 
 def test_processes_that_differ_are_refused_with_what_differs(train):
-    flags = job_of_two()
+    flags = job(2)
     first, workdir = train("differ0", 1, *flags, "--process_id=0", "--config.seed=1")
     second, _ = train("differ1", 1, *flags, "--process_id=1", "--config.seed=2")
     sentence = "error: the processes of the job differ in seed, which is 1 in process 0"
@@ -151,16 +156,110 @@ def test_processes_that_differ_are_refused_with_what_differs(train):
 
 
 def test_two_processes_give_the_run_of_one_and_host_0_writes(train, on_one_device):
-    flags = job_of_two()
-    flags.append(
-        "--config.steps_per_call=0"
-    )  # 10 on a CPU, and 2 divides the intervals
+    # The choice is 10 on a CPU, and 2 divides the intervals.
+    flags = [*job(2), "--config.steps_per_call=0"]
     first, workdir = train("host0", 1, *flags, "--process_id=0")
     second, other_workdir = train("host1", 1, *flags, "--process_id=1")
     finish(second)
     finish(first)
     assert_same_run(checkpoints.read(workdir / "checkpoints"), on_one_device)
     assert not other_workdir.exists()
+
+
+@pytest.fixture(scope="module")
+def train_dense(train):
+    """Trains dense networks in some processes up to a step; returns the checkpoint."""
+
+    def finish_all(name, count, steps):
+        flags = job(count) if count > 1 else []
+        started = [
+            train(
+                f"{name}-process{process}" if process else name,
+                1,
+                *([*flags, f"--process_id={process}"] if flags else []),
+                f"--config.num_train_steps={steps}",
+                "--config.eval_every_steps=0",
+                config="gan",
+            )
+            for process in range(count)
+        ]
+        for process, _ in started:
+            finish(process)
+        workdir, *others = (workdir for _, workdir in started)
+        assert not any(other.exists() for other in others)
+        return workdir
+
+    return finish_all
+
+
+@pytest.fixture(scope="module")
+def dense_on_one_device(train_dense):
+    return checkpoints.read(train_dense("dense", 1, STEPS) / "checkpoints")
+
+
+@pytest.fixture(scope="module")
+def start_dense(train_dense):
+    """The folder of a run whose first four steps were done by some processes."""
+    return functools.cache(lambda count: train_dense(f"dense-by-{count}", count, 4))
+
+
+def test_four_processes_give_the_run_of_one(train_dense, dense_on_one_device):
+    workdir = train_dense("dense-of-4", 4, STEPS)
+    assert_same_run(checkpoints.read(workdir / "checkpoints"), dense_on_one_device)
+
+
+@pytest.mark.parametrize("first, then", [(1, 2), (2, 1), (2, 4)])
+def test_a_run_goes_on_in_another_number_of_processes(
+    train_dense, start_dense, dense_on_one_device, first, then
+):
+    begun, name = start_dense(first), f"dense-by-{first}-and-{then}"
+    shutil.copytree(begun, begun.with_name(name))
+    workdir = train_dense(name, then, STEPS)
+    assert_same_run(checkpoints.read(workdir / "checkpoints"), dense_on_one_device)
+
+
+@pytest.mark.parametrize(
+    "process_id, sentence",
+    [
+        (0, "\nerror: process 1 and process 2 of the job's 3 processes did not arr"),
+        (2, "\nerror: process 0 of the job could not be reached at localhost:"),
+    ],
+)
+def test_a_process_that_never_arrives_is_named(train, process_id, sentence):
+    flags = [*job(3), f"--process_id={process_id}", "--join_timeout=1"]
+    process, workdir = train(f"alone{process_id}", 1, *flags)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 1
+    assert "Waiting up to 1 s for the 3 processes of the job, which" in output
+    assert sentence in output and "within 1 s" in output and output.count("\n") == 2
+    assert not workdir.exists()
+
+
+def test_a_process_that_waits_for_others_leaves_at_once_when_it_is_told_to(train):
+    process, _ = train("waits", 1, *job(2), "--process_id=0")
+    assert "Waiting up to 300 s for the 2 processes" in process.stdout.readline()
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 75 and output.startswith("Left because of SIGTERM")
+
+
+def test_a_job_of_a_scheduler_that_is_not_complete_ends_with_a_sentence():
+    job_id = os.getpid()  # which decides about the port
+    slurm = {"JOB_ID": job_id, "STEP_NODELIST": "localhost", "NTASKS": 2}
+    slurm |= {"STEP_NUM_TASKS": 2, "PROCID": 1, "LOCALID": 1}
+    environment = {f"SLURM_{name}": str(value) for name, value in slurm.items()}
+    code = "from gan_jax import parallel\nwith parallel.joined(join_timeout=1): pass"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: the processes of this job did not all arrive")
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(
@@ -170,6 +269,7 @@ def test_two_processes_give_the_run_of_one_and_host_0_writes(train, on_one_devic
         (("a:1", None, 0), "was given, but not --num_processes: a job of several"),
         (("a:1", 2, None), "was given, but not --process_id: a job of several"),
         (("localhost", 2, 0), "coordinator_address is 'localhost', but must be HOST:P"),
+        (("a:65536", 2, 0), "coordinator_address is 'a:65536', but must be HOST:PORT"),
         (("a:1", 0, 0), "num_processes is 0, but must be at least 1"),
         (("a:1", 2, 2), "process_id is 2, but .* numbered from 0 to 1"),
         (("a:1", 2, -1), "process_id is -1, but .* numbered from 0 to 1"),

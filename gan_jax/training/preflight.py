@@ -1,6 +1,7 @@
 """Checks of a run, most of which are made before anything is prepared."""
 
 import hashlib
+from pathlib import Path
 
 import jax
 from ml_collections import ConfigDict
@@ -66,11 +67,20 @@ def check(config: ConfigDict) -> None:
         events.load(config.tracker)
 
 
+def _digest_code(folder: Path) -> str:
+    """A short digest of the names and contents of all Python files in a folder."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(f"{path.relative_to(folder)}\0".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
 def check_hosts(config: ConfigDict, dataset: data.Dataset) -> None:
     """Refuses a job whose processes differ in the config, the data or the code.
 
     Every process of the job calls it before the first step. The data are told apart by
-    their shapes, labels and some of the images.
+    their number, labels and some of the images, the code by gan_jax's own files.
 
     Raises:
       ValueError: something differs; the message names it with each process's value.
@@ -82,13 +92,14 @@ def check_hosts(config: ConfigDict, dataset: data.Dataset) -> None:
     facts = {
         **{name: x for name, x in fields.items() if name not in config_file.PATHS},
         "the version of gan_jax": version.VERSION,
+        "the SHA-256 of gan_jax's code": _digest_code(Path(version.__file__).parent),
         "the version of jax": jax.__version__,
         "the number of local devices": jax.local_device_count(),
         "the number of images": len(dataset.images),
         "the data's SHA-256": digest.hexdigest()[:16],
     }
     gathered = parallel.gather(facts)
-    for name in sorted({name for one in gathered for name in one}):
+    for name in dict.fromkeys(name for one in gathered for name in one):
         values = [one.get(name, config_file.MISSING) for one in gathered]
         if any(value != values[0] for value in values):
             listed = ", ".join(f"{x!r} in process {i}" for i, x in enumerate(values))

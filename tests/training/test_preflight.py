@@ -5,10 +5,12 @@ import re
 
 import hypothesis
 from hypothesis import strategies
+import jax
 from ml_collections import ConfigDict
+import numpy as np
 import pytest
 
-from gan_jax import command, data, models, parallel
+from gan_jax import command, data, models, parallel, version
 from gan_jax.data import tfds_source
 from gan_jax.step import losses, penalties
 from gan_jax.training import preflight, train
@@ -120,6 +122,85 @@ def test_evaluations_that_cannot_be_are_refused_before_the_run(
     with pytest.raises(ValueError, match=message):
         train.train_and_evaluate(tiny_config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+# Processes of a job that differ; each call of check_hosts is that of the next process.
+
+
+@pytest.fixture
+def check_host(tiny_config, monkeypatch):
+    """Calls check_hosts as the next process of a job, with these data."""
+    told = []
+    monkeypatch.setattr(
+        parallel, "gather", lambda facts: told.append(dict(facts)) or told
+    )
+
+    def check(*, count=600, image=(), labelled=()):
+        images = np.zeros((count, 4, 4, 1), np.uint8)
+        images[list(image)] = 1
+        labels = np.zeros(count, np.int32)
+        labels[list(labelled)] = 1
+        preflight.check_hosts(tiny_config, data.Dataset(images, labels, 2))
+
+    return check
+
+
+def test_processes_may_differ_in_where_their_files_lie(check_host, tiny_config):
+    check_host()
+    tiny_config.data.cache_dir = "elsewhere"
+    check_host()
+
+
+@pytest.mark.parametrize(
+    "other, message",
+    [
+        (
+            {"count": 599},
+            "the number of images, which is 600 in .* 1, 599 in process 2",
+        ),
+        ({"image": [0]}, "the data's SHA-256, which is '.*' in process 0, '.*' in pro"),
+        ({"image": [-1]}, "the data's SHA-256"),
+        ({"labelled": [300]}, "the data's SHA-256"),
+    ],
+)
+def test_processes_that_differ_in_their_data_are_refused(check_host, other, message):
+    check_host()
+    check_host()
+    with pytest.raises(ValueError, match=f"differ in .*{message}.*: start all of them"):
+        check_host(**other)
+
+
+@pytest.mark.parametrize(
+    "module, name, value, message",
+    [
+        (version, "VERSION", "9.9", "the version of gan_jax, .*'9.9' in process 1"),
+        (jax, "__version__", "9.9", "the version of jax, which .*'9.9' in process 1"),
+        (jax, "local_device_count", lambda: 3, "local devices, .*2 in .* 0, 3 in pro"),
+        (preflight, "_digest_code", lambda folder: "9", "SHA-256 of gan_jax's code"),
+    ],
+)
+def test_processes_that_differ_in_code_or_devices_are_refused(
+    check_host, monkeypatch, module, name, value, message
+):
+    check_host()
+    monkeypatch.setattr(module, name, value)
+    with pytest.raises(
+        ValueError, match=f"the processes of the job differ .*{message}"
+    ):
+        check_host()
+
+
+def test_a_digest_of_code_sees_names_and_contents_of_python_files(tmp_path):
+    def digest(name, text):
+        (tmp_path / name).write_text(text)
+        found = preflight._digest_code(tmp_path)
+        (tmp_path / name).unlink()
+        return found
+
+    first = digest("a.py", "x = 1")
+    assert digest("a.py", "x = 1") == first
+    assert first not in (digest("b.py", "x = 1"), digest("a.py", "x = 2"))
+    assert digest("a.pyc", "x = 1") == digest("b.txt", "x = 2")  # no code
 
 
 def test_a_config_without_a_section_is_refused(tiny_config):
