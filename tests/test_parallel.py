@@ -62,6 +62,9 @@ def train(tmp_path_factory):
             "data.num_classes": 0,
             "model.generator.features": 4,
             "model.discriminator.features": 4,
+            # Draws and means that must not depend on the devices either.
+            "recipe.augment": "color,translation,cutout",
+            "recipe.lecam_weight": 0.3,
         }
         command = [
             sys.executable,

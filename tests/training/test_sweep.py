@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from gan_jax.run import reader
+from gan_jax.step import states
 from gan_jax.training import sweep, train
 from tests import support
 
@@ -109,6 +110,21 @@ def test_resumed_is_unbroken(shared_folder, tmp_path):
         variables = (reader.load(x).variables for x in (one, other))
         jax.tree.map(np.testing.assert_array_equal, *variables)
         assert [line["step"] for line in lines(other)] == [2, 4]
+
+
+def test_lecams_means_are_kept_for_each_run(shared_folder, tmp_path):
+    configs = [make_config(shared_folder, seed) for seed in SEEDS]
+    for config in configs:
+        config.recipe.lecam_weight = 0.3
+    together = train_together(configs, tmp_path / "together")
+    train.train_and_evaluate(configs[1], tmp_path / "alone")
+    means = [
+        reader.load(folder).discriminator_variables["batch_stats"][states.LOGIT_MEANS]
+        for folder in (*together, tmp_path / "alone")
+    ]
+    assert_close(means[1], means[3])
+    assert len({float(one["real"]) for one in means[:3]}) == 3
+    train_together(configs, tmp_path / "together")  # they are finished, and are read
 
 
 def test_a_run_that_diverges_is_marked_and_the_others_go_on(shared_folder, tmp_path):
