@@ -102,7 +102,8 @@ def get_config() -> ConfigDict:
     # logit; 0: none
 
     config.recipe = ConfigDict()
-    config.recipe.updates = "shared"  # shared, fresh or simultaneous: see recipes.py
+    config.recipe.updates = "shared"  # shared, fresh, same_latents or simultaneous: see
+    # recipes.py
     config.recipe.discriminator_batches = "separate"  # separate or joint
     config.recipe.discriminator_steps = 1  # discriminator updates in a step; [1, 32]
     config.recipe.generator_steps = 1  # generator updates in a step; [1, 32]

@@ -11,7 +11,7 @@ from gan_jax.step import augmentation, losses, penalties, sampling
 MOST_UPDATES = 32
 MOST_PACKED = 16
 RANGES = {
-    "updates": checks.one_of(("shared", "fresh", "simultaneous")),
+    "updates": checks.one_of(("shared", "fresh", "same_latents", "simultaneous")),
     "discriminator_batches": checks.one_of(("separate", "joint")),
     "discriminator_steps": checks.integer(1, MOST_UPDATES),
     "generator_steps": checks.integer(1, MOST_UPDATES),
@@ -40,14 +40,16 @@ class Recipe(NamedTuple):
       updates: how the two updates are computed. "shared": the images of a single
         generator pass serve both gradients, the discriminator's first (Radford et al.
         2015, as in the PyTorch example). "fresh": the generator's gradient takes new
-        latents (Goodfellow et al. 2014, algorithm 1). "simultaneous": a single pass
-        gives both gradients at the old parameters (code of Lin et al. 2018, arXiv
-        1712.04086).
+        latents (Goodfellow et al. 2014, algorithm 1). "same_latents": as "shared", and
+        further generator updates of the step take the same latents again (code of Lin
+        et al. 2018, arXiv 1712.04086, on stacked MNIST). "simultaneous": a single pass
+        gives both gradients at the old parameters (their code of points).
       discriminator_batches: "separate" judges real and fake images in two passes;
         "joint" judges them in one pass, so that BatchNorm sees both.
       discriminator_steps: number of discriminator updates in a step, each on other
         data.
-      generator_steps: number of generator updates in a step, each on other latents.
+      generator_steps: number of generator updates in a step, each on other latents,
+        but for the updates "same_latents".
       loss: pair of losses.
       penalty: penalty on the discriminator's gradient, or None.
       penalty_weight: factor of the penalty.

@@ -91,7 +91,8 @@ def train_step(
         before, state = state, update_discriminator(state, d_gradient, recipe=recipe)
 
     for number, g_key in enumerate(g_keys):
-        latent_key, judge_key = jax.random.split(g_key)
+        own_key, judge_key = jax.random.split(g_key)
+        latent_key = latent_key if recipe.updates == "same_latents" else own_key
         if recipe.updates == "fresh" or number > 0:
             fakes = generate(state.generator, slots, latent_key, recipe=recipe)
         judges = before if recipe.updates == "simultaneous" else state

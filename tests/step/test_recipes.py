@@ -177,6 +177,54 @@ def test_two_generator_steps_are_two_updates():
     assert new.discriminator.step == 1 and new.generator.step == 2
 
 
+def test_same_latents_serve_all_updates_of_a_step():
+    # By hand: the images of the discriminator's update, and then those that the changed
+    # generator makes of the same latents.
+    recipe = RECIPE._replace(updates="same_latents", generator_steps=2)
+    state, batch = make_state(), make_batch()
+    got, _ = run_step_jitted(updates="same_latents", generator_steps=2)(
+        state, batch, KEY
+    )
+    flip_key, d_key, g_key = jax.random.split(KEY, 3)
+    latent_key, judge_key = jax.random.split(d_key)
+    data = train_step.prepare_real(batch, flip_key, recipe=recipe)
+    real = jax.tree.map(lambda leaf: leaf[0], data)
+    options = {"slots": batch["slots"], "recipe": recipe}
+
+    @jax.jit
+    def expect(state):
+        fakes = train_step.generate(
+            state.generator, batch["slots"], latent_key, recipe=recipe
+        )
+        gradient = train_step.discriminator_gradient(
+            state, real, fakes.batch, key=judge_key, **options
+        )
+        state = train_step.update_discriminator(state, gradient, recipe=recipe)
+        for key in jax.random.split(g_key):
+            fakes = train_step.generate(
+                state.generator, batch["slots"], latent_key, recipe=recipe
+            )
+            gradient = train_step.generator_gradient(
+                state, fakes, real, key=jax.random.split(key)[1], **options
+            )
+            state = train_step.update_generator(state, gradient, recipe=recipe)
+        return state
+
+    chex.assert_trees_all_close(
+        got.generator.opt_state[0].mu,
+        expect(state).generator.opt_state[0].mu,
+        rtol=1e-3,
+        atol=1e-6,
+    )
+    other, _ = run_step_jitted(generator_steps=2)(state, batch, KEY)
+    pairs = zip(
+        jax.tree.leaves(got.generator.opt_state[0].mu),
+        jax.tree.leaves(other.generator.opt_state[0].mu),
+        strict=True,
+    )
+    assert all(np.any(np.abs(a - b) > 1e-5) for a, b in pairs)
+
+
 def test_a_step_counts_once_however_many_updates_it_holds():
     recipe, state = RECIPE._replace(generator_steps=2), make_state()
     for updates in range(5):
