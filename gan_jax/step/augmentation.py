@@ -48,7 +48,7 @@ def translate(key: jax.Array, image: jax.Array) -> jax.Array:
 
 
 def cut_out(key: jax.Array, image: jax.Array) -> jax.Array:
-    """The image without a square of half its side, which may reach over the edge."""
+    """The image with a grey square of half its side, which may reach over the edge."""
     side = image.shape[0]
     width = side // 2
     centres = jax.random.randint(key, (2, 1), 0, side + 1 - width % 2)

@@ -155,9 +155,9 @@ def lecam(
 ) -> jax.Array:
     """Mean square of (real - mean of fake) plus that of (fake - mean of real).
 
-    Tseng et al. 2021, LeCam (arXiv 2104.03310), equation 7, a regulariser of the
-    discriminator. The authors' code leaves out the logits that have crossed the other
-    mean, and begins after some steps; the equation has neither.
+    Tseng et al. 2021, LeCam (arXiv 2104.03310), equations 6 and 7, a regulariser of
+    the discriminator. The authors' code leaves out the logits that have crossed the
+    other mean, and begins after some steps; the equations have neither.
 
     Args:
       real_logits: (B,).

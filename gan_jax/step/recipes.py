@@ -53,13 +53,15 @@ class Recipe(NamedTuple):
       loss: pair of losses.
       penalty: penalty on the discriminator's gradient, or None.
       penalty_weight: factor of the penalty.
-      lecam_weight: factor of losses.lecam in the discriminator's loss; 0 leaves it out
-        (Tseng et al. 2021, arXiv 2104.03310).
-      lecam_decay: share that the mean logits of losses.lecam keep in a discriminator
-        update, less in the first updates, see train_step.average_decay.
-      augment: names in augmentation.AUGMENTATIONS of what is done to all images that
-        the discriminator sees, before they are packed and before instance noise (Zhao
-        et al. 2020, arXiv 2006.10738).
+      lecam_weight: factor of the mean square distance of real logits from the moving
+        average of the mean fake logit, plus the reverse, in the discriminator's loss;
+        0 leaves it out (LeCam, Tseng et al. 2021, arXiv 2104.03310).
+      lecam_decay: share that these averages keep in a discriminator update, less in the
+        first updates, see train_step.average_decay.
+      augment: names of random transformations of all images that the discriminator
+        sees, real and generated, in both updates. They come before packing, instance
+        noise and the joining of batches, and penalties are taken at what then is seen
+        (DiffAugment, Zhao et al. 2020, arXiv 2006.10738).
       instance_noise: standard deviation of N(0, 1) noise on all images that the
         discriminator sees (Sonderby et al. 2017, arXiv 1610.04490, section 3).
       packing: number of images that the discriminator judges together (Lin et al.
