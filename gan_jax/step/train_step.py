@@ -222,9 +222,8 @@ def discriminator_gradient(
             means = batch_stats[states.LOGIT_MEANS]
             metrics["lecam"] = losses.lecam(real_logits, fake_logits, means)
             loss = loss + recipe.lecam_weight * metrics["lecam"]
-            now = {"real": jnp.mean(real_logits), "fake": jnp.mean(fake_logits)}
             kept = average_decay(state.discriminator.step, recipe.lecam_decay)
-            means = optax.incremental_update(now, means, 1 - kept)
+            means = _follow(means, real_logits, fake_logits, kept)
             batch_stats = {**batch_stats, states.LOGIT_MEANS: means}
         return loss + judged.loss, (batch_stats, metrics)
 
@@ -261,6 +260,18 @@ def _judge_both(
     discriminator = discriminator.replace(batch_stats=real.batch_stats)
     fake = discriminator.apply(params, images[1], labels[1], fake_key)
     return fake._replace(output=(real.output, fake.output), loss=real.loss + fake.loss)
+
+
+def _follow(
+    means: Mapping[str, jax.Array],
+    real_logits: jax.Array,
+    fake_logits: jax.Array,
+    kept: jax.Array,
+) -> Mapping[str, jax.Array]:
+    """The moving averages of the mean logits, of which the share `kept` is kept."""
+    now = {"real": jnp.mean(real_logits), "fake": jnp.mean(fake_logits)}
+    moved: Mapping[str, jax.Array] = optax.incremental_update(now, means, 1 - kept)
+    return moved
 
 
 def generator_gradient(
