@@ -23,7 +23,13 @@ sys.path.insert(0, str(ROOT))  # for `python .ci/reference.py`
 
 from gan_jax import checks, command, models  # noqa: E402
 from gan_jax.evaluation import features, suite  # noqa: E402
-from gan_jax.step import losses, optimizers, penalties, recipes  # noqa: E402
+from gan_jax.step import (  # noqa: E402
+    augmentation,
+    losses,
+    optimizers,
+    penalties,
+    recipes,
+)
 from gan_jax.training import preflight  # noqa: E402
 
 DEFAULT = ROOT / "configs" / "default.py"
@@ -134,6 +140,7 @@ HEAD = ("field", "default", "allowed values", "meaning")
 SEE = {  # field -> what explains it
     "loss": "[Losses](#losses)",
     "penalty": "[Penalties](#penalties)",
+    "augment": "[Augmentations](#augmentations)",
     "metrics": "[Metrics](../gan_jax/evaluation/README.md)",
 }
 
@@ -163,7 +170,7 @@ def run_sections() -> Iterator[str]:
 
 
 def loss_tables() -> Iterator[str]:
-    """The losses and the penalties that the recipe names."""
+    """The losses, penalties and augmentations that the recipe names."""
     yield "### Losses"
     yield "`recipe.loss` names a pair of losses, which both networks minimise."
     yield table(
@@ -181,6 +188,18 @@ def loss_tables() -> Iterator[str]:
     yield table(
         ("name", "penalty"),
         [[code(name), one_line(one)] for name, one in penalties.PENALTIES.items()],
+    )
+    yield "### Augmentations"
+    yield (
+        "`recipe.augment` names augmentations, which are done in this order to each "
+        "image. Each makes of an image:"
+    )
+    yield table(
+        ("name", "what is made, in turn"),
+        [
+            [code(name), " ".join(map(one_line, functions))]
+            for name, functions in augmentation.AUGMENTATIONS.items()
+        ],
     )
 
 

@@ -108,7 +108,8 @@ def get_config() -> ConfigDict:
     # logit; 0: none
 
     config.recipe = ConfigDict()
-    config.recipe.updates = "shared"  # shared, fresh or simultaneous: see recipes.py
+    config.recipe.updates = "shared"  # shared, fresh, same_latents or simultaneous: see
+    # recipes.py
     config.recipe.discriminator_batches = "separate"  # separate or joint
     config.recipe.discriminator_steps = 1  # discriminator updates in a step; [1, 32]
     config.recipe.generator_steps = 1  # generator updates in a step; [1, 32]
@@ -116,6 +117,11 @@ def get_config() -> ConfigDict:
     config.recipe.real_label = 1.0  # target of real logits; 0.9 smooths it; (0.5, 1]
     config.recipe.penalty = "none"  # none or a name in penalties.PENALTIES
     config.recipe.penalty_weight = 10.0  # factor of the penalty; at least 0
+    config.recipe.lecam_weight = 0.0  # factor of the LeCam regulariser; at least 0
+    config.recipe.lecam_decay = 0.99  # share that its mean logits keep in an update,
+    # less in the first updates; [0, 1)
+    config.recipe.augment = ""  # transformations of all images that the discriminator
+    # sees: names in augmentation.AUGMENTATIONS with commas between them; "": none
     config.recipe.instance_noise = 0.0  # standard deviation of noise on the images,
     # which span [-1, 1]; at least 0
     config.recipe.packing = 1  # images that the discriminator judges together; [1, 16]

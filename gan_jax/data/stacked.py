@@ -9,7 +9,8 @@ import numpy as np
 from gan_jax.data import cache, tfds_source
 
 # Lin et al. 2018 (arXiv 1712.04086), section 4.2, train on and score these numbers.
-NUM_IMAGES = {"train": 128_000, "test": 26_000}
+# Their code draws the digits of both from all images, which is "train+test".
+NUM_IMAGES = {"train": 128_000, "test": 26_000, "train+test": 128_000}
 
 
 def check(config: ConfigDict) -> None:
@@ -36,7 +37,7 @@ def load(config: ConfigDict) -> cache.Dataset:
 
     Metz et al. 2017 (arXiv 1611.02163), section 3.3.1. The label of the digits a, b, c
     is 100 a + 10 b + c, so there are 1,000 classes. The split "train" stacks training
-    images of MNIST, and the split "test" stacks its test images.
+    images of MNIST, the split "test" its test images, and "train+test" all of them.
 
     Raises:
       ValueError: the images of MNIST cannot be read or prepared.

@@ -10,9 +10,14 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from gan_jax import checks, own_parts
-from gan_jax.models import convolution, dcgan, keras_dcgan, mlp
+from gan_jax.models import convolution, dcgan, keras_dcgan, mlp, pacgan
 
-MODELS: dict[str, Any] = {"dcgan": dcgan, "keras_dcgan": keras_dcgan, "mlp": mlp}
+MODELS: dict[str, Any] = {
+    "dcgan": dcgan,
+    "keras_dcgan": keras_dcgan,
+    "mlp": mlp,
+    "pacgan": pacgan,
+}
 RANGES = {  # allowed values in the section model; sampling.py has those that it reads
     "name": own_parts.one_of(MODELS),
     "convolution": checks.one_of(convolution.IMPLEMENTATIONS),

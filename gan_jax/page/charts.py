@@ -98,7 +98,7 @@ def _metrics(runs: Sequence[History]) -> Iterator[Chart]:
         "images from generated ones."
     )
     if any(map(_has_another_term, runs)):
-        note += " A penalty or an auxiliary classifier adds to them."
+        note += " A penalty, LeCam or an auxiliary classifier adds to them."
     pairs = {name: _metric(name) for name in ("d_loss", "g_loss")}
     yield _chart("Losses", note if known else "", pairs, runs, known)
     names = ("d_real", "d_fake_before", "d_fake_after")
@@ -129,6 +129,7 @@ def _has_another_term(run: History) -> bool:
     fields = run.fields()
     return (
         fields.get("recipe.penalty", "none") != "none"
+        or fields.get("recipe.lecam_weight", 0) != 0
         or fields.get("model.discriminator.condition") == "auxiliary"
     )
 

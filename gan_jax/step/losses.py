@@ -5,7 +5,7 @@ ValueError. At zero logits, non_saturating is 2 ln 2 for the discriminator and l
 the generator.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 import functools
 import math
 from typing import NamedTuple
@@ -151,6 +151,26 @@ def relativistic_generator_loss(
             "them: give real_logits where Loss.uses_real."
         )
     return relativistic_discriminator_loss(fake_logits, real_logits)
+
+
+def lecam(
+    real_logits: jax.Array, fake_logits: jax.Array, means: Mapping[str, jax.Array]
+) -> jax.Array:
+    """Mean square of (real - mean of fake) plus that of (fake - mean of real).
+
+    Tseng et al. 2021, LeCam (arXiv 2104.03310), equations 6 and 7, a regulariser of
+    the discriminator. The authors' code leaves out the logits that have crossed the
+    other mean, and begins after some steps; the equations have neither.
+
+    Args:
+      real_logits: (B,).
+      fake_logits: (B,).
+      means: scalars `real` and `fake`, exponential moving averages of the mean logits
+        of earlier updates, which are constants here.
+    """
+    _check(real_logits, fake_logits)
+    real = jnp.square(real_logits - means["fake"])
+    return jnp.mean(real) + jnp.mean(jnp.square(fake_logits - means["real"]))
 
 
 LOSSES: dict[str, Loss] = {

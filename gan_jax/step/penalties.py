@@ -134,11 +134,30 @@ def r2(
     return jnp.mean(_squared_norms(discriminate, fake_images)) / 2
 
 
+def r1_r2(
+    discriminate: Discriminate,
+    real_images: jax.Array,
+    fake_images: jax.Array,
+    *,
+    key: jax.Array,
+    slots: jax.Array,
+    axis_name: str | None = None,
+) -> jax.Array:
+    """r1 plus r2: both zero-centred penalties with the same weight.
+
+    Huang et al. 2024 (R3GAN, arXiv 2501.05441), section 2, where they go with the
+    relativistic loss; gamma is the weight.
+    """
+    norms = [_squared_norms(discriminate, x) for x in (real_images, fake_images)]
+    return (jnp.mean(norms[0]) + jnp.mean(norms[1])) / 2
+
+
 PENALTIES: dict[str, Penalty] = {
     "wgan_gp": wgan_gp,
     "dragan": dragan,
     "r1": r1,
     "r2": r2,
+    "r1_r2": r1_r2,
 }
 
 

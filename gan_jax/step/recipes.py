@@ -5,13 +5,13 @@ from typing import NamedTuple
 from ml_collections import ConfigDict
 
 from gan_jax import checks, own_parts
-from gan_jax.step import losses, penalties, sampling
+from gan_jax.step import augmentation, losses, penalties, sampling
 
 # Every update is compiled separately, and more of them would take hours to compile.
 MOST_UPDATES = 32
 MOST_PACKED = 16
 RANGES = {
-    "updates": checks.one_of(("shared", "fresh", "simultaneous")),
+    "updates": checks.one_of(("shared", "fresh", "same_latents", "simultaneous")),
     "discriminator_batches": checks.one_of(("separate", "joint")),
     "discriminator_steps": checks.integer(1, MOST_UPDATES),
     "generator_steps": checks.integer(1, MOST_UPDATES),
@@ -19,6 +19,9 @@ RANGES = {
     "real_label": losses.REAL_LABEL,
     "penalty": own_parts.one_of(("none", *penalties.PENALTIES)),
     "penalty_weight": checks.NOT_NEGATIVE,
+    "lecam_weight": checks.NOT_NEGATIVE,
+    "lecam_decay": checks.share(),
+    "augment": augmentation.NAMES,
     "instance_noise": checks.NOT_NEGATIVE,
     "packing": checks.integer(1, MOST_PACKED),
     "clip_weights": checks.number("at least 0 and finite, 0 for no clipping"),
@@ -37,17 +40,28 @@ class Recipe(NamedTuple):
       updates: how the two updates are computed. "shared": the images of a single
         generator pass serve both gradients, the discriminator's first (Radford et al.
         2015, as in the PyTorch example). "fresh": the generator's gradient takes new
-        latents (Goodfellow et al. 2014, algorithm 1). "simultaneous": a single pass
-        gives both gradients at the old parameters (code of Lin et al. 2018, arXiv
-        1712.04086).
+        latents (Goodfellow et al. 2014, algorithm 1). "same_latents": as "shared", and
+        further generator updates of the step take the same latents again (code of Lin
+        et al. 2018, arXiv 1712.04086, on stacked MNIST). "simultaneous": a single pass
+        gives both gradients at the old parameters (their code of points).
       discriminator_batches: "separate" judges real and fake images in two passes;
         "joint" judges them in one pass, so that BatchNorm sees both.
       discriminator_steps: number of discriminator updates in a step, each on other
         data.
-      generator_steps: number of generator updates in a step, each on other latents.
+      generator_steps: number of generator updates in a step, each on other latents,
+        but for the updates "same_latents".
       loss: pair of losses.
       penalty: penalty on the discriminator's gradient, or None.
       penalty_weight: factor of the penalty.
+      lecam_weight: factor of the mean square distance of real logits from the moving
+        average of the mean fake logit, plus the reverse, in the discriminator's loss;
+        0 leaves it out (LeCam, Tseng et al. 2021, arXiv 2104.03310).
+      lecam_decay: share that these averages keep in a discriminator update, less in the
+        first updates, see train_step.average_decay.
+      augment: names of random transformations of all images that the discriminator
+        sees, real and generated, in both updates. They come before packing, instance
+        noise and the joining of batches, and penalties are taken at what then is seen
+        (DiffAugment, Zhao et al. 2020, arXiv 2006.10738).
       instance_noise: standard deviation of N(0, 1) noise on all images that the
         discriminator sees (Sonderby et al. 2017, arXiv 1610.04490, section 3).
       packing: number of images that the discriminator judges together (Lin et al.
@@ -72,6 +86,9 @@ class Recipe(NamedTuple):
     loss: losses.Loss = losses.LOSSES["non_saturating"]
     penalty: penalties.Penalty | None = None
     penalty_weight: float = 10.0
+    lecam_weight: float = 0.0
+    lecam_decay: float = 0.99
+    augment: tuple[str, ...] = ()
     instance_noise: float = 0.0
     packing: int = 1
     clip_weights: float = 0.0
@@ -95,11 +112,18 @@ def _check_exclusions(config: ConfigDict) -> None:
             "gradient penalty is a norm for each image: set "
             "--config.model.discriminator.norm to none, layer or spectral."
         )
-    if recipe.penalty == "r2" and conditional:
+    if recipe.penalty in ("r2", "r1_r2") and conditional:
         raise ValueError(
-            "recipe.penalty is 'r2', on generated images, and the discriminator is "
-            "conditional, but a penalty judges with the real images' labels: set "
-            "--config.recipe.penalty=r1 or --config.model.discriminator.condition=none."
+            f"recipe.penalty is {recipe.penalty!r}, on generated images, and the "
+            "discriminator is conditional, but a penalty judges with the real images' "
+            "labels: set --config.recipe.penalty=r1 or "
+            "--config.model.discriminator.condition=none."
+        )
+    if recipe.augment and config.data.channels == 2:
+        raise ValueError(
+            f"recipe.augment is {recipe.augment!r}, but data.channels is 2 and points "
+            "of the plane are no images that could be augmented: set "
+            "--config.recipe.augment=''."
         )
     if recipe.packing > 1 and conditional:
         raise ValueError(
@@ -149,6 +173,7 @@ def create(config: ConfigDict, *, axis_name: str | None) -> Recipe:
         flip=config.data.flip,
         loss=loss,
         penalty=penalties.create(fields.pop("penalty")),
+        augment=augmentation.parse(fields.pop("augment")),
         axis_name=axis_name,
         **fields,
     )

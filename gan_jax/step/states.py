@@ -28,11 +28,16 @@ class Pass(NamedTuple):
     loss: jax.Array
 
 
-class TrainState(train_state.TrainState):
-    """Flax's TrainState plus BatchNorm's running statistics.
+# The entry of the discriminator's batch_stats that holds the moving averages of its
+# mean logits, `real` and `fake`, in runs with losses.lecam; other runs have no entry.
+LOGIT_MEANS = "logit_means"
 
-    `batch_stats` is an empty dict for a network without BatchNorm, so that every
-    network takes the same code path.
+
+class TrainState(train_state.TrainState):
+    """Flax's TrainState plus running statistics, those of BatchNorm and LOGIT_MEANS.
+
+    `batch_stats` is an empty dict for a network without any, so that every network
+    takes the same code path.
     """
 
     batch_stats: Any
@@ -107,6 +112,7 @@ def create(
     latent_size: int,
     image_shape: tuple[int, ...],
     average: bool = False,
+    follow_logits: bool = False,
 ) -> GANState:
     """A new GANState at step 0; the function is pure, so it can be jitted or vmapped.
 
@@ -119,17 +125,22 @@ def create(
       latent_size: length of a latent vector.
       image_shape: (H, W, C) of the images that the discriminator sees.
       average: keep averaged parameters of the generator.
+      follow_logits: keep moving averages of the discriminator's mean logits.
     """
     g_key, d_key = jax.random.split(key)
     labels = jnp.zeros((1,), jnp.int32)
     latents = jnp.zeros((1, latent_size))
     images = jnp.zeros((1, *image_shape))
     g_state = _create_one(generator, g_key, generator_tx, latents, labels)
+    d_state = _create_one(discriminator, d_key, discriminator_tx, images, labels)
+    if follow_logits:
+        means = {"real": jnp.zeros(()), "fake": jnp.zeros(())}
+        d_state = d_state.replace(
+            batch_stats={**d_state.batch_stats, LOGIT_MEANS: means}
+        )
     return GANState(
         generator=g_state,
-        discriminator=_create_one(
-            discriminator, d_key, discriminator_tx, images, labels
-        ),
+        discriminator=d_state,
         # Copies, since two leaves of a donated state must not share a buffer.
         averaged=jax.tree.map(jnp.copy, g_state.params) if average else {},
     )
@@ -158,4 +169,6 @@ def creator(
             data.channels * config.recipe.packing,
         ),
         average=config.recipe.ema_decay > 0,
+        # A run of 0.1.0, which is read from its folder, does not have the field.
+        follow_logits=config.recipe.get("lecam_weight", 0.0) > 0,
     )

@@ -7,6 +7,7 @@ examples of a pass on this replica, P images in a pack.
 """
 
 from collections.abc import Callable, Mapping
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -14,7 +15,7 @@ from jax import lax
 import jax.numpy as jnp
 import optax
 
-from gan_jax.step import recipes, sampling, states
+from gan_jax.step import augmentation, losses, recipes, sampling, states
 
 Metrics = dict[str, jax.Array]
 
@@ -90,7 +91,8 @@ def train_step(
         before, state = state, update_discriminator(state, d_gradient, recipe=recipe)
 
     for number, g_key in enumerate(g_keys):
-        latent_key, judge_key = jax.random.split(g_key)
+        own_key, judge_key = jax.random.split(g_key)
+        latent_key = latent_key if recipe.updates == "same_latents" else own_key
         if recipe.updates == "fresh" or number > 0:
             fakes = generate(state.generator, slots, latent_key, recipe=recipe)
         judges = before if recipe.updates == "simultaneous" else state
@@ -215,7 +217,15 @@ def discriminator_gradient(
                 axis_name=recipe.axis_name,
             )
             loss = loss + recipe.penalty_weight * metrics["penalty"]
-        return loss + judged.loss, (judged.batch_stats, metrics)
+        batch_stats = judged.batch_stats
+        if recipe.lecam_weight:
+            means = batch_stats[states.LOGIT_MEANS]
+            metrics["lecam"] = losses.lecam(real_logits, fake_logits, means)
+            loss = loss + recipe.lecam_weight * metrics["lecam"]
+            kept = average_decay(state.discriminator.step, recipe.lecam_decay)
+            means = _follow(means, real_logits, fake_logits, kept)
+            batch_stats = {**batch_stats, states.LOGIT_MEANS: means}
+        return loss + judged.loss, (batch_stats, metrics)
 
     grads, (batch_stats, metrics) = jax.grad(loss_fn, has_aux=True)(
         state.discriminator.params
@@ -250,6 +260,18 @@ def _judge_both(
     discriminator = discriminator.replace(batch_stats=real.batch_stats)
     fake = discriminator.apply(params, images[1], labels[1], fake_key)
     return fake._replace(output=(real.output, fake.output), loss=real.loss + fake.loss)
+
+
+def _follow(
+    means: Mapping[str, jax.Array],
+    real_logits: jax.Array,
+    fake_logits: jax.Array,
+    kept: jax.Array,
+) -> Mapping[str, jax.Array]:
+    """The moving averages of the mean logits, of which the share `kept` is kept."""
+    now = {"real": jnp.mean(real_logits), "fake": jnp.mean(fake_logits)}
+    moved: Mapping[str, jax.Array] = optax.incremental_update(now, means, 1 - kept)
+    return moved
 
 
 def generator_gradient(
@@ -302,8 +324,14 @@ def generator_gradient(
 def _seen(
     batch: Images, slots: jax.Array, key: jax.Array, recipe: recipes.Recipe
 ) -> jax.Array:
-    """The batch as the discriminator sees it: packed and with instance noise."""
-    images = pack(batch.images)
+    """The batch as the discriminator sees it: augmented, packed and with noise."""
+    images = batch.images
+    if recipe.augment:
+        key, augment_key = jax.random.split(key)
+        keys = jax.random.split(augment_key, recipe.packing)
+        augment = functools.partial(augmentation.augment, names=recipe.augment)
+        images = jax.vmap(augment, in_axes=(0, None, 0))(keys, slots, images)
+    images = pack(images)
     if recipe.instance_noise:
         noise = sampling.draw_noise(key, slots, images)
         images = images + recipe.instance_noise * noise

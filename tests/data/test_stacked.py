@@ -23,7 +23,8 @@ def section(tmp_path, monkeypatch):
         return digits
 
     monkeypatch.setattr(stacked.tfds_source, "load", load)
-    monkeypatch.setattr(stacked, "NUM_IMAGES", {"train": 500, "test": 20})
+    counts = {"train": 500, "test": 20, "train+test": 30}
+    monkeypatch.setattr(stacked, "NUM_IMAGES", counts)
     config = stacked_mnist.get_config().data
     config.cache_dir = str(tmp_path)
     return config, asked
@@ -42,11 +43,12 @@ def test_channels_are_digits_and_labels_their_number(section):
     assert len({tuple(row) for row in drawn}) > 400
 
 
-def test_splits_stack_their_own_split(section):
+@pytest.mark.parametrize("split, count", [("test", 20), ("train+test", 30)])
+def test_splits_stack_their_own_split(section, split, count):
     config, asked = section
-    config.split = "test"
-    assert len(data.create(config).images) == 20
-    assert asked == [("mnist", 1, "test")]
+    config.split = split
+    assert len(data.create(config).images) == count
+    assert asked == [("mnist", 1, split)]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gan_jax.models import keras_dcgan, mlp
+from gan_jax.models import keras_dcgan, mlp, pacgan
 
 LATENTS = 100
 SIZE = 16  # pixels, where the size does not matter
@@ -55,11 +55,13 @@ def pair(family, size=SIZE, **options):
         small = {"features": (4, 5)}, {"features": (5, 4)}
     elif family is keras_dcgan:
         small = {"features": (4, 3, 2)}, {"features": (2, 3, 4, 5)}
+    elif family is pacgan:
+        small = {"features": 4}, {"features": 4}
     else:
         small = {"features": 4}, {"features": 4, "image_size": size}
     if family is not mlp:
         options = {"convolution": "lax"} | options
     return (
-        family.Generator(image_size=size, **small[0], **options),
-        family.Discriminator(**small[1], **options),
+        family.Generator(image_size=size, **{**small[0], **options}),
+        family.Discriminator(**{**small[1], **options}),
     )

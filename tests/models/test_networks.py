@@ -12,8 +12,9 @@ import pytest
 from configs import cgan, gan
 from configs import dcgan as dcgan_config
 from configs import dcgan_keras as keras_config
+from configs import stacked_mnist as stacked_config
 from gan_jax import models
-from gan_jax.models import activations, dcgan, keras_dcgan, mlp
+from gan_jax.models import activations, convolution, dcgan, keras_dcgan, mlp, pacgan
 from tests.models.support import LATENTS, SIZE, apply, fill, init, pair, shapes
 
 
@@ -43,6 +44,11 @@ FAMILIES = list(models.MODELS.values())
 #     D 26*32 + (25*32 + 1)*64 + (25*64 + 1)*128 + (25*128 + 1)*256 + 4*4*256 + 1
 # gan: G 101*256 + 257*512 + 513*1024 + 1025*784; D 785*1024 + 1025*512 + 513*256 + 257
 #   paper: G 101*1200 + 1201*1200 + 1201*784; D 785*1200 + 241*1200 + 241
+# stacked_mnist, by the layers of the authors' code:
+#   G 101*2*2*512 + 1024 + 25*512*256 + 256 + 512 + 25*256*128 + 128 + 256
+#     + 25*128*64 + 64 + 128 + 25*64*3 + 3
+#   D 25*3*64 + 64 + 25*64*128 + 128 + 256 + 25*128*256 + 256 + 512 + 25*256*512 + 512
+#     + 1024 + 2*2*512 + 1
 PARAMETERS = [
     (dcgan_config, None, 1_691_328, 1_640_576),
     (dcgan_config, "paper", 759_680, 138_624),
@@ -54,6 +60,7 @@ PARAMETERS = [
     (keras_config, None, 1_300_801, 1_080_577),
     (gan, None, 1_486_352, 1_460_225),
     (gan, "paper", 2_503_984, 1_231_441),
+    (stacked_config, "authors", 4_514_819, 4_310_401),
 ]
 
 
@@ -69,7 +76,11 @@ def test_parameter_counts_at_the_published_sizes(file, preset, g_count, d_count)
 
 
 def test_every_model_is_in_the_table_above():
-    names = {file.get_config().model.name for file, *_ in PARAMETERS}
+    configs = [
+        file.get_config(preset) if preset else file.get_config()
+        for file, preset, *_ in PARAMETERS
+    ]
+    names = {config.model.name for config in configs}
     assert names == set(models.MODELS)
 
 
@@ -115,7 +126,14 @@ def test_parameter_counts_of_dcgan_options(g_options, d_options, g_count, d_coun
 
 
 CASES = [(dcgan, 28, 1), (dcgan, 32, 1), (dcgan, 64, 3), (dcgan, 48, 3)]
-CASES += [(keras_dcgan, 28, 1), (keras_dcgan, 20, 3), (mlp, 28, 1), (mlp, 9, 3)]
+CASES += [
+    (pacgan, 28, 3),
+    (pacgan, 25, 1),
+    (keras_dcgan, 28, 1),
+    (keras_dcgan, 20, 3),
+    (mlp, 28, 1),
+    (mlp, 9, 3),
+]
 
 
 @pytest.mark.parametrize("family, size, channels", CASES)
@@ -125,13 +143,19 @@ def test_shapes_dtypes_and_ranges(family, size, channels):
     latents = 10 * jax.random.normal(jax.random.key(1), (3, LATENTS))
     images = apply(generator, fill(generator, latents), latents)
     assert images.shape == (3, size, size, channels) and images.dtype == jnp.float32
-    assert np.abs(images).max() <= 1 and np.std(images) > 0
+    least = -3 if family is pacgan else -1  # 2 tanh - 1
+    assert least <= images.min() and images.max() <= 1 and np.std(images) > 0
     logits = apply(discriminator, fill(discriminator, images), images)
     assert logits.shape == (3,) and logits.dtype == jnp.float32
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("condition", ["none", "embedding"])
+@pytest.mark.parametrize(
+    "family, condition",
+    [
+        *((family, "none") for family in FAMILIES),
+        *((family, "embedding") for family in FAMILIES if family is not pacgan),
+    ],
+)
 def test_bfloat16_computes_with_float32_parameters_and_logits(family, condition):
     generator, discriminator = pair(family, dtype=jnp.bfloat16, condition=condition)
     labels = jnp.array([0, 1, 2])
@@ -208,12 +232,52 @@ def test_a_scaled_sigmoid_is_the_tanh_of_half():
     np.testing.assert_allclose(activations.scaled_sigmoid(x), expected, atol=2e-7)
 
 
-def test_keras_discriminator_sees_black_as_zero():
-    # Black is -1 for us and 0 for the book: zeros pass kernels, biases start at 0.
-    _, discriminator = pair(keras_dcgan)
+@pytest.mark.parametrize("family", [keras_dcgan, pacgan])
+def test_discriminators_of_data_from_zero_to_one_see_black_as_zero(family):
+    # Black is -1 for us and 0 for the code: zeros pass kernels, biases start at 0.
+    _, discriminator = pair(family)
     black = jnp.full((1, SIZE, SIZE, 1), -1.0)
     logits = apply(discriminator, fill(discriminator, black), black)
     np.testing.assert_array_equal(logits, [0])
+
+
+def test_pacgans_maps_are_halved_by_rounding_up():
+    assert pacgan.sides(28) == [28, 14, 7, 4, 2]
+    assert pacgan.sides(1) == [1, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("side", [7, 8])
+def test_pacgans_odd_maps_are_the_gradient_of_the_convolution_that_halves(side):
+    # tf.nn.conv2d_transpose is defined as that gradient, with the padding SAME.
+    rng = np.random.default_rng(0)
+    maps = jnp.asarray(rng.normal(size=(2, 4, 4, 3)), jnp.float32)
+    kernel = jnp.asarray(rng.normal(size=(5, 5, 3, 2)), jnp.float32)
+    doubled = convolution.transpose_convolve(maps, kernel, strides=(2, 2))
+    assert doubled.shape == (2, 8, 8, 2)
+
+    def halve(images):
+        flipped = kernel[::-1, ::-1].swapaxes(2, 3)
+        return convolution.convolve(
+            images, flipped, strides=(2, 2), implementation="lax"
+        )
+
+    _, pull_back = jax.vjp(halve, jnp.zeros((2, side, side, 2)))
+    (expected,) = pull_back(maps)
+    np.testing.assert_allclose(
+        doubled[:, -side:, -side:], expected, rtol=1e-4, atol=1e-4
+    )
+
+
+def test_pacgans_initial_values_are_those_of_its_code():
+    generator, discriminator = pair(pacgan, features=16)
+    g = init(generator, jnp.zeros((1, LATENTS)))["params"]
+    d = init(discriminator, jnp.zeros((1, SIZE, SIZE, 3)))["params"]
+    np.testing.assert_array_equal(g["norm0"]["scale"], np.ones(128))
+    np.testing.assert_allclose(np.std(g["up0"]["kernel"]), 0.02, rtol=0.02, atol=0)
+    kernel = d["down3"]["kernel"]
+    assert np.abs(kernel).max() <= 0.04
+    # A standard normal without what lies beyond 2 has a deviation of 0.8796.
+    np.testing.assert_allclose(np.std(kernel), 0.02 * 0.8796, rtol=0.02, atol=0)
 
 
 @pytest.mark.parametrize(

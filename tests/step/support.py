@@ -17,7 +17,7 @@ DISCRIMINATOR = dcgan.Discriminator(image_size=SIZE, features=4)
 
 
 @functools.cache
-def make_state(packing=1, average=False, norm="batch"):
+def make_state(packing=1, average=False, norm="batch", follow_logits=False):
     tx = optax.adam(2e-4, b1=0.5)
     create = functools.partial(
         states.create,
@@ -28,6 +28,7 @@ def make_state(packing=1, average=False, norm="batch"):
         latent_size=LATENTS,
         image_shape=(SIZE, SIZE, packing),
         average=average,
+        follow_logits=follow_logits,
     )
     return jax.jit(create)(jax.random.key(0))
 

@@ -290,6 +290,17 @@ def test_column_logits_are_refused(name):
             function(*arguments)
 
 
+def test_lecam_draws_each_kind_of_logit_to_the_mean_of_the_other():
+    # ((1 - 4)^2 + (3 - 4)^2) / 2 + ((0 - 10)^2 + (6 - 10)^2) / 2 = 5 + 58
+    real, fake = jnp.array([1.0, 3.0]), jnp.array([0.0, 6.0])
+    means = {"real": jnp.float32(10), "fake": jnp.float32(4)}
+    value, slopes = jax.value_and_grad(losses.lecam, (0, 1))(real, fake, means)
+    np.testing.assert_allclose(value, 63, rtol=1e-6, atol=0)
+    np.testing.assert_allclose(slopes, [[-3, -1], [-10, -4]], rtol=1e-6, atol=0)
+    with pytest.raises(ValueError, match="but a loss takes"):
+        losses.lecam(real[None], fake, means)
+
+
 def test_relativistic_loss_refuses_unpaired_logits():
     with pytest.raises(ValueError, match="4 real and 1 fake.*in pairs.*as many"):
         losses.create("relativistic").discriminator(jnp.zeros(4), jnp.zeros(1))

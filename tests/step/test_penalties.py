@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 B, SHAPE, SIZE, HIDDEN = 6, (2, 3, 1), 6, 5
 KEY = jax.random.key(0)
 SLOTS = jnp.arange(B) + 3
-ALL = sorted(penalties.PENALTIES)
+ALL = sorted(penalties.PENALTIES.keys() - {"r1_r2"})  # r1_r2 has two sets of points
 DRAWN = ("dragan", "wgan_gp")
 
 
@@ -133,6 +133,23 @@ def test_r1_looks_at_real_and_r2_at_fake_images():
     real, fake = batch()
     np.testing.assert_array_equal(points_of("r1", real, fake), real)
     np.testing.assert_array_equal(points_of("r2", real, fake), fake)
+
+
+def test_r1_r2_is_the_sum_of_both_and_has_the_closed_form():
+    real, fake = batch()
+    r1, r2, both = (
+        penalty_of(name, mlp_params(), real, fake) for name in ("r1", "r2", "r1_r2")
+    )
+    np.testing.assert_allclose(both, r1 + r2, rtol=1e-6, atol=0)
+    assert abs(r1 - r2) > 1e-3  # so that neither stands for the other
+    # Of w x the gradient is w everywhere: half of ||w||^2 for real and for fake images.
+    weights = jnp.full(SHAPE, 0.5)  # ||w||^2 = 6 / 4
+
+    def discriminate(images):
+        return jnp.sum(images * weights[None], axis=(1, 2, 3))
+
+    linear = penalties.r1_r2(discriminate, real, fake, key=KEY, slots=SLOTS)
+    np.testing.assert_allclose(linear, 1.5, rtol=1e-6, atol=0)
 
 
 def test_wgan_gp_looks_between_each_real_and_its_fake_image():

@@ -6,12 +6,22 @@ import chex
 import jax
 import jax.flatten_util
 import jax.numpy as jnp
+from ml_collections import ConfigDict
 import numpy as np
 import pytest
 
-from gan_jax.step import losses, penalties, recipes, sampling, train_step
+from gan_jax.step import (
+    losses,
+    optimizers,
+    penalties,
+    recipes,
+    sampling,
+    states,
+    train_step,
+)
 from tests.step.support import (
     BATCH,
+    DISCRIMINATOR,
     LATENTS,
     RECIPE,
     SIZE,
@@ -44,6 +54,15 @@ def test_default_config_gives_the_default_recipe(tiny_config):
         ("recipe", {"packing": 0}, "recipe.packing is 0, but must be at least 1"),
         ("recipe", {"ema_decay": 1.0}, r"recipe.ema_decay is 1.0, but must be in \[0"),
         ("recipe", {"penalty": "r1"}, "'r1' and the discriminator has BatchNorm"),
+        (
+            "recipe",
+            {"augment": "color,blur"},
+            "'color,blur', but must be some of color",
+        ),
+        ("recipe", {"augment": "cutout,cutout"}, "each once, with commas"),
+        ("recipe", {"augment": "color,"}, "'color,', but must be some of color"),
+        ("recipe", {"lecam_weight": -1.0}, "lecam_weight is -1.0, but must be at lea"),
+        ("recipe", {"lecam_decay": 1.0}, r"lecam_decay is 1.0, but must be in \[0"),
         ("recipe", {"clip_weights": 0.01}, "clip_weights is 0.01, .*'non_saturating'"),
         ("recipe", {"real_label": 0.9, "loss": "hinge"}, "no cross-entropy"),
         (
@@ -57,6 +76,24 @@ def test_default_config_gives_the_default_recipe(tiny_config):
 def test_options_that_mean_nothing_are_refused(tiny_config, section, changes, message):
     tiny_config[section].update(changes)
     with pytest.raises(ValueError, match=message):
+        recipes.create(tiny_config, axis_name=None)
+
+
+def test_points_are_not_augmented(tiny_config):
+    tiny_config.data.channels = 2
+    tiny_config.recipe.augment = "cutout"
+    with pytest.raises(ValueError, match="points of the plane are no images.*=''"):
+        recipes.create(tiny_config, axis_name=None)
+
+
+@pytest.mark.parametrize("penalty", ["r2", "r1_r2"])
+def test_penalties_on_generated_images_and_labels_exclude_each_other(
+    tiny_config, penalty
+):
+    tiny_config.recipe.penalty = penalty
+    tiny_config.model.discriminator.norm = "none"
+    tiny_config.model.discriminator.condition = "onehot"
+    with pytest.raises(ValueError, match=f"'{penalty}', on generated images, .*=r1 or"):
         recipes.create(tiny_config, axis_name=None)
 
 
@@ -140,6 +177,54 @@ def test_two_generator_steps_are_two_updates():
     assert new.discriminator.step == 1 and new.generator.step == 2
 
 
+def test_same_latents_serve_all_updates_of_a_step():
+    # By hand: the images of the discriminator's update, and then those that the changed
+    # generator makes of the same latents.
+    recipe = RECIPE._replace(updates="same_latents", generator_steps=2)
+    state, batch = make_state(), make_batch()
+    got, _ = run_step_jitted(updates="same_latents", generator_steps=2)(
+        state, batch, KEY
+    )
+    flip_key, d_key, g_key = jax.random.split(KEY, 3)
+    latent_key, judge_key = jax.random.split(d_key)
+    data = train_step.prepare_real(batch, flip_key, recipe=recipe)
+    real = jax.tree.map(lambda leaf: leaf[0], data)
+    options = {"slots": batch["slots"], "recipe": recipe}
+
+    @jax.jit
+    def expect(state):
+        fakes = train_step.generate(
+            state.generator, batch["slots"], latent_key, recipe=recipe
+        )
+        gradient = train_step.discriminator_gradient(
+            state, real, fakes.batch, key=judge_key, **options
+        )
+        state = train_step.update_discriminator(state, gradient, recipe=recipe)
+        for key in jax.random.split(g_key):
+            fakes = train_step.generate(
+                state.generator, batch["slots"], latent_key, recipe=recipe
+            )
+            gradient = train_step.generator_gradient(
+                state, fakes, real, key=jax.random.split(key)[1], **options
+            )
+            state = train_step.update_generator(state, gradient, recipe=recipe)
+        return state
+
+    chex.assert_trees_all_close(
+        got.generator.opt_state[0].mu,
+        expect(state).generator.opt_state[0].mu,
+        rtol=1e-3,
+        atol=1e-6,
+    )
+    other, _ = run_step_jitted(generator_steps=2)(state, batch, KEY)
+    pairs = zip(
+        jax.tree.leaves(got.generator.opt_state[0].mu),
+        jax.tree.leaves(other.generator.opt_state[0].mu),
+        strict=True,
+    )
+    assert all(np.any(np.abs(a - b) > 1e-5) for a, b in pairs)
+
+
 def test_a_step_counts_once_however_many_updates_it_holds():
     recipe, state = RECIPE._replace(generator_steps=2), make_state()
     for updates in range(5):
@@ -210,6 +295,117 @@ def test_instance_noise_has_its_standard_deviation_and_reaches_both_gradients():
         one, other = (getattr(s, name).opt_state[0].mu for s in (plain, noisy))
         pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
         assert all(np.any(a != b) for a, b in pairs)
+
+
+@functools.cache
+def adam_moments(**options):
+    """Both networks' first moments after a step, (1 - b1) times the gradients."""
+    new, _ = run_step_jitted(**options)(make_state(), make_batch(), KEY)
+    return new.generator.opt_state[0].mu, new.discriminator.opt_state[0].mu
+
+
+def test_augmentation_reaches_the_gradients_of_both_networks():
+    seen = adam_moments(augment=("color", "translation", "cutout"))
+    pairs = zip(jax.tree.leaves(adam_moments()), jax.tree.leaves(seen), strict=True)
+    assert all(np.any(a != b) for a, b in pairs)
+
+
+def test_images_are_augmented_before_they_are_packed_and_before_noise():
+    # A cutout of each image of the pack: a pixel is cut in one, in both or in none.
+    recipe = RECIPE._replace(augment=("cutout",), packing=2)
+    shape = (2, BATCH, SIZE, SIZE, 1)
+    images = train_step.Images(jnp.ones(shape), jnp.zeros((2, BATCH), int))
+    seen = np.asarray(train_step._seen(images, jnp.arange(BATCH), KEY, recipe))
+    assert seen.shape == (BATCH, SIZE, SIZE, 2)
+    kinds = {tuple(pixel) for pixel in seen.reshape(-1, 2)}
+    assert kinds == {(0, 0), (0, 1), (1, 0), (1, 1)}
+    noisy = train_step._seen(
+        images, jnp.arange(BATCH), KEY, recipe._replace(instance_noise=0.01)
+    )
+    assert not np.any(noisy == 0)
+    np.testing.assert_allclose(noisy, seen, rtol=0, atol=0.06)
+
+
+def test_lecam_enters_the_discriminators_gradient_with_its_weight():
+    # The gradient is linear in the weight: g(2) - g(0) = 2 (g(1) - g(0)).
+    state, batch, moments = make_state(follow_logits=True), make_batch(), []
+    for weight in (1e3, 2e3):
+        new, metrics = run_step_jitted(lecam_weight=weight)(state, batch, KEY)
+        assert metrics["lecam"] > 0
+        moments.append(new.discriminator.opt_state[0].mu)
+    flat = [jax.flatten_util.ravel_pytree(x)[0] for x in (adam_moments()[1], *moments)]
+    once, twice = flat[1] - flat[0], flat[2] - flat[0]
+    largest = np.abs(twice).max()
+    assert largest > 1e-4
+    np.testing.assert_allclose(twice, 2 * once, rtol=0, atol=1e-3 * largest)
+
+
+def test_lecams_means_follow_the_mean_logits():
+    # Decays min(0.15, (1 + t) / (10 + t)): 1/10, then 0.15.
+    state, expected = make_state(follow_logits=True), {"real": 0.0, "fake": 0.0}
+    recipe = RECIPE._replace(lecam_weight=0.3, lecam_decay=0.15)
+    assert state.discriminator.batch_stats[states.LOGIT_MEANS] == expected
+    step = run_step_jitted(lecam_weight=0.3, lecam_decay=0.15)
+    for kept in (0.1, 0.15, 0.15):
+        real = train_step.prepare_real(make_batch(), KEY, recipe=recipe)
+        _, d_key, _ = jax.random.split(KEY, 3)
+        fakes = train_step.generate(
+            state.generator,
+            jnp.arange(BATCH),
+            jax.random.split(d_key)[0],
+            recipe=recipe,
+        )
+        images = {"real": real.images[0, 0], "fake": fakes.batch.images[0]}
+        for name, ones in images.items():
+            logits, _ = DISCRIMINATOR.apply(
+                state.discriminator.variables, ones, train=True, mutable=["batch_stats"]
+            )
+            expected[name] = kept * expected[name] + (1 - kept) * np.mean(logits)
+        state, _ = step(state, make_batch(), KEY)
+        for name, mean in state.discriminator.batch_stats[states.LOGIT_MEANS].items():
+            np.testing.assert_allclose(mean, expected[name], rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("norm", ["none", "spectral"])
+def test_lecam_goes_with_any_norm(norm):
+    state = make_state(norm=norm, follow_logits=True)
+    new, _ = run_step_jitted(lecam_weight=0.3)(state, make_batch(), KEY)
+    chex.assert_trees_all_equal_shapes(new, state)
+    assert new.discriminator.batch_stats[states.LOGIT_MEANS]["fake"] != 0
+
+
+def test_each_rate_reaches_its_own_network(tiny_config):
+    # Both gradients are taken at the old parameters, so that a change is rate times
+    # gradient, whatever the other network's rate is.
+    section = {"name": "sgd", "learning_rate": 1.0}
+
+    def changes(g_rate, d_rate):
+        config = ConfigDict(tiny_config.to_dict())
+        config.optimizer.generator = section | {"learning_rate": g_rate}
+        config.optimizer.discriminator = section | {"learning_rate": d_rate}
+        old = make_state()
+        old = old.replace(
+            **{
+                name: getattr(old, name).replace(tx=tx, opt_state=tx.init({}))
+                for name in ("generator", "discriminator")
+                for tx in [optimizers.create(config, name)]
+            }
+        )
+        new, _ = run_step_jitted(updates="simultaneous")(old, make_batch(), KEY)
+        return [
+            jax.flatten_util.ravel_pytree(x.params)[0]
+            - jax.flatten_util.ravel_pytree(y.params)[0]
+            for x, y in (
+                (new.generator, old.generator),
+                (new.discriminator, old.discriminator),
+            )
+        ]
+
+    for one, scaled, rate in zip(
+        changes(1.0, 1.0), changes(0.25, 4.0), (0.25, 4.0), strict=True
+    ):
+        assert np.abs(one).max() > 1e-4
+        np.testing.assert_allclose(scaled, rate * one, rtol=1e-3, atol=1e-6)
 
 
 def test_flips_mirror_half_of_the_images_by_their_slots():

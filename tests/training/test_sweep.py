@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from gan_jax.run import reader
+from gan_jax.step import states
 from gan_jax.training import sweep, train
 from tests import support
 
@@ -15,9 +16,10 @@ pytestmark = pytest.mark.slow
 SEEDS = (3, 4, 5)
 
 
-def make_config(folder, seed=0, **overrides):
+def make_config(folder, seed=0, *, lecam_weight=0.0, **overrides):
     config = support.make_tiny_config(folder)
     config.seed = seed
+    config.recipe.lecam_weight = lecam_weight
     with config.unlocked():
         config.model.name = "mlp"
         config.model.generator = {"features": (6,), "condition": "none"}
@@ -94,9 +96,12 @@ def test_runs_with_other_seeds_differ(together):
 
 
 def test_resumed_is_unbroken(shared_folder, tmp_path):
-    configs = [make_config(shared_folder, seed) for seed in SEEDS]
+    # With LeCam, whose mean logits go on too.
+    configs, parts = (
+        [make_config(shared_folder, seed, lecam_weight=0.3) for seed in SEEDS]
+        for _ in range(2)
+    )
     unbroken = train_together(configs, tmp_path / "unbroken")
-    parts = [make_config(shared_folder, seed) for seed in SEEDS]
     for config in parts:
         config.num_train_steps = 2
     resumed = train_together(parts, tmp_path / "resumed")
@@ -106,9 +111,22 @@ def test_resumed_is_unbroken(shared_folder, tmp_path):
         (workdir / "config.json").write_text(text)
     train_together(configs, tmp_path / "resumed")
     for one, other in zip(unbroken, resumed, strict=True):
-        variables = (reader.load(x).variables for x in (one, other))
-        jax.tree.map(np.testing.assert_array_equal, *variables)
+        for name in ("variables", "discriminator_variables"):
+            variables = (getattr(reader.load(x), name) for x in (one, other))
+            jax.tree.map(np.testing.assert_array_equal, *variables)
         assert [line["step"] for line in lines(other)] == [2, 4]
+
+
+def test_lecams_means_are_those_of_each_run(shared_folder, tmp_path):
+    configs = [make_config(shared_folder, seed, lecam_weight=0.3) for seed in SEEDS]
+    together = train_together(configs, tmp_path / "together")
+    train.train_and_evaluate(configs[1], tmp_path / "alone")
+    means = [
+        reader.load(folder).discriminator_variables["batch_stats"][states.LOGIT_MEANS]
+        for folder in (*together, tmp_path / "alone")
+    ]
+    assert_close(means[1], means[3])
+    assert len({float(one["real"]) for one in means[:3]}) == 3
 
 
 def test_a_run_that_diverges_is_marked_and_the_others_go_on(shared_folder, tmp_path):
