@@ -5,6 +5,7 @@
     python -m gan_jax.main --config=configs/cgan.py:projection
     python -m gan_jax.main --config=configs/cgan.py:acgan
     python -m gan_jax.main --config=configs/cgan.py:celeba
+    python -m gan_jax.main --config=configs/cgan.py:paper
 
 The presets differ in how the label enters; projection also has another norm and loss:
 
@@ -35,8 +36,11 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from configs import dcgan, default
+from configs import dcgan, default, gan
+from gan_jax import models
 
+MLP = models.default_options("mlp")
+MOMENTUM_SGD = {**gan.MOMENTUM_SGD, "decay_factor": 1.00004}
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "onehot": {
         "model.generator.condition": "onehot",
@@ -66,6 +70,44 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "model.discriminator.hidden_dense": 0,
         "model.generator.condition": "onehot",
         "model.discriminator.condition": "onehot",
+    },
+    "paper": {
+        "num_train_steps": 250 * gan.EPOCH,
+        "eval_every_steps": 25 * gan.EPOCH,
+        "batch_size": 100,
+        "data.split": "train[:50000]",
+        "model.name": "mlp",
+        "model.latent_distribution": "uniform",
+        "model.generator": {
+            **MLP["generator"],
+            "input_branch": 200,
+            "label_branch": 1000,
+            "features": (1200,),
+            "condition": "onehot",
+            "activation": "relu",
+            "hidden_dropout": 0.5,
+            "output": "sigmoid",
+            "init_range": 0.05,
+        },
+        "model.discriminator": {
+            **MLP["discriminator"],
+            "input_branch": 240,
+            "label_branch": 50,
+            "branch_pieces": 5,
+            "features": (240,),
+            "pieces": 4,
+            "condition": "onehot",
+            "activation": "maxout",
+            "hidden_dropout": 0.5,
+            "unit_range": True,
+            "init_range": 0.005,
+        },
+        "recipe.updates": "fresh",
+        "recipe.ema_decay": 0.0,
+        "optimizer.schedule": "constant",
+        "optimizer.generator": MOMENTUM_SGD,
+        "optimizer.discriminator": MOMENTUM_SGD,
+        "evaluation.metrics": ("frechet_distance,label_accuracy,parzen_log_likelihood"),
     },
 }
 

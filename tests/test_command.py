@@ -44,7 +44,7 @@ CONFIG = "--config=configs/dcgan.py"
             ["--config=dcgn", "--config.seed=1"],
             2,
             "there is no config dcgn (did you mean dcgan?): give the path of a file as "
-            "--config, or one of the names cgan, dcgan, dcgan_keras, gan, ring, ",
+            "--config, or one of the names cgan, dcgan, dcgan_keras, gan, infogan, ",
         ),
         (["--config=cgan:onehott"], 2, "there is no preset 'onehott'"),
         (

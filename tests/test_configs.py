@@ -32,7 +32,7 @@ def test_the_systems_of_the_sources_are_here():
     presets = set(support.CASES)
     assert {("gan", "paper"), ("dcgan", "celeba"), ("dcgan", "folder")} < presets
     mechanisms = {"onehot", "embedding", "projection", "acgan"}
-    assert set(cgan.PRESETS) == {*mechanisms, "celeba"}
+    assert set(cgan.PRESETS) == {*mechanisms, "celeba", "paper"}
 
 
 @pytest.mark.parametrize("name, preset", support.CASES)

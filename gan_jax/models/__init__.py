@@ -10,13 +10,23 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from gan_jax import checks, own_parts
-from gan_jax.models import convolution, dcgan, keras_dcgan, mlp, pacgan
+from gan_jax.models import (
+    convolution,
+    dcgan,
+    infogan,
+    keras_dcgan,
+    mlp,
+    pacgan,
+    resnet,
+)
 
 MODELS: dict[str, Any] = {
     "dcgan": dcgan,
+    "infogan": infogan,
     "keras_dcgan": keras_dcgan,
     "mlp": mlp,
     "pacgan": pacgan,
+    "resnet": resnet,
 }
 RANGES = {  # allowed values in the section model; sampling.py has those that it reads
     "name": own_parts.one_of(MODELS),
@@ -34,6 +44,10 @@ ATTRIBUTES = {  # ranges of attributes whose annotation does not say what is all
     "hidden_dense": checks.integer(0, checks.WIDEST, ", 0 for no such layer"),
     "auxiliary_weight": checks.NOT_NEGATIVE,
     "pieces": checks.integer(1, 64),
+    "branch_pieces": checks.integer(1, 64),
+    "input_branch": checks.integer(0, checks.WIDEST, ", 0 for no such layer"),
+    "label_branch": checks.integer(0, checks.WIDEST, ", 0 for no such layer"),
+    "halvings": checks.integer(1, 16),
     "norm_momentum": checks.share("the share that a step keeps"),
     "input_dropout": checks.share("0 for none"),
     "hidden_dropout": checks.share("0 for none"),
@@ -304,7 +318,7 @@ def _check_conditions(
             "--config.data.num_classes to the number of classes in the data, or both "
             "conditions to none."
         )
-    if pair["generator"] == "batch_norm" and generator.norm == "none":
+    if pair["generator"] == "batch_norm" and getattr(generator, "norm", "") == "none":
         raise ValueError(
             "config.model.generator.condition is 'batch_norm', but its norm is 'none', "
             "and then there is no BatchNorm to condition: set "
@@ -313,7 +327,13 @@ def _check_conditions(
 
 
 def _check_layers(section: str, module: nn.Module) -> None:
-    """Refuses layers of dcgan that would have no effect."""
+    """Refuses layers that would have no effect."""
+    if getattr(module, "label_branch", 0) and module.condition == "none":
+        raise ValueError(
+            f"config.model.{section}.label_branch is {module.label_branch}, but its "
+            "condition is 'none', and then there is no label: set --config.model."
+            f"{section}.condition=onehot or embedding, or .label_branch=0."
+        )
     if getattr(module, "norm_ends", False) and module.norm in ("none", "spectral"):
         raise ValueError(
             f"config.model.{section}.norm_ends is True, but its norm is "

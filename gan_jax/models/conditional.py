@@ -1,5 +1,6 @@
 """How a label enters a network: codes, conditional BatchNorm, projection, classes."""
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import flax.linen as nn
@@ -142,10 +143,12 @@ class Projection(nn.Module):
     Attributes:
       num_classes: K, number of classes and of rows of V.
       dtype: dtype of the features and of V in the product; the sum is float32.
+      embedding_init: draws V (K, F).
     """
 
     num_classes: int = 10
     dtype: Any = jnp.float32
+    embedding_init: Callable[..., Any] = nn.initializers.normal(0.02)
 
     @nn.compact
     def __call__(self, features: jax.Array, labels: jax.Array | None) -> jax.Array:
@@ -154,7 +157,7 @@ class Projection(nn.Module):
         rows = nn.Embed(
             self.num_classes,
             features.shape[-1],
-            embedding_init=nn.initializers.normal(0.02),
+            embedding_init=self.embedding_init,
             dtype=self.dtype,
             name="embed",
         )(labels)

@@ -30,6 +30,29 @@ def _kernel_init(init_range: float, init_std: float) -> Callable[..., jax.Array]
     return init
 
 
+def _with_label(
+    network: Any,
+    x: jax.Array,
+    labels: jax.Array | None,
+    branch: Callable[[jax.Array, int, str], jax.Array],
+) -> jax.Array:
+    """The input joined with its label's code, each after its branch if it has one.
+
+    Args:
+      network: network whose attributes say how the label enters.
+      x: (B, F), latents or pixels.
+      labels: (B,) int32.
+      branch: a layer as a function of its input, width and name; the width 0 is none.
+    """
+    parts = [branch(x, network.input_branch, "input_branch")]
+    if network.condition != "none":
+        options = network.condition, network.num_classes, network.embedding_size
+        label = conditional.LabelVector(*options, network.dtype, name="label")
+        code = label(x[:, :0], labels)
+        parts.append(branch(code, network.label_branch, "label_branch"))
+    return jnp.concatenate(parts, axis=-1)
+
+
 class Generator(nn.Module):
     """Latents, and labels of a conditional GAN, to images by dense layers.
 
@@ -40,7 +63,9 @@ class Generator(nn.Module):
     defaults are the network of most tutorials. Features (400, 400, 400, 400),
     activation "relu", norm "batch" with norm_momentum 0.95, output "linear" and
     init_std 0.02 are the network of Lin et al. 2018 (arXiv 1712.04086), section 4.1,
-    which makes points in the plane.
+    which makes points in the plane. Input_branch 200, label_branch 1000, features
+    (1200,), condition "onehot", activation "relu", hidden_dropout 0.5 and output
+    "sigmoid" are the network of Mirza and Osindero 2014 (arXiv 1411.1784), section 4.1.
 
     Attributes:
       image_size: side of the images in pixels.
@@ -49,10 +74,15 @@ class Generator(nn.Module):
       condition: "none", or a code appended to the latents: "onehot" or "embedding".
       num_classes: K, labels are in [0, K).
       embedding_size: length of a label's learned vector.
+      input_branch: width of a hidden layer for the latents alone, before the label's
+        code joins them; 0: none.
+      label_branch: width of a hidden layer for the label's code alone; 0: none.
       activation: activation of the hidden layers, "leaky_relu" or "relu".
       norm: "none", or "batch": BatchNorm after each hidden layer, which then has no
         bias.
       norm_momentum: share of the running statistics that a step keeps.
+      hidden_dropout: share of each hidden layer's output set to 0 in training; the rest
+        is scaled up.
       output: "tanh" or "sigmoid", both scaled to [-1, 1], or "linear" for points.
       init_range: kernels start uniform in +-init_range; 0: LeCun normal.
       init_std: kernels start normal with this standard deviation; 0: as init_range.
@@ -67,9 +97,12 @@ class Generator(nn.Module):
     condition: Literal["none", "onehot", "embedding"] = "none"
     num_classes: int = 10
     embedding_size: int = 50
+    input_branch: int = 0
+    label_branch: int = 0
     activation: Literal["leaky_relu", "relu"] = "leaky_relu"
     norm: Literal["none", "batch"] = "none"
     norm_momentum: float = 0.9
+    hidden_dropout: float = 0.0
     output: Literal["tanh", "sigmoid", "linear"] = "tanh"
     init_range: float = 0.0
     init_std: float = 0.0
@@ -95,14 +128,21 @@ class Generator(nn.Module):
             dtype=self.dtype,
         )
         is_normed = self.norm == "batch"
-        x = latents * self.latent_scale
-        if self.condition in conditional.CODES:
-            code = self.condition, self.num_classes, self.embedding_size, self.dtype
-            x = conditional.LabelVector(*code, name="label")(x, labels)
-        for level, width in enumerate(self.features):
-            x = dense(width, use_bias=not is_normed, name=f"hidden{level}")(x)
-            x = normalize(name=f"hidden{level}_norm")(x) if is_normed else x
+        # Draws with the statistics of their batch are training passes without a key.
+        drops = train and self.has_rng("dropout")
+
+        def hidden(x: jax.Array, width: int, name: str) -> jax.Array:
+            x = dense(width, use_bias=not is_normed, name=name)(x)
+            x = normalize(name=f"{name}_norm")(x) if is_normed else x
             x = activations.HIDDEN[self.activation](x)
+            return nn.Dropout(self.hidden_dropout, deterministic=not drops)(x)
+
+        def branch(x: jax.Array, width: int, name: str) -> jax.Array:
+            return hidden(x, width, name) if width else x
+
+        x = _with_label(self, latents * self.latent_scale, labels, branch)
+        for level, width in enumerate(self.features):
+            x = hidden(x, width, f"hidden{level}")
         shape = (self.image_size, self.image_size, self.channels)
         x = dense(math.prod(shape), name="to_image")(x)
         return activations.OUTPUT[self.output](x).reshape(-1, *shape)
@@ -116,15 +156,22 @@ class Discriminator(nn.Module):
     dropout 0.2 on the input and 0.5 on both hidden layers' outputs, and images in
     [0, 1] are the MNIST network of the authors' mnist.yaml, whose
     discriminator_input_include_probs are 0.8 for the input of layer h0 and 0.5 for
-    those of h1 and y. The defaults mirror the generator's.
+    those of h1 and y. Input_branch 240, label_branch 50 and features (240,), with
+    condition "onehot", activation "maxout" with 5 pieces in the branches and 4 after
+    them, and hidden_dropout 0.5, are the network of Mirza and Osindero 2014 (arXiv
+    1411.1784), section 4.1. The defaults mirror the generator's.
 
     Attributes:
       features: widths of the hidden layers, for maxout after the maximum.
       condition: "none", or a code appended to the pixels: "onehot" or "embedding".
       num_classes: K, labels are in [0, K).
       embedding_size: length of a label's learned vector.
+      input_branch: width of a hidden layer for the pixels alone, before the label's
+        code joins them; 0: none.
+      label_branch: width of a hidden layer for the label's code alone; 0: none.
       activation: activation of the hidden layers: "leaky_relu", "relu" or "maxout".
       pieces: linear pieces of a maxout unit.
+      branch_pieces: linear pieces of a maxout unit in the branches.
       norm: "none", or "spectral" on every kernel.
       input_dropout: share of the input set to 0 in training; the rest is scaled up.
       hidden_dropout: the same for the output of each hidden layer.
@@ -139,8 +186,11 @@ class Discriminator(nn.Module):
     condition: Literal["none", "onehot", "embedding"] = "none"
     num_classes: int = 10
     embedding_size: int = 50
+    input_branch: int = 0
+    label_branch: int = 0
     activation: Literal["leaky_relu", "relu", "maxout"] = "leaky_relu"
     pieces: int = 5
+    branch_pieces: int = 5
     norm: Literal["none", "spectral"] = "none"
     input_dropout: float = 0.0
     hidden_dropout: float = 0.0
@@ -162,19 +212,20 @@ class Discriminator(nn.Module):
                 return normalization.spectral(layer, train=train)
             return layer
 
-        x = images.reshape(images.shape[0], -1)
-        x = (x + 1) / 2 if self.unit_range else x
-        if self.condition in conditional.CODES:
-            code = self.condition, self.num_classes, self.embedding_size, self.dtype
-            x = conditional.LabelVector(*code, name="label")(x, labels)
-        x = nn.Dropout(self.input_dropout, deterministic=not train)(x)
-        for level, width in enumerate(self.features):
+        def hidden(x: jax.Array, width: int, name: str, pieces: int) -> jax.Array:
             if self.activation == "maxout":
-                x = dense(width * self.pieces, f"hidden{level}")(x)
-                x = activations.maxout(x, self.pieces)
+                x = activations.maxout(dense(width * pieces, name)(x), pieces)
             else:
-                x = dense(width, f"hidden{level}")(x)
-                x = activations.HIDDEN[self.activation](x)
-            x = nn.Dropout(self.hidden_dropout, deterministic=not train)(x)
+                x = activations.HIDDEN[self.activation](dense(width, name)(x))
+            return nn.Dropout(self.hidden_dropout, deterministic=not train)(x)
+
+        def branch(x: jax.Array, width: int, name: str) -> jax.Array:
+            x = nn.Dropout(self.input_dropout, deterministic=not train)(x)
+            return hidden(x, width, name, self.branch_pieces) if width else x
+
+        x = images.reshape(images.shape[0], -1)
+        x = _with_label(self, (x + 1) / 2 if self.unit_range else x, labels, branch)
+        for level, width in enumerate(self.features):
+            x = hidden(x, width, f"hidden{level}", self.pieces)
         x = dense(1, "to_logit")(x)
         return x.reshape(x.shape[0]).astype(jnp.float32)

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.slow
 CASES = [
     *(("dcgan", None), ("cgan", "embedding"), ("cgan", "projection")),
     *(("dcgan_keras", None), ("gan", "paper"), ("ring", None)),
+    *(("cgan", "paper"), ("infogan", None), ("sngan", "mnist")),
 ]
 NUM = 3
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gan_jax.models import keras_dcgan, mlp, pacgan
+from gan_jax.models import infogan, keras_dcgan, mlp, pacgan, resnet
 
 LATENTS = 100
 SIZE = 16  # pixels, where the size does not matter
@@ -57,6 +57,10 @@ def pair(family, size=SIZE, **options):
         small = {"features": (4, 3, 2)}, {"features": (2, 3, 4, 5)}
     elif family is pacgan:
         small = {"features": 4}, {"features": 4}
+    elif family is infogan:
+        small = ({"features": 4, "hidden_dense": 5},) * 2
+    elif family is resnet:
+        small = {"features": (4, 3, 2)}, {"features": (2, 3, 3), "image_size": size}
     else:
         small = {"features": 4}, {"features": 4, "image_size": size}
     if family is not mlp:

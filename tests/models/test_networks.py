@@ -9,12 +9,23 @@ from ml_collections import ConfigDict
 import numpy as np
 import pytest
 
-from configs import cgan, gan
+from configs import cgan, gan, sngan
 from configs import dcgan as dcgan_config
 from configs import dcgan_keras as keras_config
+from configs import infogan as infogan_config
 from configs import stacked_mnist as stacked_config
 from gan_jax import models
-from gan_jax.models import activations, convolution, dcgan, keras_dcgan, mlp, pacgan
+from gan_jax.models import (
+    activations,
+    convolution,
+    dcgan,
+    infogan,
+    keras_dcgan,
+    mlp,
+    pacgan,
+    resnet,
+)
+from tests import support
 from tests.models.support import LATENTS, SIZE, apply, fill, init, pair, shapes
 
 
@@ -49,6 +60,23 @@ FAMILIES = list(models.MODELS.values())
 #     + 25*128*64 + 64 + 128 + 25*64*3 + 3
 #   D 25*3*64 + 64 + 25*64*128 + 128 + 256 + 25*128*256 + 256 + 512 + 25*256*512 + 512
 #     + 1024 + 2*2*512 + 1
+# cgan paper: G 101*200 + 11*1000 + 1201*1200 + 1201*784
+#     D 785*240*5 + 11*50*5 + 291*240*4 + 241
+# infogan, the layers of compare_gan's architectures/infogan.py, with 64 latents, biases
+# everywhere, and p pixels in the smallest map: 49, 64 and 256; C channels: 1, 3 and 3
+#     G 65*1024 + 2048 + 1025*128*p + 256*p + 16*128*64 + 64 + 128 + 16*64*C + C
+#     D 16*C*64 + 64 + 16*64*128 + 128 + 256 + (128*p + 1)*1024 + 2048 + 1025
+# sngan, the layers of Mimicry's nets/sngan/sngan_32.py and sngan_64.py, with 128
+# latents. A block from n to m channels has two 3x3 convolutions, a 1x1 one, and in G
+# two BatchNorms: G 2n + 9nm + m + 2m + 9mm + m + nm + m, D 9nn + n + 9nm + m + nm + m,
+# the last two terms only where size or width change; D's first block 9*3m + m + 9mm
+# + m + 3m + m.
+#   32: G 129*16*256 + 3 * 1,246,976 + 2*256 + 9*256*3 + 3, where 1,246,976 is a block
+#       from 256 to 256; D 151,680 + 311,680 + 2 * 295,168 + 129
+#   projection, cgan_pd_32.py: G has 9 more scales and offsets in 6 BatchNorms of 256;
+#       D 10*128
+#   64: G 129*16*1024 + 7,606,784 + 1,902,848 + 476,288 + 119,360 + 2*64 + 9*64*3 + 3
+#       D 38,976 + 119,104 + 475,776 + 1,901,824 + 7,604,736 + 1025
 PARAMETERS = [
     (dcgan_config, None, 1_691_328, 1_640_576),
     (dcgan_config, "paper", 759_680, 138_624),
@@ -61,6 +89,15 @@ PARAMETERS = [
     (gan, None, 1_486_352, 1_460_225),
     (gan, "paper", 2_503_984, 1_231_441),
     (stacked_config, "authors", 4_514_819, 4_310_401),
+    (cgan, "paper", 2_413_984, 1_224_351),
+    (infogan_config, "mnist", 6_642_241, 6_559_169),
+    (infogan_config, "cifar10", 8_616_131, 8_527_297),
+    (infogan_config, "celeba", 33_855_683, 33_693_121),
+    (sngan, "cifar10", 4_276_739, 1_053_825),
+    (sngan, "projection", 4_276_739 + 27_648, 1_053_825 + 1_280),
+    (sngan, "wgan_gp", 4_276_739, 1_053_825),
+    (sngan, "dcgan", 4_276_739, 1_053_825),
+    (sngan, "celeba64", 12_220_675, 10_141_441),
 ]
 
 
@@ -69,7 +106,7 @@ def test_parameter_counts_at_the_published_sizes(file, preset, g_count, d_count)
     config = file.get_config(preset) if preset else file.get_config()
     size, channels = config.data.image_size, config.data.channels
     generator, discriminator = models.build(config, axis_name=None)
-    g = shapes(generator, jnp.zeros((1, LATENTS)))
+    g = shapes(generator, jnp.zeros((1, config.model.latent_size)))
     images = jnp.zeros((1, size, size, channels))
     d = shapes(discriminator, images)
     assert (count(g["params"]), count(d["params"])) == (g_count, d_count)
@@ -126,14 +163,12 @@ def test_parameter_counts_of_dcgan_options(g_options, d_options, g_count, d_coun
 
 
 CASES = [(dcgan, 28, 1), (dcgan, 32, 1), (dcgan, 64, 3), (dcgan, 48, 3)]
-CASES += [
-    (pacgan, 28, 3),
-    (pacgan, 25, 1),
-    (keras_dcgan, 28, 1),
-    (keras_dcgan, 20, 3),
-    (mlp, 28, 1),
-    (mlp, 9, 3),
-]
+CASES += [(pacgan, 28, 3), (pacgan, 25, 1)]
+CASES += [(keras_dcgan, 28, 1), (keras_dcgan, 20, 3), (mlp, 28, 1), (mlp, 9, 3)]
+CASES += [(infogan, 28, 1), (infogan, 20, 3), (resnet, 32, 3), (resnet, 28, 1)]
+CONDITIONS = [(family, "none", "none") for family in FAMILIES]
+CONDITIONS += [(f, "embedding", "embedding") for f in (dcgan, keras_dcgan, mlp)]
+CONDITIONS += [(resnet, "batch_norm", "projection")]
 
 
 @pytest.mark.parametrize("family, size, channels", CASES)
@@ -149,15 +184,13 @@ def test_shapes_dtypes_and_ranges(family, size, channels):
     assert logits.shape == (3,) and logits.dtype == jnp.float32
 
 
-@pytest.mark.parametrize(
-    "family, condition",
-    [
-        *((family, "none") for family in FAMILIES),
-        *((family, "embedding") for family in FAMILIES if family is not pacgan),
-    ],
-)
-def test_bfloat16_computes_with_float32_parameters_and_logits(family, condition):
-    generator, discriminator = pair(family, dtype=jnp.bfloat16, condition=condition)
+@pytest.mark.parametrize("family, g_condition, d_condition", CONDITIONS)
+def test_bfloat16_computes_with_float32_parameters_and_logits(
+    family, g_condition, d_condition
+):
+    generator, discriminator = pair(family, dtype=jnp.bfloat16)
+    generator = generator.clone(condition=g_condition)
+    discriminator = discriminator.clone(condition=d_condition)
     labels = jnp.array([0, 1, 2])
     latents = jax.random.normal(jax.random.key(1), (3, LATENTS))
     g_variables = fill(generator, latents)
@@ -220,10 +253,31 @@ def test_sizes_that_do_not_double_are_refused(size):
         dcgan.check_image_size(size)
 
 
+@pytest.mark.parametrize("family", [infogan, keras_dcgan])
 @pytest.mark.parametrize("size", [0, 2, 30])
-def test_keras_dcgan_refuses_sizes_that_four_does_not_divide(size):
+def test_networks_of_two_doublings_refuse_sizes_not_divided_by_four(family, size):
     with pytest.raises(ValueError, match=f"images of {size} pixels.*multiple of 4"):
-        keras_dcgan.check_image_size(size)
+        family.check_image_size(size)
+
+
+@pytest.mark.parametrize(
+    "network, options, message",
+    [
+        (
+            resnet.Generator,
+            {"image_size": 28},
+            "generator doubles a map 3 times.* of 28 pixels: .*multiple of 2.3 = 8",
+        ),
+        (resnet.Generator, {"features": (4,)}, "0 times with 0 blocks.*features"),
+        (resnet.Discriminator, {"image_size": 30}, "halves a map 2 times.*30 pixels"),
+        (resnet.Discriminator, {"halvings": 5}, "5 times with 4 blocks.*halvings"),
+    ],
+)
+def test_residual_networks_refuse_sizes_that_their_blocks_do_not_give(
+    network, options, message
+):
+    with pytest.raises(ValueError, match=message):
+        network(**options)
 
 
 def test_a_scaled_sigmoid_is_the_tanh_of_half():
@@ -337,6 +391,15 @@ def test_build_refuses_conditions_without_classes(tiny_config):
     tiny_config.data.num_classes = 1
     with pytest.raises(ValueError, match=r"num_classes is 1, and it takes 2 or more"):
         models.build(tiny_config, axis_name=None)
+
+
+@pytest.mark.parametrize("network", ["generator", "discriminator"])
+def test_build_refuses_a_layer_for_labels_without_labels(shared_folder, network):
+    config = support.make_dense_config(shared_folder)
+    config.model[network].label_branch = 3
+    message = f"{network}.label_branch is 3.*condition is 'none'.*label_branch=0"
+    with pytest.raises(ValueError, match=message):
+        models.build(config, axis_name=None)
 
 
 def test_build_refuses_conditional_batch_norm_without_batch_norm(tiny_config):

@@ -233,6 +233,49 @@ def test_maxout_discriminator_is_the_maximum_of_affine_maps():
     np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-6)
 
 
+# Mirza and Osindero 2014 (arXiv 1411.1784), section 4.1, at other widths.
+def test_branches_are_layers_of_the_input_and_of_the_label_alone():
+    options = {"condition": "onehot", "num_classes": 3}
+    options |= {"input_branch": 2, "label_branch": 4, "features": (3,)}
+    module = mlp.Discriminator(
+        activation="maxout", pieces=2, branch_pieces=3, **options
+    )
+    variables = fill(module, IMAGES)
+    params = jax.tree.map(np.asarray, variables["params"])
+
+    def layer(x, name, units):
+        z = x @ params[name]["kernel"] + params[name]["bias"]
+        return np.stack([z[:, u::units].max(axis=1) for u in range(units)], axis=1)
+
+    pixels = layer(np.asarray(IMAGES).reshape(4, -1), "input_branch", 2)
+    codes = layer(np.eye(3)[LABELS], "label_branch", 4)
+    hidden = layer(np.concatenate([pixels, codes], axis=1), "hidden0", 3)
+    expected = hidden @ params["to_logit"]["kernel"][:, 0]
+    logits = apply(module, variables, IMAGES, LABELS)
+    np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-6)
+    shapes = {name: tree["kernel"].shape for name, tree in params.items()}
+    pixels = SIZE * SIZE
+    assert shapes["input_branch"] == (pixels, 2 * 3)
+    assert shapes["label_branch"] == (3, 4 * 3)
+    assert shapes["hidden0"] == (2 + 4, 3 * 2)
+
+
+def test_a_generator_drops_in_training_with_a_key_and_never_without_one():
+    # An evaluation with the statistics of its batch is a training pass without a key.
+    module = mlp.Generator(SIZE, features=(50,), hidden_dropout=0.5)
+    latents = jax.random.normal(jax.random.key(1), (2, LATENTS))
+    variables = fill(module, latents)
+    first, second = (
+        module.apply(
+            variables, latents, train=True, rngs={"dropout": jax.random.key(seed)}
+        )
+        for seed in (0, 1)
+    )
+    assert np.abs(first - second).max() > 0
+    kept = module.apply(variables, latents, train=True)
+    np.testing.assert_allclose(kept, apply(module, variables, latents), atol=1e-6)
+
+
 def test_dropout_is_on_in_training_and_off_in_evaluation():
     module = mlp.Discriminator(features=(50,), hidden_dropout=0.5)
     variables = fill(module, IMAGES)

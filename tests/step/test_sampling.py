@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_jax.models import dcgan, keras_dcgan, mlp
+from gan_jax.models import dcgan, infogan, keras_dcgan, mlp, resnet
 from gan_jax.step import sampling
 
 pytestmark = pytest.mark.slow
@@ -17,6 +17,10 @@ GENERATORS = {
     "dcgan": dcgan.Generator(image_size=8, features=4, condition="batch_norm"),
     "keras_dcgan": keras_dcgan.Generator(image_size=8, features=(4, 4)),
     "mlp": mlp.Generator(image_size=4, features=(6, 6), norm="batch"),
+    "infogan": infogan.Generator(image_size=8, features=2, hidden_dense=3),
+    "resnet": resnet.Generator(
+        image_size=4, features=(4, 3), condition="batch_norm", convolution="lax"
+    ),
 }
 
 
