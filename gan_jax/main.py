@@ -8,6 +8,9 @@ This one changes two fields of the config, and names the run's folder:
 The same command goes on with a run that was interrupted, and does nothing if the run is
 finished. configs/README.md lists every field.
 
+With --workdir=gs://BUCKET/RUN or s3://BUCKET/RUN the run trains in a local folder that
+is copied to the bucket meanwhile. On another machine the same command fetches it first.
+
 While a run trains, Ctrl-C and SIGTERM save a checkpoint first. The exit status is then
 75, which tells a scheduler to start the same command again.
 """
@@ -19,6 +22,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from gan_jax import command, interrupt, models, parallel
+from gan_jax.run import bucket, mirror
 from gan_jax.training import dry_run, train
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -33,7 +37,8 @@ _WORKDIR = flags.DEFINE_string(
     "workdir",
     None,
     "The run's config, checkpoints, samples and logs are written to this folder, which "
-    "is runs/<config name> by default.",
+    "is runs/<config name> by default, or to this address in a bucket, such as "
+    "gs://BUCKET/RUN.",
 )
 _OVERRIDE = flags.DEFINE_bool(
     "override_config",
@@ -75,12 +80,12 @@ def _config_name(filename: str) -> str:
     return Path(path).stem + (f"_{preset}" if preset else "")
 
 
-def _show_dry_run(workdir: Path) -> None:
+def _show_dry_run(place: str) -> None:
     """Prints what the run would be.
 
     Raises:
       ValueError: the run would be refused, or the flags of a job were given.
-      OSError: the run's folder could not be written.
+      OSError: the run's folder could not be written, or a bucket cannot be read.
     """
     given = (_COORDINATOR, _NUM_PROCESSES, _PROCESS_ID)
     names = [f"--{flag.name}" for flag in given if flag.value is not None]
@@ -89,12 +94,13 @@ def _show_dry_run(workdir: Path) -> None:
             f"{' and '.join(names)} came with --dry_run, which takes a single process: "
             "leave out one or the other."
         )
-    dry_run.show(
-        _CONFIG.value,
-        workdir,
-        default=command.shipped_configs()["default"],
-        override_config=_OVERRIDE.value,
-    )
+    with bucket.fetched(place, bucket.choose_start) as workdir:
+        dry_run.show(
+            _CONFIG.value,
+            workdir,
+            default=command.shipped_configs()["default"],
+            override_config=_OVERRIDE.value,
+        )
 
 
 def main() -> int:
@@ -106,25 +112,32 @@ def main() -> int:
 
     Raises:
       ValueError: the config is missing or refused, or the job cannot be joined.
+      OSError: the run cannot be written, or not be copied to its bucket.
     """
     filename = command.config_filename()
     overrides = config_flags.get_override_values(flags.FLAGS["config"])
-    workdir = Path(_WORKDIR.value or Path("runs") / _config_name(filename))
+    place = _WORKDIR.value or f"runs/{_config_name(filename)}"
     if _DRY_RUN.value:
         models.use_own(_CONFIG.value, overrides)
-        _show_dry_run(workdir)
+        _show_dry_run(place)
         return 0
     job = (_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
     leaving = interrupt.leaving_at_once(signal.SIGTERM, LEFT, status=command.UNFINISHED)
     with parallel.joined(*job), leaving as stay:
         models.use_own(_CONFIG.value, overrides)
         parallel.use_compilation_cache(_CONFIG.value.compilation_cache_dir)
-        is_finished = train.train_and_evaluate(
-            _CONFIG.value,
-            workdir,
-            override_config=_OVERRIDE.value,
-            on_first_call=stay,
-        )
+        with mirror.staged(place, is_writer=parallel.is_writer()) as (workdir, copy):
+
+            def on_first_call() -> None:
+                stay()
+                copy()
+
+            is_finished = train.train_and_evaluate(
+                _CONFIG.value,
+                workdir,
+                override_config=_OVERRIDE.value,
+                on_first_call=on_first_call,
+            )
     return 0 if is_finished else command.UNFINISHED
 
 
