@@ -94,6 +94,8 @@ def allowed(values: checks.Range) -> str:
     """The values of a range, for the cell of a table."""
     if values.names:
         return ", ".join(code(name) for name in values.names) + escape(values.last)
+    if values == checks.LOCAL:
+        return "a path on a disk of this machine"
     return "text" if values == checks.TEXT else escape(values.words)
 
 

@@ -35,7 +35,7 @@ def load(
     statistics, `model.config` and `model.step` say where they come from.
 
     Args:
-      workdir: the run's folder.
+      workdir: the run's folder, or its address in a bucket, such as gs://BUCKET/RUN.
       step: the step of the checkpoint; None takes the newest good checkpoint.
       best: take the checkpoint with the best score instead, which a run keeps if
         config.evaluation.best_metric names a metric.
@@ -47,11 +47,12 @@ def load(
     Raises:
       ValueError: the folder holds no run or no such checkpoint, or its model is code
         that was not allowed.
+      OSError: the bucket cannot be read.
     """
-    from pathlib import Path
-
-    from gan_jax.run import reader
+    from gan_jax.run import bucket, reader
 
     folder = "best" if best else "checkpoints"
-    run = reader.load(Path(workdir), step, folder=folder, allow_code=allow_code)
+    choose = bucket.choose_checkpoints(folder, [step])
+    with bucket.fetched(os.fspath(workdir), choose) as local:
+        run = reader.load(local, step, folder=folder, allow_code=allow_code)
     return run.with_averaged() if run.averaged and not raw else run

@@ -76,6 +76,14 @@ TEXT = Range(
     "text without a null character", lambda value: "\0" not in value, (str,), "text"
 )
 
+LOCAL = Range(
+    "text without a null character: a path on a disk of this machine, no address such "
+    "as gs://BUCKET",
+    lambda value: "\0" not in value and "://" not in value,
+    (str,),
+    "text",
+)
+
 
 def one_of(names: Collection[str]) -> Range:
     """The range that consists of these names.

@@ -22,13 +22,14 @@ import numpy as np
 
 from gan_jax import checks, command, data, parallel
 from gan_jax.evaluation import neighbours, scores, suite
-from gan_jax.run import config_file, files, reader, trained
+from gan_jax.run import bucket, config_file, files, reader, trained
 from gan_jax.run import images as images_lib
 
 _WORKDIR = flags.DEFINE_string(
     "workdir",
     None,
-    "The run to score lies in this folder. It must be given.",
+    "The run to score lies in this folder, or at this address in a bucket, such as "
+    "gs://BUCKET/RUN. It must be given.",
     required=True,
 )
 _STEP = flags.DEFINE_list(
@@ -241,6 +242,20 @@ def _steps(workdir: Path, folder: str) -> list[int | None]:
         ) from None
 
 
+def _choose() -> bucket.Choose:
+    """Chooses what is fetched of a run in a bucket.
+
+    Raises:
+      ValueError: a step is not a number.
+    """
+    folder = "best" if _BEST.value else "checkpoints"
+    if _IMAGES.value:
+        return bucket.choose_checkpoints(folder, [])
+    if _STEP.value == ["all"]:
+        return bucket.choose_all_checkpoints(folder)
+    return bucket.choose_checkpoints(folder, _steps(Path(), folder))
+
+
 def _generators(workdir: Path) -> Iterator[tuple[str, trained.Run]]:
     """The named generators of each step: raw, and averaged where the run keeps it."""
     folder = "best" if _BEST.value else "checkpoints"
@@ -278,13 +293,20 @@ def _save_pairs(path: Path, run: trained.Run, training: np.ndarray) -> None:
 
 
 def main() -> None:
-    """Scores a run, prints a table and adds lines to scores.jsonl.
+    """Scores a run, which is fetched if it lies in a bucket.
 
     Raises:
       ValueError: the run, the data or the settings cannot be scored.
-      OSError: the picture of neighbours cannot be written.
+      OSError: the picture of neighbours cannot be written, or a bucket cannot be read.
     """
-    workdir = Path(_WORKDIR.value)
+    with bucket.fetched(_WORKDIR.value, _choose()) as workdir:
+        _score(workdir)
+        if not _IMAGES.value:
+            bucket.send(_WORKDIR.value, workdir, files.LATER_SCORES)
+
+
+def _score(workdir: Path) -> None:
+    """Scores a run, prints a table and adds lines to scores.jsonl."""
     config = _read_config(workdir)
     if _PAIRS.value:
         images_lib.check_output(Path(_PAIRS.value), "--neighbours")

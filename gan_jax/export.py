@@ -19,8 +19,8 @@ import numpy as np
 
 from gan_jax import command, formats, generator_flags
 from gan_jax.formats import card
+from gan_jax.run import bucket, trained
 from gan_jax.run import images as images_lib
-from gan_jax.run import trained
 
 flags.adopt_module_key_flags(generator_flags)
 _OUTPUT = flags.DEFINE_string(
@@ -44,19 +44,23 @@ def main() -> None:
     Raises:
       ValueError: there is no such run, the format is not known or its library not
         installed, or the output cannot be written.
-      OSError: the disk is full.
+      OSError: the disk is full, or a bucket cannot be read.
     """
     name, output = _format(), Path(_OUTPUT.value)
     beside = output.with_name(output.name + ".json")
     for path in (output, beside):
         images_lib.check_output(path, "--output")
     formats.check_installed(name)
-    workdir = Path(generator_flags.WORKDIR.value)
-    run = generator_flags.load()
-    averaged = generator_flags.AVERAGED.value and bool(run.averaged)
-    _check_finite(run)
-    content = formats.FORMATS[name].create(run)
-    described = card.create(run, content, workdir=workdir, name=name, averaged=averaged)
+    folder = "best" if generator_flags.BEST.value else "checkpoints"
+    choose = bucket.choose_checkpoints(folder, [generator_flags.STEP.value])
+    with bucket.fetched(generator_flags.WORKDIR.value, choose) as workdir:
+        run = generator_flags.load(workdir)
+        averaged = generator_flags.AVERAGED.value and bool(run.averaged)
+        _check_finite(run)
+        content = formats.FORMATS[name].create(run)
+        described = card.create(
+            run, content, workdir=workdir, name=name, averaged=averaged
+        )
     for path, whole in (
         (output, content),
         (beside, json.dumps(described, indent=2).encode()),

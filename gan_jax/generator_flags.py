@@ -3,6 +3,8 @@
 A command has them once it calls flags.adopt_module_key_flags with this module.
 """
 
+import os
+
 from absl import flags
 
 import gan_jax
@@ -11,8 +13,9 @@ from gan_jax.run import trained
 WORKDIR = flags.DEFINE_string(
     "workdir",
     None,
-    "The run in this folder is read, or the generator in this .npz file, which "
-    "gan_jax.export has written. It must be given.",
+    "The run in this folder, or at this address in a bucket, such as gs://BUCKET/RUN, "
+    "is read, or the generator in this .npz file, which gan_jax.export has written. It "
+    "must be given.",
     required=True,
 )
 STEP = flags.DEFINE_integer(
@@ -39,12 +42,13 @@ ALLOW_CODE = flags.DEFINE_bool(
 )
 
 
-def load(workdir: str | None = None) -> trained.Run:
+def load(workdir: str | os.PathLike[str] | None = None) -> trained.Run:
     """The run that the flags name, or the one in another folder, read alike.
 
     Raises:
       ValueError: there is no such run or no such checkpoint, or its model is code that
         was not allowed.
+      OSError: a bucket cannot be read.
     """
     return gan_jax.load(
         workdir or WORKDIR.value,

@@ -8,6 +8,9 @@ This one changes two fields of the config, and names the run's folder:
 The same command goes on with a run that was interrupted, and does nothing if the run is
 finished. configs/README.md lists every field.
 
+With --workdir=gs://BUCKET/RUN or s3://BUCKET/RUN the run trains in a local folder that
+is copied to the bucket meanwhile. On another machine the same command fetches it first.
+
 While a run trains, Ctrl-C and SIGTERM save a checkpoint first. The exit status is then
 75, which tells a scheduler to start the same command again.
 """
@@ -21,6 +24,7 @@ from absl import flags, logging
 from ml_collections import config_flags
 
 from gan_jax import command, interrupt, models, parallel
+from gan_jax.run import bucket, mirror
 from gan_jax.training import dry_run, train
 
 _CONFIG = config_flags.DEFINE_config_file(
@@ -35,7 +39,8 @@ _WORKDIR = flags.DEFINE_string(
     "workdir",
     None,
     "The run's config, checkpoints, samples and logs are written to this folder, which "
-    "is runs/<config name> by default.",
+    "is runs/<config name> by default, or to this address in a bucket, such as "
+    "gs://BUCKET/RUN.",
 )
 _OVERRIDE = flags.DEFINE_bool(
     "override_config",
@@ -84,12 +89,12 @@ def _config_name(filename: str) -> str:
     return Path(path).stem + (f"_{preset}" if preset else "")
 
 
-def _show_dry_run(workdir: Path) -> None:
+def _show_dry_run(place: str) -> None:
     """Prints what the run would be.
 
     Raises:
       ValueError: the run would be refused, or the flags of a job were given.
-      OSError: the run's folder could not be written.
+      OSError: the run's folder could not be written, or a bucket cannot be read.
     """
     given = (_COORDINATOR, _NUM_PROCESSES, _PROCESS_ID)
     names = [f"--{flag.name}" for flag in given if flag.value is not None]
@@ -98,12 +103,13 @@ def _show_dry_run(workdir: Path) -> None:
             f"{' and '.join(names)} came with --dry_run, which takes a single process: "
             "leave out one or the other."
         )
-    dry_run.show(
-        _CONFIG.value,
-        workdir,
-        default=command.shipped_configs()["default"],
-        override_config=_OVERRIDE.value,
-    )
+    with bucket.fetched(place, bucket.choose_start) as workdir:
+        dry_run.show(
+            _CONFIG.value,
+            workdir,
+            default=command.shipped_configs()["default"],
+            override_config=_OVERRIDE.value,
+        )
 
 
 def _warn_of_missed_accelerator() -> None:
@@ -121,15 +127,16 @@ def main() -> int:
 
     Raises:
       ValueError: the config is missing or refused, or the job cannot be joined.
+      OSError: the run cannot be written, or not be copied to its bucket.
     """
     filename = command.config_filename()
     overrides = config_flags.get_override_values(flags.FLAGS["config"])
-    workdir = Path(_WORKDIR.value or Path("runs") / _config_name(filename))
+    place = _WORKDIR.value or f"runs/{_config_name(filename)}"
     train.choose_kernels(_CONFIG.value)
     if _DRY_RUN.value:
         _warn_of_missed_accelerator()
         models.use_own(_CONFIG.value, overrides)
-        _show_dry_run(workdir)
+        _show_dry_run(place)
         return 0
     job = (_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
     leaving = functools.partial(
@@ -142,13 +149,19 @@ def main() -> int:
         stay = stack.enter_context(leaving())
         _warn_of_missed_accelerator()
         models.use_own(_CONFIG.value, overrides)
-        train.use_compilation_cache(_CONFIG.value, workdir)
-        is_finished = train.train_and_evaluate(
-            _CONFIG.value,
-            workdir,
-            override_config=_OVERRIDE.value,
-            on_first_call=stay,
-        )
+        with mirror.staged(place, is_writer=parallel.is_writer()) as (workdir, copy):
+
+            def on_first_call() -> None:
+                stay()
+                copy()
+
+            train.use_compilation_cache(_CONFIG.value, workdir)
+            is_finished = train.train_and_evaluate(
+                _CONFIG.value,
+                workdir,
+                override_config=_OVERRIDE.value,
+                on_first_call=on_first_call,
+            )
     return 0 if is_finished else command.UNFINISHED
 
 

@@ -6,22 +6,28 @@ This one shows several runs in the same charts, and what differs between their c
   python -m gan_jax.report --workdir=RUN --compare=RUN2 --compare=RUN3
 """
 
+import contextlib
 from pathlib import Path
 
 from absl import flags
 
 from gan_jax import command
 from gan_jax.page import history, render
+from gan_jax.run import bucket
 from gan_jax.run import images as images_lib
 
 _WORKDIR = flags.DEFINE_string(
-    "workdir", None, "The run lies in this folder. It must be given.", required=True
+    "workdir",
+    None,
+    "The run lies in this folder, or at this address in a bucket, such as "
+    "gs://BUCKET/RUN. It must be given.",
+    required=True,
 )
 _COMPARE = flags.DEFINE_multi_string(
     "compare",
     [],
-    "The run in this folder is drawn in the same charts. The flag may be given several "
-    "times.",
+    "The run in this folder, or at this address, is drawn in the same charts. The flag "
+    "may be given several times.",
 )
 _OUTPUT = flags.DEFINE_string(
     "output",
@@ -56,18 +62,23 @@ def main() -> None:
     Raises:
       ValueError: a folder holds no run or no metrics yet, a run is given twice, there
         are too many, or the output cannot be written.
-      OSError: the output cannot be written.
+      OSError: the output cannot be written, or a bucket cannot be read.
     """
     output = Path(_OUTPUT.value)
     _check_output(output)
-    workdirs = [Path(folder) for folder in (_WORKDIR.value, *_COMPARE.value)]
-    if len(workdirs) > MOST_RUNS:
+    places = [_WORKDIR.value, *_COMPARE.value]
+    if len(places) > MOST_RUNS:
         raise ValueError(
-            f"there are {len(workdirs)} runs, but a page shows {MOST_RUNS} at most: "
+            f"there are {len(places)} runs, but a page shows {MOST_RUNS} at most: "
             "give --compare fewer times."
         )
-    runs = history.read_all(workdirs)
-    text = render.page(runs, command.shipped_configs(), grids=_GRIDS.value)
+    with contextlib.ExitStack() as stack:
+        workdirs = [
+            stack.enter_context(bucket.fetched(place, bucket.choose_history))
+            for place in places
+        ]
+        runs = history.read_all(workdirs)
+        text = render.page(runs, command.shipped_configs(), grids=_GRIDS.value)
     with images_lib.writing_whole(output) as file:
         file.write(text.encode(errors="replace"))  # JSON has lone surrogates
     named = ", ".join(run.name for run in runs)

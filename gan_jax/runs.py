@@ -15,10 +15,13 @@ from typing import Any, NamedTuple
 from absl import flags, logging
 
 from gan_jax import command
-from gan_jax.run import config_file, files, listing
+from gan_jax.run import bucket, config_file, files, listing
 
 _UNDER = flags.DEFINE_string(
-    "under", "runs", "The runs in this folder and in all folders below it are listed."
+    "under",
+    "runs",
+    "The runs in this folder, or at this address such as gs://BUCKET/RUNS in a bucket, "
+    "and in all folders below it are listed.",
 )
 # The numbers that are shown, if a score has them, and how they are called.
 SHOWN = {
@@ -176,15 +179,16 @@ def main() -> None:
 
     Raises:
       ValueError: --under is no folder.
+      OSError: a bucket cannot be read.
     """
-    under = Path(_UNDER.value)
-    rows = [describe(run, os.path.relpath(run, under)) for run in find(under)]
+    with bucket.fetched(_UNDER.value, bucket.choose_overview) as under:
+        rows = [describe(run, os.path.relpath(run, under)) for run in find(under)]
     if not rows:
-        print(f"There are no runs under {under}.")
+        print(f"There are no runs under {_UNDER.value}.")
         return
     print(format_table(rows))
     finished = sum(row.state == "finished" for row in rows)
-    print(f"Finished under {under}: {finished} of {len(rows)}.")
+    print(f"Finished under {_UNDER.value}: {finished} of {len(rows)}.")
 
 
 if __name__ == "__main__":

@@ -74,6 +74,15 @@ def test_every_checkpoint_and_generator_has_a_column_and_a_record(
     ]
 
 
+def test_the_scores_of_a_run_in_a_bucket_are_sent_back(run, command, tmp_path):
+    place = shutil.copytree(run, tmp_path / "run")
+    (place / "scores.jsonl").write_text('{"step": 2}\n')
+    done = command(f"file://{place}", "--step=4", "--metrics=frechet_distance")
+    assert done.returncode == 0, done.stderr
+    lines = (place / "scores.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [2, 4, 4]
+
+
 def test_the_training_images_give_the_floor(run, command):
     done = command(run, "--images=training", "--metrics=frechet_distance")
     assert done.returncode == 0, done.stderr

@@ -76,6 +76,15 @@ def read(example, *arguments, without=("gan_jax", "jax")):
     return done.stdout
 
 
+def test_a_run_in_a_bucket_has_the_file_and_the_card_of_its_folder(run, tmp_path):
+    path = tmp_path / "generator.safetensors"
+    done = command(f"file://{run}", f"--output={path}")
+    assert done.returncode == 0, done.stderr
+    assert path.read_bytes() == formats.FORMATS["safetensors"].create(gan_jax.load(run))
+    card = json.loads((tmp_path / "generator.safetensors.json").read_text())
+    assert card["run"] == run.name and card["scores"] == [SCORES]
+
+
 def test_a_program_is_read_by_jax_alone(run, drawn, tmp_path):
     inputs, images = drawn
     output, result = tmp_path / "generator.stablehlo", tmp_path / "images.npy"

@@ -16,6 +16,7 @@ OWNERS = {
     "tensorflow": {"training/events", "data"},
     "tensorflow_datasets": {"data"},
     "orbax": {"run/checkpoints"},
+    "fsspec": {"run/bucket"},
     "clu": {"training/events", "training/dry_run"},
 }
 MODULES = sorted(

@@ -59,6 +59,13 @@ def test_the_command_compares_runs(runs, tmp_path):
     assert (tmp_path / "both.html").read_text().count("<img ") == 4
 
 
+def test_a_run_in_a_bucket_has_the_page_of_its_folder(runs, tmp_path):
+    done = report(f"--workdir=file://{runs[0]}", "--grids=2", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "shows first." in done.stdout
+    assert (tmp_path / "report.html").read_text().count("<img ") == 2
+
+
 @pytest.mark.parametrize(
     "flags, code, message",
     [

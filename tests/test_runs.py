@@ -106,6 +106,20 @@ def test_a_damaged_run_has_a_row_that_says_so(tmp_path, content, message):
     assert row.state == "damaged" and message in row.scores
 
 
+def test_runs_in_a_bucket_are_listed_alike(tmp_path):
+    finish(support.make_run(tmp_path / "one", grids=0))
+    support.make_run(tmp_path / "sweep" / "seed_0", grids=0)
+    then = time.time() - 7_500
+    for path in tmp_path.rglob("*.json*"):
+        os.utime(path, (then, then))
+    expected, done = table(tmp_path), table(f"file://{tmp_path}")
+    assert done.returncode == 0, done.stderr
+    shown = done.stdout.splitlines()
+    assert shown[:3] == expected.stdout.splitlines()[:3]
+    assert shown[3] == f"Finished under file://{tmp_path}: 1 of 2."
+    assert shown[4] == "[]" and "  2 h  " in shown[1]
+
+
 def test_damaged_lines_are_passed_over(tmp_path):
     run = support.make_run(tmp_path / "run", grids=0)
     with (run / "metrics.jsonl").open("a") as file:

@@ -53,9 +53,9 @@ RANGES = {
     "flip": checks.FLAG,
     "label": checks.TEXT,
     "num_classes": checks.integer(0, checks.WIDEST, ", 0 for the data's own"),
-    "data_dir": checks.TEXT,
-    "manual_dir": checks.TEXT,
-    "cache_dir": checks.TEXT,
+    "data_dir": checks.LOCAL,
+    "manual_dir": checks.LOCAL,
+    "cache_dir": checks.LOCAL,
     "device_bytes": checks.integer(0, 2**63 - 1),
 }
 

@@ -24,7 +24,7 @@ RANGES = {  # allowed values of the fields that are in no section
     "sample_columns": checks.integer(1, 10_000),
     "tensorboard": checks.FLAG,
     "tracker": events.TRACKER,
-    "compilation_cache_dir": checks.TEXT,
+    "compilation_cache_dir": checks.LOCAL,
     "deterministic": checks.FLAG,
 }
 SECTIONS = {

@@ -46,6 +46,17 @@ GIB = 2**30
         ("data.split", "train[50:10]", "split is 'train.50:10.'"),
         ("data.device_bytes", -1, "device_bytes is -1, but must be at least 0"),
         ("data.cache_dir", "a\0", "cache_dir is 'a.x00', but must be text without a"),
+        ("data.cache_dir", "gs://a", "is 'gs://a', but .* no address such as gs://BUC"),
+        (
+            "data.data_dir",
+            "s3://a",
+            "data_dir is 's3://a', but must be .*of this machi",
+        ),
+        (
+            "compilation_cache_dir",
+            "gs://a",
+            "_cache_dir is 'gs://a', .* no address suc",
+        ),
         ("model.latent_size", 0, "latent_size is 0, but must be at least 1 and at mos"),
         ("model.latent_size", -5, "latent_size is -5, but must be at least 1 and at m"),
         (
