@@ -7,6 +7,9 @@ This one changes two fields of the config, and names the run's folder:
       --config.model.generator.features=64 --config.seed=1
 The same command goes on with a run that was interrupted, and does nothing if the run is
 finished. configs/README.md lists every field.
+This one says what the run would take on each of 256 chips, without a TPU:
+  python -m gan_jax.main --config=dcgan:celeba --compile_for=v5e:16x16 \
+      --config.batch_size=32_768
 
 While a run trains, Ctrl-C and SIGTERM save a checkpoint first. The exit status is then
 75, which tells a scheduler to start the same command again.
@@ -19,7 +22,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from gan_jax import command, interrupt, models, parallel
-from gan_jax.training import dry_run, train
+from gan_jax.training import compile_for, dry_run, train
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config",
@@ -45,6 +48,13 @@ _DRY_RUN = flags.DEFINE_bool(
     False,
     "The run is checked, and its config, data, networks, memory and time are printed; "
     "nothing is trained or written.",
+)
+_COMPILE_FOR = flags.DEFINE_string(
+    "compile_for",
+    None,
+    "The run is compiled for this TPU slice, such as v5e:16x16, which need not be at "
+    "hand, and what it takes on each chip is printed; nothing is trained or written. "
+    "The package libtpu is needed.",
 )
 _COORDINATOR = flags.DEFINE_string(
     "coordinator_address",
@@ -75,25 +85,30 @@ def _config_name(filename: str) -> str:
     return Path(path).stem + (f"_{preset}" if preset else "")
 
 
-def _show_dry_run(workdir: Path) -> None:
-    """Prints what the run would be.
+def _show(workdir: Path) -> None:
+    """Prints what the run would be, here or on the slice of --compile_for.
 
     Raises:
-      ValueError: the run would be refused, or the flags of a job were given.
+      ValueError: the run would be refused, or flags were given that exclude each other.
       OSError: the run's folder could not be written.
     """
-    given = (_COORDINATOR, _NUM_PROCESSES, _PROCESS_ID)
-    names = [f"--{flag.name}" for flag in given if flag.value is not None]
+    slice_name = _COMPILE_FOR.value
+    asked = _DRY_RUN if _DRY_RUN.value else _COMPILE_FOR
+    excluded = [_COORDINATOR, _NUM_PROCESSES, _PROCESS_ID]
+    if asked is _DRY_RUN:
+        excluded.append(_COMPILE_FOR)
+    names = [f"--{flag.name}" for flag in excluded if flag.value is not None]
     if names:
         raise ValueError(
-            f"{' and '.join(names)} came with --dry_run, which takes a single process: "
-            "leave out one or the other."
+            f"{' and '.join(names)} came with --{asked.name}, which takes a single "
+            "process on this machine: leave out one or the other."
         )
+    default = command.shipped_configs()["default"]
+    if slice_name is not None:
+        compile_for.show(_CONFIG.value, slice_name, default=default)
+        return
     dry_run.show(
-        _CONFIG.value,
-        workdir,
-        default=command.shipped_configs()["default"],
-        override_config=_OVERRIDE.value,
+        _CONFIG.value, workdir, default=default, override_config=_OVERRIDE.value
     )
 
 
@@ -110,9 +125,9 @@ def main() -> int:
     filename = command.config_filename()
     overrides = config_flags.get_override_values(flags.FLAGS["config"])
     workdir = Path(_WORKDIR.value or Path("runs") / _config_name(filename))
-    if _DRY_RUN.value:
+    if _DRY_RUN.value or _COMPILE_FOR.value is not None:
         models.use_own(_CONFIG.value, overrides)
-        _show_dry_run(workdir)
+        _show(workdir)
         return 0
     job = (_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
     leaving = interrupt.leaving_at_once(signal.SIGTERM, LEFT, status=command.UNFINISHED)

@@ -45,13 +45,16 @@ class Program(NamedTuple):
 
 
 def of_one_run(
-    config: ConfigDict, recipe: recipes.Recipe, networks: tuple[nn.Module, nn.Module]
+    config: ConfigDict,
+    recipe: recipes.Recipe,
+    networks: tuple[nn.Module, nn.Module],
+    devices: Sequence[jax.Device] | None = None,
 ) -> Program:
-    """The program of a run that trains alone."""
+    """The program of a run that trains alone; devices as in parallel.scan_steps."""
     init_key, train_key, _ = split_seed(config)
     return Program(
         create=functools.partial(create_state, config, *networks, init_key),
-        call=make_call(recipe),
+        call=make_call(recipe, devices),
         key=train_key,
         join=lambda feeds: feeds[0],
         split=lambda index, tree: tree,
@@ -94,7 +97,9 @@ def steps_per_call(config: ConfigDict) -> int:
     return max(n for n in divisors if n <= config.steps_per_call)
 
 
-def make_call(recipe: recipes.Recipe) -> Callable[..., Any]:
+def make_call(
+    recipe: recipes.Recipe, devices: Sequence[jax.Device] | None = None
+) -> Callable[..., Any]:
     """The compiled call of several training steps; see parallel.scan_steps."""
 
     def step(state: Any, resident: Any, inputs: Any, key: Any) -> Any:
@@ -103,7 +108,7 @@ def make_call(recipe: recipes.Recipe) -> Callable[..., Any]:
         step_key = jax.random.fold_in(key, done)
         return train_step.train_step(state, batch, step_key, recipe=recipe)
 
-    return parallel.scan_steps(step)
+    return parallel.scan_steps(step, devices)
 
 
 def create_feed(
