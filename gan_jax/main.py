@@ -7,6 +7,9 @@ This one changes two fields of the config, and names the run's folder:
       --config.model.generator.features=64 --config.seed=1
 The same command goes on with a run that was interrupted, and does nothing if the run is
 finished. configs/README.md lists every field.
+This one says what the run would take on each of 256 chips, without a TPU:
+  python -m gan_jax.main --config=dcgan:celeba --compile_for=v5e:16x16 \
+      --config.batch_size=32_768
 
 With --workdir=gs://BUCKET/RUN or s3://BUCKET/RUN the run trains in a local folder that
 is copied to the bucket meanwhile. On another machine the same command fetches it first.
@@ -25,7 +28,7 @@ from ml_collections import config_flags
 
 from gan_jax import command, interrupt, models, parallel
 from gan_jax.run import bucket, mirror
-from gan_jax.training import dry_run, train
+from gan_jax.training import compile_for, dry_run, train
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config",
@@ -52,6 +55,13 @@ _DRY_RUN = flags.DEFINE_bool(
     False,
     "The run is checked, and its config, data, networks, memory and time are printed; "
     "nothing is trained or written.",
+)
+_COMPILE_FOR = flags.DEFINE_string(
+    "compile_for",
+    None,
+    "The run is compiled for this TPU slice, such as v5e:16x16, which need not be at "
+    "hand, and what it takes on each chip is printed; nothing is trained or written. "
+    "The package libtpu is needed.",
 )
 _COORDINATOR = flags.DEFINE_string(
     "coordinator_address",
@@ -89,26 +99,31 @@ def _config_name(filename: str) -> str:
     return Path(path).stem + (f"_{preset}" if preset else "")
 
 
-def _show_dry_run(place: str) -> None:
-    """Prints what the run would be.
+def _show(place: str) -> None:
+    """Prints what the run would be, here or on the slice of --compile_for.
 
     Raises:
-      ValueError: the run would be refused, or the flags of a job were given.
+      ValueError: the run would be refused, or flags were given that exclude each other.
       OSError: the run's folder could not be written, or a bucket cannot be read.
     """
-    given = (_COORDINATOR, _NUM_PROCESSES, _PROCESS_ID)
-    names = [f"--{flag.name}" for flag in given if flag.value is not None]
+    slice_name = _COMPILE_FOR.value
+    asked = _DRY_RUN if _DRY_RUN.value else _COMPILE_FOR
+    excluded = [_COORDINATOR, _NUM_PROCESSES, _PROCESS_ID]
+    if asked is _DRY_RUN:
+        excluded.append(_COMPILE_FOR)
+    names = [f"--{flag.name}" for flag in excluded if flag.value is not None]
     if names:
         raise ValueError(
-            f"{' and '.join(names)} came with --dry_run, which takes a single process: "
-            "leave out one or the other."
+            f"{' and '.join(names)} came with --{asked.name}, which takes a single "
+            "process on this machine: leave out one or the other."
         )
+    default = command.shipped_configs()["default"]
+    if slice_name is not None:
+        compile_for.show(_CONFIG.value, slice_name, default=default)
+        return
     with bucket.fetched(place, bucket.choose_start) as workdir:
         dry_run.show(
-            _CONFIG.value,
-            workdir,
-            default=command.shipped_configs()["default"],
-            override_config=_OVERRIDE.value,
+            _CONFIG.value, workdir, default=default, override_config=_OVERRIDE.value
         )
 
 
@@ -133,10 +148,11 @@ def main() -> int:
     overrides = config_flags.get_override_values(flags.FLAGS["config"])
     place = _WORKDIR.value or f"runs/{_config_name(filename)}"
     train.choose_kernels(_CONFIG.value)
-    if _DRY_RUN.value:
-        _warn_of_missed_accelerator()
+    if _DRY_RUN.value or _COMPILE_FOR.value is not None:
+        if _COMPILE_FOR.value is None:
+            _warn_of_missed_accelerator()
         models.use_own(_CONFIG.value, overrides)
-        _show_dry_run(place)
+        _show(place)
         return 0
     job = (_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
     leaving = functools.partial(

@@ -1,7 +1,7 @@
 """Devices and hosts: the only file that knows how many there are."""
 
 import atexit
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 import contextlib
 import importlib.util
 import json
@@ -28,6 +28,14 @@ SECONDS_TO_NOTICE = 5  # hosts.py sees a death this long after JAX raises its er
 DETERMINISTIC = "--xla_gpu_deterministic_ops"  # a flag of XLA, which has it on CPUs too
 SECONDS_TO_MEET = 30  # at most, between processes that JAX has joined already
 MORE_SECONDS = 60  # JAX, which aborts, waits longer than this process does
+# Without these libtpu asks Google Cloud's metadata server about this machine and warns,
+# and refuses to be loaded by two processes at once.
+_NO_TPU_AT_HAND = {
+    "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+    "TPU_SKIP_MDS_QUERY": "1",
+    "TPU_ACCELERATOR_TYPE": "v5litepod-8",
+    "TPU_WORKER_HOSTNAMES": "localhost",
+}
 
 
 @contextlib.contextmanager
@@ -317,16 +325,24 @@ def local_slots(batch_size: int) -> np.ndarray:
     Raises:
       ValueError: the devices cannot share the batch equally.
     """
-    count = jax.device_count()
+    first = jax.process_index() * jax.local_device_count()
+    slots = all_slots(batch_size, jax.device_count())
+    return slots[first : first + jax.local_device_count()]
+
+
+def all_slots(batch_size: int, count: int) -> np.ndarray:
+    """The places (count, B / count) int32 of each device's examples in the batch.
+
+    Raises:
+      ValueError: the devices cannot share the batch equally.
+    """
     if batch_size % count:
         nearest = max(count, round(batch_size / count) * count)
         raise ValueError(
             f"batch_size is {batch_size}, which {count} devices cannot share equally: "
             f"it must be a multiple of {count}; set --config.batch_size={nearest}."
         )
-    slots = np.arange(batch_size, dtype=np.int32).reshape(count, -1)
-    first = jax.process_index() * jax.local_device_count()
-    return slots[first : first + jax.local_device_count()]
+    return np.arange(batch_size, dtype=np.int32).reshape(count, -1)
 
 
 def _by_device() -> jax.sharding.Sharding:
@@ -410,12 +426,16 @@ def gather(facts: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def scan_steps(step: Callable[..., tuple[Any, Any]]) -> Callable[..., Any]:
+def scan_steps(
+    step: Callable[..., tuple[Any, Any]], devices: Sequence[jax.Device] | None = None
+) -> Callable[..., Any]:
     """Compiles a step into a call that runs T steps on every device.
 
     Args:
       step: `(state, data, inputs, key) -> (state, metrics)`, a pure function, which
         averages over AXIS itself and folds the number of the step into the key.
+      devices: devices of a slice that is not at hand, see slice_devices; None stands
+        for the devices of this job.
 
     Returns:
       `(state, data, inputs, key, stop) -> (state, metrics, stop)`: state and data
@@ -432,5 +452,41 @@ def scan_steps(step: Callable[..., tuple[Any, Any]]) -> Callable[..., Any]:
         return state, metrics, lax.pmax(stop, AXIS)
 
     return jax.pmap(
-        run, axis_name=AXIS, in_axes=(0, 0, 0, None, 0), donate_argnums=(0,)
+        run,
+        axis_name=AXIS,
+        in_axes=(0, 0, 0, None, 0),
+        donate_argnums=(0,),
+        devices=devices,
     )
+
+
+def slice_devices(topology: str) -> list[jax.Device]:
+    """The devices of a TPU slice that is not at hand, for which programs are compiled.
+
+    Call it before anything else touches a device: this machine's TPU or GPU is left
+    alone from then on.
+
+    Args:
+      topology: generation and shape, such as v5e:2x4.
+
+    Raises:
+      ValueError: the compiler is not installed.
+    """
+    if importlib.util.find_spec("libtpu") is None:
+        raise ValueError(
+            "compiling for a TPU takes the package libtpu, which is not installed: run "
+            "python -m pip install 'gan_jax[tpu_compile]', or "
+            "python -m pip install -e '.[tpu_compile]' in the repository."
+        )
+    for name, value in _NO_TPU_AT_HAND.items():
+        os.environ.setdefault(name, value)
+    jax.config.update("jax_platforms", "cpu")
+    from jax.experimental import topologies
+
+    options: dict[str, Any] = {}
+    if topology.endswith(":1x1"):  # libtpu supposes hosts of 2x2 chips
+        options["chips_per_host_bounds"] = (1, 1, 1)
+    if topology.startswith("v4:"):  # whose two cores are one device on Cloud TPU
+        options["chip_config_name"] = "megacore"
+    found = topologies.get_topology_desc(topology, platform="tpu", **options)
+    return list(found.devices)

@@ -115,6 +115,19 @@ def foresee(config: ConfigDict) -> Outlook | None:
     return source.foresee(config) if hasattr(source, "foresee") else None
 
 
+def count(config: ConfigDict) -> int | None:
+    """The number of images, at most; None if it is not known without the data.
+
+    The data need not be on this machine.
+    """
+    try:
+        outlook = foresee(config)
+    except ValueError:  # their files are not here
+        is_tfds = _source(config.name) is tfds_source
+        return tfds_source.count(config) if is_tfds else None
+    return outlook.num_images if outlook else None
+
+
 def create(config: ConfigDict) -> Dataset:
     """The images and labels that the data section of a config asks for.
 

@@ -67,12 +67,15 @@ def foresee(config: ConfigDict) -> cache.Outlook:
     full_name = _full_name(config.name, data_dir)
 
     def look() -> tuple[int | None, str]:
-        split = re.fullmatch(r"(\w+)(\[.*\])?", config.split)
-        known = NUM_IMAGES.get(config.name, {})
-        count = known.get(split[1]) if split else None
-        return count, _what_is_read(config, full_name, data_dir)
+        return count(config), _what_is_read(config, full_name, data_dir)
 
     return cache.foresee(config, _key(config, full_name), look)
+
+
+def count(config: ConfigDict) -> int | None:
+    """The most images that the split can have; None if that is not known here."""
+    split = re.fullmatch(r"(\w+)(\[.*\])?", config.split)
+    return NUM_IMAGES.get(config.name, {}).get(split[1]) if split else None
 
 
 def _key(config: ConfigDict, full_name: str) -> dict[str, str]:

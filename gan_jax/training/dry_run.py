@@ -27,7 +27,7 @@ from gan_jax.step import recipes, states
 from gan_jax.training import programs, train
 
 _MOST_CALLS, _ENOUGH_SECONDS = 5, 10.0  # measured calls, and when no other one starts
-_UNKNOWN_IMAGES = 10_000  # images that are measured with, if their number is not known
+UNKNOWN_IMAGES = 10_000  # take the place of images whose number is not known
 _MOST_RANDOM = 2**28  # bytes of random images that take the place of a larger dataset
 
 
@@ -86,15 +86,16 @@ def show(
         ("Checkpoint", describe_checkpoint(config, state)),
         ("Memory, as it is estimated", describe_memory(config, state)),
     ):
-        _print_part(title, lines)
+        print_part(title, lines)
     recorded = config.steps_per_call or config_file.steps_per_call(workdir)
     with jax.default_matmul_precision(config.matmul_precision):
         measured = measure(programs.with_steps_per_call(config, recorded), outlook)
-    _print_part("Steps, as they were measured", describe_steps(measured))
-    _print_part("Time", describe_time(config, measured, first_step))
+    print_part("Steps, as they were measured", describe_steps(measured))
+    print_part("Time", describe_time(config, measured, first_step))
 
 
-def _print_part(title: str, lines: list[str]) -> None:
+def print_part(title: str, lines: list[str]) -> None:
+    """Prints lines below a title."""
     print(f"{title}:", *(f"  {line}" for line in lines), sep="\n", flush=True)
 
 
@@ -171,14 +172,14 @@ def _describe_split(config: ConfigDict, outlook: data.Outlook | None) -> str:
     count = outlook.num_images
     if outlook.is_prepared:
         assert count is not None
-        size = _size(count * math.prod(shape))
+        size = in_words(count * math.prod(shape))
         return (
             f"{name}: {count:,} images of {pixels} ({size}) are ready in "
             f"{outlook.folder}."
         )
     words = f"images of {pixels}, whose number is not known yet,"
     if count is not None:
-        size = _size(count * math.prod(shape))
+        size = in_words(count * math.prod(shape))
         words = f"at most {count:,} images of {pixels} ({size})"
     return (
         f"{name}: {words} would be prepared in {outlook.folder}. They are made from "
@@ -208,12 +209,14 @@ def describe_checkpoint(config: ConfigDict, state: states.GANState) -> list[str]
         "averaged generator": state.averaged,
     }
     sizes = {name: memory.nbytes(tree) for name, tree in parts.items()}
-    listed = ", ".join(f"{name} {_size(size)}" for name, size in sizes.items() if size)
+    listed = ", ".join(
+        f"{name} {in_words(size)}" for name, size in sizes.items() if size
+    )
     kept = config.checkpoints_to_keep + bool(config.evaluation.best_metric)
     whole = memory.nbytes(state)
     return [
-        f"It takes at most {_size(whole)}: {listed}.",
-        f"As many as {kept} are kept, {_size(kept * whole)} together.",
+        f"It takes at most {in_words(whole)}: {listed}.",
+        f"As many as {kept} are kept, {in_words(kept * whole)} together.",
     ]
 
 
@@ -226,14 +229,16 @@ def describe_memory(config: ConfigDict, state: states.GANState) -> list[str]:
         key=jax.random.key(config.seed),
     )
     limits = parallel.memory()
-    lines = [f"Each device has {_size(limits.of_device)}, and needs at least"]
+    lines = [f"Each device has {in_words(limits.of_device)}, and needs at least"]
     on_device = [found.own, *found.then]
     lines += [
-        f"  {_size(one.bytes)} for {one.purpose}" for one in on_device if one.bytes
+        f"  {in_words(one.bytes)} for {one.purpose}" for one in on_device if one.bytes
     ]
-    lines.append(f"The machine has {_size(limits.of_host)}, and needs at least")
+    lines.append(f"The machine has {in_words(limits.of_host)}, and needs at least")
     return lines + [
-        f"  {_size(one.bytes)} for {one.purpose}" for one in found.of_host if one.bytes
+        f"  {in_words(one.bytes)} for {one.purpose}"
+        for one in found.of_host
+        if one.bytes
     ]
 
 
@@ -248,7 +253,8 @@ def measure(config: ConfigDict, outlook: data.Outlook | None) -> Measured:
     networks = models.build(config, axis_name=parallel.AXIS)
     program = programs.of_one_run(config, recipe, networks)
     slots = parallel.local_slots(config.batch_size)
-    dataset = _random_dataset(config.data, outlook)
+    count = outlook.num_images if outlook else None
+    dataset = random_dataset(config.data, count)
 
     def make_feed(steps: int) -> feed.Feed:
         starts = range(0, config.num_train_steps, steps)
@@ -287,12 +293,13 @@ def measure(config: ConfigDict, outlook: data.Outlook | None) -> Measured:
     )
 
 
-def _random_dataset(config: ConfigDict, outlook: data.Outlook | None) -> data.Dataset:
+def random_dataset(config: ConfigDict, count: int | None) -> data.Dataset:
     """Random images or points, as many as there are in the data.
 
-    They are fewer where the host gathers the batches, so that they fit into memory.
+    They are fewer where the host gathers the batches, so that they fit into memory, and
+    UNKNOWN_IMAGES if their number is not known.
     """
-    count = (outlook and outlook.num_images) or _UNKNOWN_IMAGES
+    count = count or UNKNOWN_IMAGES
     shape = (config.image_size, config.image_size, config.channels)
     size = math.prod(shape)
     if count * size > config.device_bytes:
@@ -329,16 +336,31 @@ def describe_steps(measured: Measured) -> list[str]:
     if measured.sizes is None:
         lines.append("This backend does not tell the memory of a call.")
     else:
-        found = measured.sizes
-        fresh = found.output_size_in_bytes - found.alias_size_in_bytes
-        whole = found.argument_size_in_bytes + fresh + found.temp_size_in_bytes
+        parts = memory_of_call(measured.sizes)
+        listed = ", ".join(
+            f"{in_words(size)} for {name}" for name, size in parts.items()
+        )
         lines.append(
-            f"A call of {measured.steps_per_call} steps takes {_size(whole)} on each "
-            f"device: {_size(found.argument_size_in_bytes)} for its state and data and "
-            f"{_size(fresh + found.temp_size_in_bytes)} while it runs."
+            f"A call of {measured.steps_per_call} steps takes "
+            f"{in_words(sum(parts.values()))} on each device: {listed}."
         )
     lines.append(f"It was compiled in {measured.seconds_to_compile:.1f} s.")
     return lines
+
+
+def memory_of_call(sizes: Any) -> dict[str, int]:
+    """The bytes that a call takes on a device, by what they are for.
+
+    Args:
+      sizes: XLA's analysis of the memory of the call.
+    """
+    return {
+        "state and data": sizes.argument_size_in_bytes,
+        "results that do not replace the state": sizes.output_size_in_bytes
+        - sizes.alias_size_in_bytes,
+        "temporary arrays": sizes.temp_size_in_bytes,
+        "the program": sizes.generated_code_size_in_bytes,
+    }
 
 
 def describe_time(config: ConfigDict, measured: Measured, first_step: int) -> list[str]:
@@ -354,7 +376,7 @@ def describe_time(config: ConfigDict, measured: Measured, first_step: int) -> li
     ]
 
 
-def _size(count: int) -> str:
+def in_words(count: int) -> str:
     """A number of bytes in words."""
     for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
         if count >= size:

@@ -57,6 +57,7 @@ def of_one_run(
     networks: tuple[nn.Module, nn.Module],
     *,
     retries: int = 0,
+    devices: Sequence[jax.Device] | None = None,
 ) -> Program:
     """The program of a run that trains alone.
 
@@ -66,13 +67,14 @@ def of_one_run(
       networks: generator and discriminator.
       retries: how often the run was set back. After a retry each step has other latents
         than before.
+      devices: as in parallel.scan_steps.
     """
     init_key, train_key, _ = split_seed(config)
     if retries:
         train_key = jax.random.fold_in(train_key, retries)
     return Program(
         create=functools.partial(create_state, config, *networks, init_key),
-        call=make_call(recipe),
+        call=make_call(recipe, devices),
         key=train_key,
         join=lambda feeds: feeds[0],
         split=lambda index, tree: tree,
@@ -161,7 +163,9 @@ def choose_steps_per_call(
     return max(FEWEST_STEPS, int(steps))
 
 
-def make_call(recipe: recipes.Recipe) -> Callable[..., Any]:
+def make_call(
+    recipe: recipes.Recipe, devices: Sequence[jax.Device] | None = None
+) -> Callable[..., Any]:
     """The compiled call of several training steps; see parallel.scan_steps."""
 
     def step(state: Any, resident: Any, inputs: Any, key: Any) -> Any:
@@ -170,7 +174,7 @@ def make_call(recipe: recipes.Recipe) -> Callable[..., Any]:
         step_key = jax.random.fold_in(key, done)
         return train_step.train_step(state, batch, step_key, recipe=recipe)
 
-    return parallel.scan_steps(step)
+    return parallel.scan_steps(step, devices)
 
 
 def create_feed(

@@ -182,12 +182,16 @@ def run_steps(
     return step
 
 
+def _do_nothing() -> None:
+    pass
+
+
 def train_and_evaluate(
     config: ConfigDict,
     workdir: Path,
     *,
     override_config: bool = False,
-    on_first_call: Callable[[], None] = lambda: None,
+    on_first_call: Callable[[], None] = _do_nothing,
 ) -> bool:
     """Trains from the newest checkpoint in `workdir`, or from step 0, to the end.
 
@@ -218,6 +222,7 @@ def train_and_evaluate(
             if retries >= config.watchdog.retries:
                 raise
             _set_back(workdir, error, retries, config.watchdog.retries)
+            on_first_call = _do_nothing  # it was called before
     is_finished = step == config.num_train_steps
     if parallel.is_writer() and is_finished:
         _say_what_lies_where(config, workdir)
@@ -257,7 +262,7 @@ def drive(
     ],
     *,
     failed: Sequence[bool] = (False,),
-    on_first_call: Callable[[], None] = lambda: None,
+    on_first_call: Callable[[], None] = _do_nothing,
 ) -> int:
     """Trains the runs of a program to the end, and returns the last step done.
 

@@ -54,8 +54,7 @@ def test_the_flop_of_dense_networks_agree_with_a_count_by_hand(config):
 def test_large_data_are_replaced_by_fewer_random_images(config, monkeypatch):
     monkeypatch.setattr(dry_run, "_MOST_RANDOM", 0)
     config.data.device_bytes = 2**16
-    outlook = data.Outlook(None, True, 10**9, "")
-    images = dry_run._random_dataset(config.data, outlook).images
+    images = dry_run.random_dataset(config.data, 10**9).images
     assert images.shape == (2**16 // 16**2 + 1, 16, 16, 1)  # too many for the device
 
 
