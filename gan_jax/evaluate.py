@@ -14,13 +14,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 import shlex
 from typing import Any
-import zipfile
 
 from absl import flags, logging
 from ml_collections import ConfigDict
 import numpy as np
 
 from gan_jax import checks, command, data, parallel
+from gan_jax.data import array
 from gan_jax.evaluation import neighbours, scores, suite
 from gan_jax.run import bucket, config_file, files, reader, trained
 from gan_jax.run import images as images_lib
@@ -206,19 +206,15 @@ def _record(path: Path, record: Mapping[str, Any]) -> None:
         logging.info("The scores of step %d were added to %s.", record["step"], path)
 
 
-def read_images(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+def _read_images(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     """The images and labels of an .npz file, or the images of an .npy file.
 
     Raises:
       ValueError: there is no such file, or it holds no images.
     """
     try:
-        with path.open("rb") as file:
-            arrays = np.load(file, allow_pickle=False)
-            if isinstance(arrays, np.ndarray):
-                return arrays, None
-            return arrays["images"], arrays.get("labels")
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        return array.read_whole(path, most=parallel.memory().of_host // 2)
+    except ValueError as error:
         raise ValueError(
             f"{path} holds no images ({error}): --images takes an .npz file with the "
             "array images (N, H, W, C) uint8, an .npy file of it, or the word training."
@@ -280,7 +276,7 @@ def _score_images(scorer: scores.Scorer) -> scores.Scores:
         if len(images) > 2 * suite.VALIDATION:  # those choose Parzen's width
             images, labels = (x[: -suite.VALIDATION] for x in (images, labels))
         return scorer.score_images(images, labels)
-    return scorer.score_images(*read_images(Path(_IMAGES.value)))
+    return scorer.score_images(*_read_images(Path(_IMAGES.value)))
 
 
 def _save_pairs(path: Path, run: trained.Run, training: np.ndarray) -> None:

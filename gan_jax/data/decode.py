@@ -7,7 +7,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 # Pillow opens more formats, but EPS, for example, starts another program.
 _FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
-_MAX_PIXELS = 89_478_485  # Pillow's own limit, 256 MiB as RGB.
+MAX_PIXELS = 89_478_485  # Pillow's own limit, 256 MiB as RGB.
 
 
 class RefusedError(Exception):
@@ -48,8 +48,8 @@ def decode(path: pathlib.Path, channels: int) -> np.ndarray:
 
 def _to_array(image: Image.Image, channels: int) -> np.ndarray:
     pixels = image.width * image.height
-    if pixels > _MAX_PIXELS:
-        raise RefusedError(f"too large ({pixels:,} pixels, at most {_MAX_PIXELS:,})")
+    if pixels > MAX_PIXELS:
+        raise RefusedError(f"too large ({pixels:,} pixels, at most {MAX_PIXELS:,})")
     frames = getattr(image, "n_frames", 1)
     if frames > 1 and image.format != "MPO":  # MPO: a phone's photo with a preview.
         raise RefusedError(f"animated or of several pages ({frames} frames)")
@@ -57,8 +57,10 @@ def _to_array(image: Image.Image, channels: int) -> np.ndarray:
         raise RefusedError(f"pixels without a known range (mode {image.mode})")
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):
-        wide = np.asarray(image).astype(np.float64)  # 16 bits, [0, 65535]
-        image = Image.fromarray(np.round(wide / 257).astype(np.uint8))
+        wide = np.asarray(image).astype(np.int32)  # 16 bits, [0, 65535]
+        wide += 128  # rounds to the nearest, in place: the image may be large
+        wide //= 257
+        image = Image.fromarray(wide.astype(np.uint8))
     elif image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")

@@ -10,7 +10,6 @@ import hashlib
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
-import zipfile
 
 from flax import linen as nn
 from flax import traverse_util
@@ -19,11 +18,14 @@ import jax.numpy as jnp
 import numpy as np
 import tqdm
 
+from gan_jax import checks, npz
 from gan_jax.run import images as images_lib
 from gan_jax.step import sampling
 
 MNIST_SHA256 = "d5719542c77fc4e0d344fb93fc0dbbfb8c828734a63d4d34d282c6cc4088dd73"
 MNIST_WEIGHTS = Path(__file__).with_name("mnist_classifier.npz")
+_LARGEST_FACTS = 2**20  # bytes; those of MNIST take two thousand
+_SIZES, _CLASSES = checks.integer(1, 2**13), checks.integer(2, checks.WIDEST)
 
 
 class Classifier(nn.Module):
@@ -203,37 +205,46 @@ def load(path: Path) -> Weights:
       ValueError: the file is missing or damaged, or does not hold a classifier.
     """
     try:
-        with open(path, "rb") as file:  # np.load leaves a damaged file open
-            opened = np.load(file, allow_pickle=False)
-            arrays = {name: opened[name] for name in opened}
-        facts = json.loads(str(arrays.pop("facts")))
-        shape = tuple(int(size) for size in facts.pop("image_shape"))
-        num_classes = int(facts.pop("num_classes"))
-        if len(shape) != 3 or min(shape) < 1 or num_classes < 2:
-            raise ValueError(f"images {shape} in {num_classes} classes")
+        claims = npz.headers(path, packed=False)
+        facts = json.loads(npz.read_text(path, "facts", claims, _LARGEST_FACTS))
+        shape, num_classes = tuple(facts.pop("image_shape")), facts.pop("num_classes")
+        if len(shape) != 3 or not all(checks.is_in(x, _SIZES) for x in shape):
+            raise ValueError(f"images {shape}")
+        if not checks.is_in(num_classes, _CLASSES):
+            raise ValueError(f"{num_classes} classes")
     except (
-        *(AttributeError, EOFError, LookupError, OSError, TypeError, ValueError),
-        *(NotImplementedError, zipfile.BadZipFile),
+        *(AttributeError, LookupError, OSError, TypeError, ValueError),
+        RecursionError,
     ) as error:
-        raise ValueError(
-            f"the weights file {path} cannot be read ({error}); it must be a file that "
-            "gan_jax.train_classifier wrote: train it again, or name another."
-        ) from error
+        raise _unreadable(path, error) from error
     expected = _expected_arrays(shape, num_classes)
+    del claims["facts"]
     wrong = [
         f"{name} {found} instead of {wanted}"
-        for name in sorted(expected.keys() | arrays.keys())
-        if (found := _describe(arrays.get(name)))
+        for name in sorted(expected.keys() | claims.keys())
+        if (found := _describe(claims.get(name)))
         != (wanted := _describe(expected.get(name)))
     ]
     if wrong:
+        more = f"; and {len(wrong) - 5} others" if len(wrong) > 5 else ""
         raise ValueError(
-            f"the weights file {path} has {'; '.join(wrong)}; it must hold the arrays "
-            f"of a classifier of images {shape} in {num_classes} classes: train it "
-            "again, or name another."
+            f"the weights file {path} has {'; '.join(wrong[:5])}{more}; it must hold "
+            f"the arrays of a classifier of images {shape} in {num_classes} classes: "
+            "train it again, or name another."
         )
+    try:
+        arrays = {name: npz.read(path, name) for name in claims}
+    except ValueError as error:
+        raise _unreadable(path, error) from error
     variables = traverse_util.unflatten_dict(arrays, sep="/")
     return Weights(variables, shape, num_classes, facts)
+
+
+def _unreadable(path: Path, error: Exception) -> ValueError:
+    return ValueError(
+        f"the weights file {path} cannot be read ({npz.cause(error)}); it must be a "
+        "file that gan_jax.train_classifier wrote: train it again, or name another."
+    )
 
 
 def _expected_arrays(shape: tuple[int, ...], num_classes: int) -> dict[str, Any]:

@@ -5,16 +5,18 @@ the file is a zip archive; before, it was a single stream. The pickle may name o
 a state dict needs, so a file cannot run code.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 import hashlib
 import os
+from pathlib import Path
 import pickle
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, ClassVar, NamedTuple
 import zipfile
 
 from flax import traverse_util
 import numpy as np
+
+from gan_jax import npz
 
 # First digits of the published file's hash, which are part of its name. torch-fidelity
 # calls the file weights-inception-2015-12-05-6726825d.pth.
@@ -29,7 +31,7 @@ TORCH_NAMES = {
     "mean": "running_mean",
     "var": "running_var",
 }
-DTYPES = {
+DTYPES: dict[Any, np.dtype[Any]] = {
     "DoubleStorage": np.dtype("<f8"),
     "FloatStorage": np.dtype("<f4"),
     "HalfStorage": np.dtype("<f2"),
@@ -37,6 +39,10 @@ DTYPES = {
 }
 # Files before PyTorch 1.6 begin with this number, pickled.
 STREAM_START = pickle.dumps(0x1950A86A20F9469CFC6C, protocol=2)
+
+
+class _OtherFileError(Exception):
+    """A file is undamaged, but no weights file. The text says what it is."""
 
 
 class Weights(NamedTuple):
@@ -80,9 +86,17 @@ def _rebuild_parameter(tensor: _Tensor, *_: Any) -> _Tensor:
     return tensor
 
 
+def _ordered_dict() -> dict[Any, Any]:
+    """The function that a pickle calls to make a dict, which it fills afterwards.
+
+    It copies no other dict, so that the pickle's objects are not larger than the file.
+    """
+    return {}
+
+
 # Everything that a pickle may name besides the dtypes.
 CALLABLES: dict[tuple[str, str], Callable[..., Any]] = {
-    ("collections", "OrderedDict"): OrderedDict,
+    ("collections", "OrderedDict"): _ordered_dict,
     ("torch._utils", "_rebuild_tensor_v2"): _rebuild_tensor,
     ("torch._utils", "_rebuild_parameter"): _rebuild_parameter,
 }
@@ -162,58 +176,71 @@ def read_entries(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     """
     try:
         if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                return _read_archive(str(path), archive)
-        with open(path, "rb") as file:
-            return _read_stream(str(path), file)
-    except (
-        *(EOFError, KeyError, NotImplementedError, OSError, TypeError),
-        *(pickle.UnpicklingError, zipfile.BadZipFile),
-    ) as error:
-        raise _unreadable(str(path), f"it cannot be read ({error})") from error
+            arrays = _read_archive(Path(path))
+        else:
+            with open(path, "rb") as file:
+                arrays = _read_stream(file, os.fstat(file.fileno()).st_size)
+        for name, array in arrays.items():
+            if array.dtype.kind not in "fiu":
+                raise _OtherFileError(f"its array {name!r} is {array.dtype}, no number")
+        return arrays
+    except Exception as error:  # A damaged pickle raises nearly every type.
+        found = npz.cause(error)
+        if not isinstance(error, _OtherFileError):
+            found = f"it cannot be read ({found})"
+        raise ValueError(
+            f"weights file {path}: {found}, but it must be a state dict that PyTorch "
+            f"saved or an .npz file of its arrays: give {PUBLISHED_NAME}, or with "
+            "PyTorch save the state dict again: "
+            "torch.save(torch.load(f, map_location='cpu'), g)."
+        ) from error
 
 
-def _read_archive(path: str, archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
+def _read_archive(path: Path) -> dict[str, np.ndarray]:
     """Reads an .npz file, or PyTorch's archive of a pickle and a file per storage."""
-    names = archive.namelist()
-    if all(name.endswith(".npy") for name in names):
-        with np.load(path, allow_pickle=False) as arrays:
-            return dict(arrays)
-    pickles = [name for name in names if name.endswith("data.pkl")]
-    if not pickles:
-        raise _unreadable(path, "it is a zip archive of something else")
-    folder = pickles[0].removesuffix("data.pkl")
-    with archive.open(pickles[0]) as file:
-        tensors = _read_tensors(path, file)
-    keys = {tensor.storage for tensor in tensors.values()}
-    storages = {key: archive.read(f"{folder}data/{key}") for key in keys}
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+        if all(name.endswith(".npy") for name in names):
+            return {
+                name: npz.read(path, name) for name in npz.headers(path, packed=False)
+            }
+        npz.check_entries(archive, packed=False)
+        pickles = [name for name in names if name.endswith("data.pkl")]
+        if not pickles:
+            raise _OtherFileError("it is a zip archive of something else")
+        folder = pickles[0].removesuffix("data.pkl")
+        with archive.open(pickles[0]) as file:
+            tensors = _read_tensors(file)
+        keys = {tensor.storage for tensor in tensors.values()}
+        storages = {key: archive.read(f"{folder}data/{key}") for key in keys}
     return _arrays(tensors, storages)
 
 
-def _read_stream(path: str, file: IO[bytes]) -> dict[str, np.ndarray]:
+def _read_stream(file: IO[bytes], whole: int) -> dict[str, np.ndarray]:
     """Reads a file from before PyTorch 1.6: five pickles, then counts and storages."""
     if file.read(len(STREAM_START)) != STREAM_START:
-        raise _unreadable(path, "it is no file of PyTorch, or not whole")
+        raise _OtherFileError("it is no file of PyTorch, or not whole")
     for _ in ("version of the format", "sizes of integers"):
-        _Unpickler(path, file).load()
-    tensors = _read_tensors(path, file)
+        _Unpickler(file).load()
+    tensors = _read_tensors(file)
     dtypes = {tensor.storage: tensor.dtype for tensor in tensors.values()}
     storages = {}
-    for key in _Unpickler(path, file).load():
+    for key in _Unpickler(file).load():
         size = int.from_bytes(file.read(8), "little") * dtypes[key].itemsize
+        left = whole - file.tell()
+        if size > left:
+            raise ValueError(f"storage {key}: {left} bytes of {size}")
         storages[key] = file.read(size)
-        if len(storages[key]) < size:
-            raise EOFError(f"storage {key}: {len(storages[key])} bytes of {size}")
     return _arrays(tensors, storages)
 
 
-def _read_tensors(path: str, file: IO[bytes]) -> dict[str, _Tensor]:
+def _read_tensors(file: IO[bytes]) -> dict[str, _Tensor]:
     """The tensors of a state dict by name, without their values."""
-    tensors = _Unpickler(path, file).load()
+    tensors = _Unpickler(file).load()
     if not isinstance(tensors, dict) or not all(
         isinstance(tensor, _Tensor) for tensor in tensors.values()
     ):
-        raise _unreadable(path, "its pickle holds something else than named tensors")
+        raise _OtherFileError("its pickle holds something else than named tensors")
     return tensors
 
 
@@ -229,31 +256,30 @@ def _arrays(
     return arrays
 
 
-class _Unpickler(pickle.Unpickler):
-    """Reads tensors as _Tensor, and runs no other code."""
+class _Unpickler(pickle._Unpickler):
+    """Reads tensors as _Tensor, and runs no other code.
 
-    def __init__(self, path: str, file: IO[bytes]) -> None:
-        super().__init__(file)
-        self.path = path
+    It is the pickle module's version in Python, since the one in C takes as much memory
+    as the number of an object in the pickle says.
+    """
+
+    dispatch: ClassVar = dict(pickle._Unpickler.dispatch)
 
     def find_class(self, module: str, name: str) -> Any:
         """Returns the object of a name, if a state dict needs that name."""
         if module == "torch" and name in DTYPES:
-            return DTYPES[name]
+            return name
         if (module, name) in CALLABLES:
             return CALLABLES[module, name]
-        raise _unreadable(self.path, f"its pickle asks for {module}.{name}")
+        raise _OtherFileError(f"its pickle asks for {module}.{name}")
 
-    def persistent_load(self, pid: tuple[Any, ...]) -> tuple[str, np.dtype[Any]]:
-        """Returns the key and dtype of a storage: ("storage", dtype, key, ...)."""
-        _, dtype, key = pid[:3]
-        return key, dtype
+    def persistent_load(self, pid: tuple[Any, ...]) -> tuple[Any, np.dtype[Any]]:
+        """Returns the key and dtype of a storage: ("storage", type, key, ...)."""
+        _, kind, key = pid[:3]
+        return key, DTYPES[kind]
 
+    def load_build(self: Any) -> None:
+        """Sets no attributes of an object: those of a state dict are for PyTorch."""
+        self.stack.pop()
 
-def _unreadable(path: str, found: str) -> ValueError:
-    """The error for a file that does not hold the weights."""
-    return ValueError(
-        f"weights file {path}: {found}, but it must be a state dict that PyTorch saved "
-        f"or an .npz file of its arrays: give {PUBLISHED_NAME}, or with PyTorch save "
-        "the state dict again: torch.save(torch.load(f, map_location='cpu'), g)."
-    )
+    dispatch[pickle.BUILD[0]] = load_build

@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 from typing import Any
-import zipfile
 
 from flax import serialization, traverse_util
 import flax.linen as nn
@@ -12,7 +11,7 @@ from ml_collections import ConfigDict
 import numpy as np
 import optax
 
-from gan_jax import checks, data, memory, models
+from gan_jax import checks, data, memory, models, npz
 from gan_jax.run import checkpoints, config_file, trained
 from gan_jax.step import recipes, sampling, states
 
@@ -22,6 +21,7 @@ RANGES = {  # allowed values of the fields in no section that drawing images nee
     "matmul_precision": checks.one_of(("default", "tensorfloat32", "highest")),
 }
 ADVICE = "mend {field} in the run's config.json, or restore the file from a copy"
+_LARGEST_FACTS = 2**22  # bytes, four for each letter: a config has three thousand
 FACTS = "facts"  # name of the array of a generator's file that has the config, as JSON
 SHIPPED = checks.one_of(models.MODELS)
 _FROM_FILE = "restore the file from a copy, or export the run again"
@@ -85,9 +85,13 @@ def _load_file(path: Path, step: int | None) -> trained.Run:
             f"{path} holds the generator of step {facts['step']} alone, but step "
             f"{step} was asked for: leave the step out."
         )
-    _check(config, advice=_FROM_FILE)
-    checks.check("model.name", config.model.name, SHIPPED, advice=_FROM_FILE)
-    generator, discriminator = models.build(config, axis_name=None, advice=_FROM_FILE)
+    try:
+        _check(config, advice=_FROM_FILE)
+        checks.check("model.name", config.model.name, SHIPPED, advice=_FROM_FILE)
+        nets = models.build(config, axis_name=None, advice=_FROM_FILE)
+    except ValueError as error:
+        raise ValueError(f"{path} does not describe a generator: {error}") from None
+    generator, discriminator = nets
     shapes = _shapes(config, generator, discriminator)["generator"]
     expected = traverse_util.flatten_dict(
         {name: shapes[name] for name in ("params", "batch_stats")}, sep="/"
@@ -115,19 +119,15 @@ def _read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     than the file, and nothing in it is executed.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            if any(entry.compress_type for entry in archive.infolist()):
-                raise ValueError("its arrays are packed")
-        with np.load(path, allow_pickle=False) as opened:
-            facts = json.loads(str(opened[FACTS]))
-            names = [name for name in opened.files if name != FACTS]
-            arrays = {name: opened[name].astype(np.float32) for name in names}
+        claims = npz.headers(path, packed=False)
+        facts = json.loads(npz.read_text(path, FACTS, claims, _LARGEST_FACTS))
         if type(facts["step"]) is not int or config_file.damage(facts["config"]):
             raise ValueError("its config is damaged")
-    except (
-        *(AttributeError, EOFError, LookupError, MemoryError, OSError, TypeError),
-        *(NotImplementedError, RecursionError, ValueError, zipfile.BadZipFile),
-    ) as error:
+        del claims[FACTS]
+        if any(claim.dtype.kind != "f" for claim in claims.values()):
+            raise ValueError("its arrays are no floating point numbers")
+        arrays = {name: npz.read(path, name).astype(np.float32) for name in claims}
+    except (LookupError, RecursionError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path} cannot be read as a generator ({error}): give the folder of a "
             "run, or a file that gan_jax.export has written as .npz."

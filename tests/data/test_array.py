@@ -1,12 +1,16 @@
 """Array files: images with labels or attributes."""
 
+import math
 import pathlib
+import tracemalloc
 
 import numpy as np
 import pytest
 
 from configs import default
+from experiments.faults import hostile
 from gan_jax import data
+from gan_jax.data import array
 
 RNG = np.random.default_rng(0)
 
@@ -86,6 +90,9 @@ def test_a_truncated_archive_is_called_so(config, arrays):
         ({"labels": np.arange(5)}, "", r"labels \(5,\) int64 for 6 images"),
         ({"labels": np.arange(6) - 1}, "", "integers from 0"),
         ({"labels": np.zeros(6)}, "", "float64 for 6 images"),
+        ({"labels": np.arange(6) + 2**31}, "", "integers from 0, below 131,072"),
+        ({"attribute_names": np.array("smiling")}, "smiling", r"\(A,\) texts"),
+        ({"attributes": np.full((6, 2), "x")}, "smiling", r"\(6, 2\) <U1.*booleans"),
         ({}, "smilling", "'smilling' .did you mean 'smiling'.*eyeglasses, smiling"),
         ({"attributes": np.eye(5, 2)}, "smiling", r"\(5, 2\).*\(6, 2\) booleans"),
     ],
@@ -116,3 +123,85 @@ def test_mistake_is_answered_by_a_sentence(config, arrays, fields, message):
     config.update(fields)
     with pytest.raises(ValueError, match=message):
         data.create(config)
+
+
+def test_a_bomb_is_read_image_by_image(config, arrays, monkeypatch):
+    path = pathlib.Path(config.manual_dir)
+    path.write_bytes(hostile.bomb("images", (2**24, 8, 8, 3)))  # 3 GB of zeros
+
+    def write(config, key, read):
+        source = read()
+        assert source.num_examples == 2**24
+        image, label = next(source.examples)
+        assert image.shape == (8, 8, 3) and not image.any() and label == 0
+        source.examples.close()
+
+    monkeypatch.setattr(array.cache, "load_or_write", write)
+    tracemalloc.start()
+    try:
+        array.load(config)
+        assert tracemalloc.get_traced_memory()[1] < 4 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((1, 2**14, 2**14, 3), "an image has at most 89,478,485 pixels"),
+        ((2**25 + 1, 8, 8, 1), "column-major order, of which at most 2,147,483,648"),
+    ],
+)
+def test_images_that_take_too_much_memory_are_refused(config, shape, message):
+    entry = hostile.npy("|u1", shape[0] > 1, shape, b"")
+    size = len(entry) + math.prod(shape)
+    claim = {"images.npy": (hostile.deflated(entry, 2**20), 8, size, 0)}
+    pathlib.Path(config.manual_dir).write_bytes(hostile.archive(claim))
+    with pytest.raises(ValueError, match=message):
+        data.create(config)
+
+
+def test_column_major_arrays_are_read(config, arrays):
+    images = np.asfortranarray(arrays["images"])
+    np.savez(config.manual_dir, images=images)
+    np.testing.assert_array_equal(data.create(config).images, arrays["images"])
+
+
+def test_a_flipped_bit_in_the_middle_is_noticed(config, arrays):
+    path = pathlib.Path(config.manual_dir)
+    for save in (np.savez, np.savez_compressed):
+        save(path, **arrays)
+        whole = bytearray(path.read_bytes())
+        whole[600] ^= 255
+        path.write_bytes(whole)
+        with pytest.raises(ValueError, match="arrays.npz cannot be read"):
+            data.create(config)
+
+
+@pytest.mark.parametrize("name", ["a.npz", "a.npy"])
+def test_all_images_are_read_at_once_if_they_fit(name, arrays, tmp_path):
+    path = tmp_path / name
+    if path.suffix == ".npz":
+        np.savez(path, **arrays)
+    else:
+        np.save(path, arrays["images"])
+    images, labels = array.read_whole(path, most=2_000)
+    np.testing.assert_array_equal(images, arrays["images"])
+    if path.suffix == ".npz":
+        np.testing.assert_array_equal(labels, arrays["labels"])
+    with pytest.raises(ValueError, match=r"they take 1,\d+ bytes of memory, 1,000 at"):
+        array.read_whole(path, most=1_000)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (hostile.zipped({"images": b"no array"}), "images: none"),
+        (hostile.saved(np.zeros((2, 3))), r"images: \(2, 3\)"),
+        (hostile.bomb("images", (2**20, 8, 8, 3)), "they take 201,326,592 bytes"),
+    ],
+)
+def test_what_holds_no_images_is_told(content, message, tmp_path):
+    (tmp_path / "a.npz").write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        array.read_whole(tmp_path / "a.npz", most=2**20)

@@ -365,3 +365,19 @@ def test_flip_mirrors_about_half_of_the_images(monkeypatch):
     assert 150 <= mirrored.sum() <= 250  # five standard errors of 10
     unchanged = augment(images, jax.random.key(0), False)
     np.testing.assert_array_equal(unchanged, images)
+
+
+@pytest.mark.parametrize(
+    "facts, message",
+    [
+        ('{"image_shape": [28, 28, Infinity], "num_classes": 10}', "28, inf"),
+        ('{"image_shape": [28, 28, 1e30], "num_classes": 10}', "28, 1e\\+30"),
+        ('{"image_shape": [9, 9, 1], "num_classes": 1%s}' % ("0" * 99), "classes"),
+        ("[" * 9_000, "recursion"),
+        ("x" * 2**19, "no text facts of at most 1,048,576 bytes"),
+    ],
+)
+def test_hostile_facts_are_refused(facts, message, tmp_path):
+    np.savez(tmp_path / "a.npz", facts=np.array(facts))
+    with pytest.raises(ValueError, match=f"a.npz cannot be read .*{message}"):
+        classifier.load(tmp_path / "a.npz")

@@ -6,6 +6,7 @@ experiments/inception_parity compares the whole net with torch-fidelity's.
 import hashlib
 import pickle
 import struct
+import tracemalloc
 import zipfile
 
 import jax
@@ -13,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments.faults import hostile
 from gan_jax.evaluation import inception, inception_weights
 
 # The first, the last, and some rows and columns of the resized image.
@@ -398,3 +400,44 @@ def test_file_that_ends_early_is_refused(tmp_path, write):
     (tmp_path / "weights").write_bytes(whole[:-8])
     with pytest.raises(ValueError, match=r"it cannot be read \(storage|not whole"):
         inception_weights.read_entries(tmp_path / "weights")
+
+
+def write_pickle(path, tensors):
+    path.write_bytes(hostile.zipped({"a/data.pkl": tensors, "a/data/0": bytes(80)}))
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        b"]r\xff\xff\xff\x7f.",  # its number would be that of 16 GB
+        b"\x96" + bytes(6) + b"\x7f\0.",  # an array of so many bytes
+        b"ctorch\nFloatStorage\n}b.",  # sets attributes of a type of NumPy
+        b"ccollections\nOrderedDict\n(}tR.",  # copies a dict, again and again
+        hostile.state_dict({"a": (2**70,)}),
+        hostile.state_dict({"a": (-1,)}),
+    ],
+)
+def test_a_hostile_pickle_is_refused_at_once(tensors, tmp_path):
+    write_pickle(tmp_path / "weights", tensors)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="weights: (it cannot be read|its pickle)"):
+            inception_weights.read_entries(tmp_path / "weights")
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_packed_storage_is_refused(tmp_path):
+    tensors = hostile.state_dict({"a": (20,)})
+    storage = hostile.zeros(2**31), 8, 2**31, 0
+    whole = {"a/data.pkl": (tensors, 0, len(tensors), 0), "a/data/0": storage}
+    (tmp_path / "weights").write_bytes(hostile.archive(whole))
+    with pytest.raises(ValueError, match="its arrays are packed, 'a/data/0' for one"):
+        inception_weights.read_entries(tmp_path / "weights")
+
+
+def test_an_array_of_texts_is_refused(tmp_path):
+    write_npz(tmp_path / "weights", {**state_dict(), "fc.weight": np.full((5, 4), "x")})
+    with pytest.raises(ValueError, match="its array 'fc.weight' is <U1, no number"):
+        inception_weights.read(tmp_path / "weights", SMALL)

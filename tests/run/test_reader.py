@@ -1,5 +1,6 @@
 """A generator's file is read like a run's folder."""
 
+import functools
 import json
 from pathlib import Path
 
@@ -135,3 +136,26 @@ def test_a_model_of_the_users_own_has_no_file(model):
     config.model.name = "mine:pair"
     with pytest.raises(ValueError, match="lies in a file of your own"):
         weights.to_npz(model._replace(config=config))
+
+
+@pytest.mark.parametrize(
+    "path_in_config, value",
+    [(("batch_size",), 0), (("data", "image_size"), 10**30), (("model",), 3)],
+)
+def test_a_refused_config_is_said_to_be_that_of_the_file(path_in_config, value, path):
+    def change(arrays, facts):
+        *folders, name = path_in_config
+        functools.reduce(dict.__getitem__, folders, facts["config"])[name] = value
+
+    rewrite(path, change)
+    with pytest.raises(ValueError, match=f"{path} does not describe a generator: "):
+        gan_jax.load(path)
+
+
+def test_arrays_of_texts_are_refused(path):
+    with np.load(path) as opened:
+        arrays = {name: np.full(array.shape, "x") for name, array in opened.items()}
+        arrays["facts"] = opened["facts"]
+    np.savez(path, **arrays)
+    with pytest.raises(ValueError, match="no floating point numbers"):
+        gan_jax.load(path)
