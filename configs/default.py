@@ -168,10 +168,8 @@ def get_config() -> ConfigDict:
     # and report on test
 
     config.watchdog = ConfigDict()
-    config.watchdog.action = (
-        "warn"  # what is done about a rule that stays broken: warn,
-    )
-    # or stop. A number that is not finite always stops the run
+    config.watchdog.action = "warn"  # a rule that stays broken only warns, or it stops
+    # the run, as a number that is not finite always does
     config.watchdog.patience = 3  # measurements in a row below a threshold before a
     # warning; twice as many stop the run; at least 1
     config.watchdog.min_d_loss = 0.02  # discriminator's loss, above the least that it

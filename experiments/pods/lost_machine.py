@@ -40,7 +40,8 @@ runpy.run_module("gan_jax.main", run_name="__main__", alter_sys=True)
 def start(folder: Path, place: str, log: str) -> subprocess.Popen[bytes]:
     """Starts a run, or goes on with it, on a machine whose home is `folder`/home."""
     fields = {
-        **kills.OVERRIDES,
+        **kills.COMMON,
+        **kills.DIGITS,
         "data.cache_dir": str(folder / "cache"),
         "compilation_cache_dir": str(folder / "compiled"),
     }
