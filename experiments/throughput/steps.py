@@ -49,7 +49,9 @@ def build(config: ConfigDict, *, seeds: int = 0) -> Program:
         call = parallel.scan_steps(vmapped.train_step_of(config, recipe))
     else:
         state, call = create(key), programs.make_call(recipe)
-    inputs = _inputs(config, recipe.examples_per_slot, seeds)
+    inputs: Any = _inputs(config, recipe.examples_per_slot, seeds)
+    if jax.default_backend() != "cpu":  # as where a run's data lie on the device
+        inputs = parallel.place(inputs)
     rest: tuple[Any, ...] = ({}, inputs, key, parallel.on_each_device(np.int32(0)))
     return Program(call, parallel.replicate(state), rest, config.steps_per_call)
 
