@@ -355,13 +355,18 @@ def on_each_device(value: Any) -> np.ndarray:
     return np.broadcast_to(value, (jax.local_device_count(), *np.shape(value)))
 
 
+def place(tree: Any) -> Any:
+    """The leaves (D, ...) on the local devices, row d on device d."""
+    return jax.device_put(tree, _by_device())
+
+
 def replicate(tree: Any) -> Any:
     """A copy of each leaf on every local device, stacked on a new leading axis."""
 
     def copy(leaf: Any) -> jax.Array:
         # A fresh buffer: the state is donated, and a restored array may borrow memory.
         leaf = on_each_device(np.asarray(leaf))
-        return jnp.copy(jax.device_put(leaf, _by_device()))
+        return jnp.copy(place(leaf))
 
     return jax.tree.map(copy, tree)
 

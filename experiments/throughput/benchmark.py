@@ -22,7 +22,7 @@ from ml_collections import ConfigDict, config_flags
 
 from experiments.throughput import steps
 from gan_jax import parallel
-from gan_jax.training import programs
+from gan_jax.training import programs, train
 
 _CONFIG = config_flags.DEFINE_config_file("config", lock_config=True)
 _CALLS = flags.DEFINE_integer("calls", 4, "Timed calls of steps_per_call steps each.")
@@ -97,6 +97,7 @@ def main(argv: list[str]) -> None:
         seconds, rate = max(each), sum(1 / one for one in each)
         line["processes"] = _PROCESSES.value
     else:
+        train.choose_kernels(config)
         job = (_COORDINATOR.value, _NUM_PROCESSES.value, _PROCESS_ID.value)
         with parallel.joined(*job):
             seconds, costs = time_alone(config)

@@ -50,7 +50,9 @@ def build(config: ConfigDict, *, seeds: int = 0) -> Program:
     else:
         state, call = create(key), programs.make_call(recipe)
     steps = config.steps_per_call or programs.FEWEST_STEPS
-    inputs = _inputs(config, steps, recipe.examples_per_slot, seeds)
+    inputs: Any = _inputs(config, steps, recipe.examples_per_slot, seeds)
+    if jax.default_backend() != "cpu":  # as where a run's data lie on the device
+        inputs = parallel.place(inputs)
     rest: tuple[Any, ...] = ({}, inputs, key, parallel.on_each_device(np.int32(0)))
     return Program(call, parallel.replicate(state), rest, steps)
 

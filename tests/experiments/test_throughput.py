@@ -1,5 +1,7 @@
 """The benchmarks' arithmetic: closed forms, nothing is timed."""
 
+import re
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -7,9 +9,11 @@ import numpy as np
 import pytest
 
 from configs import dcgan, gan, ring
-from experiments.throughput import growth, machines, steps, textbook, traces
+from experiments.engine import trials
+from experiments.throughput import gpu, growth, machines, steps, textbook, traces
 from gan_jax import parallel
 from gan_jax.models import convolution
+from gan_jax.run import config_file
 
 # 2 chips of 1 TFLOP/s, 100 GB/s and links of 10 GB/s; a step of 1 + 2 b GFLOP and
 # 3 + 4 b GB with gradients of 50 MB.
@@ -168,3 +172,23 @@ def test_every_process_of_a_job_gets_its_number():
     assert one[:-1] == other[:-1] and "--num_processes=2" in one
     assert (one[-1], other[-1]) == ("--process_id=0", "--process_id=1")
     assert len(growth.commands("batch", 32, [])) == 1
+
+
+@pytest.mark.parametrize("row", gpu.ROWS, ids=lambda row: row.name)
+def test_the_rows_for_a_gpu_set_fields_that_their_configs_have(row):
+    config = config_file.flatten(trials.load_config(row.config).to_dict())
+    found = " ".join(gpu.commands(row, "", tiny=True))
+    named = re.findall(r"--config\.([\w.]+)", found)
+    assert named and {*named} <= config.keys()
+
+
+@pytest.mark.slow
+def test_the_script_for_a_gpu_prints_a_row(monkeypatch, capsys):
+    arguments = ["gpu.py", "--tiny", "--only=MLP", "--torch_python="]
+    monkeypatch.setattr("sys.argv", arguments)
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    monkeypatch.setenv("PYTHONPATH", ".")
+    gpu.main()
+    row = capsys.readouterr().out.splitlines()[-1]
+    number = r"\d+\.\d+ \(\d+\.\d+ to \d+\.\d+\)"
+    assert re.fullmatch(rf"\| MLP GAN, 128 \| - \| {number} \| {number} \| - \|", row)
