@@ -89,7 +89,8 @@ def get_config():
 """
 SEEDS = 3
 TOLERANCE = 1e-4  # of parameters, between one and two devices
-ENDED = 60  # seconds after which the other process must have ended
+JOIN_TIMEOUT = 60  # seconds that a process waits for one that was killed before
+ENDED = 300  # seconds after which the other process must have ended
 CLOCK = {"seconds", "steps_per_second"}  # differ from run to run
 PAUSE = 0.3  # seconds, at most, between the sight and the kill
 
@@ -138,6 +139,7 @@ def commands(run: Path) -> list[list[str]]:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
     command += [f"--coordinator_address=localhost:{port}", "--num_processes=2"]
+    command += [f"--join_timeout={JOIN_TIMEOUT}"]
     return [[*command, f"--process_id={process}"] for process in range(2)]
 
 
@@ -159,23 +161,34 @@ def finish(run: Path, processes: list[subprocess.Popen[bytes]]) -> None:
 
 
 def sights(run: Path) -> dict[str, Callable[[], bool]]:
-    """For each moment that can be seen in the run's folder, whether it is seen now."""
+    """For each moment that can be seen in the run's folder, whether it is seen now.
+
+    What a kill before this call has left does not count.
+    """
+    begin = time.time()
+
+    def is_new(path: Path) -> bool:
+        try:
+            return path.stat().st_mtime > begin
+        except FileNotFoundError:
+            return False
 
     def has_unfinished(name: str) -> bool:
-        return any(any((one / name).glob("*.*")) for one in workdirs(run))
+        found = [path for one in workdirs(run) for path in (one / name).glob("*.*")]
+        return any(map(is_new, found))
 
     def is_scoring() -> bool:
         workdir = workdirs(run)[0]
         logged = lines(workdir / "metrics.jsonl")
         scored = {line["step"] for line in lines(workdir / "evaluations.jsonl")}
         steps = {line["step"] for line in logged if line["step"] % SCORED_EVERY == 0}
-        return bool(steps - scored)
+        return bool(steps - scored) and is_new(workdir / "metrics.jsonl")
 
     cache = run.with_suffix(".cache")
     return {
         "saving a checkpoint": lambda: has_unfinished("checkpoints"),
         "replacing best/": lambda: has_unfinished("best"),
-        "writing the cache": lambda: any(cache.glob("**/incomplete.*")),
+        "writing the cache": lambda: any(map(is_new, cache.glob("**/incomplete.*"))),
         "evaluation": is_scoring,
     }
 
