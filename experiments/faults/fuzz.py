@@ -1,10 +1,11 @@
 """Gives hostile files to every reader, in processes with little memory; prints a table.
 
-    PYTHONPATH=. python experiments/faults/fuzz.py --folder=/tmp/fuzz --cases=2000
+    PYTHONPATH=. python experiments/faults/fuzz.py --folder=/dev/shm/fuzz --cases=2000
 
 A process reads the cases of one target, which hypothesis draws from the seed. If it
 dies or takes too long for a case, that case is counted and another process goes on. A
-file that a reader neither accepted nor refused is kept in the folder.
+file that a reader neither accepted nor refused is kept in the folder. The folder should
+lie in memory, since each case writes its files anew. It runs on Linux alone.
 """
 
 import argparse

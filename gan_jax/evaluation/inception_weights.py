@@ -283,3 +283,6 @@ class _Unpickler(pickle._Unpickler):
         self.stack.pop()
 
     dispatch[pickle.BUILD[0]] = load_build
+    # PyTorch's protocol 2 lacks these, whose sizes of eight bytes would be allocated.
+    for _code in (b"\x8d", b"\x8e", b"\x96"):
+        del dispatch[_code[0]]

@@ -409,7 +409,7 @@ def write_pickle(path, tensors):
 @pytest.mark.parametrize(
     "tensors",
     [
-        b"]r\xff\xff\xff\x7f.",  # its number would be that of 16 GB
+        b"]r\xff\xff\xff\x7f.",  # a number for which C makes room
         b"\x96" + bytes(6) + b"\x7f\0.",  # an array of so many bytes
         b"ctorch\nFloatStorage\n}b.",  # sets attributes of a type of NumPy
         b"ccollections\nOrderedDict\n(}tR.",  # copies a dict, again and again
