@@ -18,6 +18,7 @@ INCEPTION = {
     "evaluation.weights": "pt_inception-2015-12-05-6726825d.pth",
     "evaluation.metrics": "frechet_distance",
 }
+UPDATES = "recipe.discriminator_steps"
 MIMICRY = {"eval_every_steps": 100_000, **INCEPTION}
 LOSSES: dict[str, Overrides] = {
     "MM GAN": {"recipe.loss": "minimax"},
@@ -26,13 +27,13 @@ LOSSES: dict[str, Overrides] = {
     "WGAN": {
         "recipe.loss": "wasserstein",
         "recipe.clip_weights": 0.01,
-        "recipe.discriminator_steps": 5,
+        UPDATES: 5,
     },
     "WGAN-GP": {
         "recipe.loss": "wasserstein",
         "recipe.penalty": "wgan_gp",
         "recipe.updates": "fresh",
-        "recipe.discriminator_steps": 5,
+        UPDATES: 5,
         "model.discriminator.norm": "none",
     },
     "DRAGAN": {
@@ -79,8 +80,7 @@ def lucic(
             **INCEPTION,
         },
         rows={
-            row: fields
-            | (length(steps // 5) if "recipe.discriminator_steps" in fields else {})
+            row: {**fields, **(length(steps // 5) if UPDATES in fields else {})}
             for row, fields in LOSSES.items()
         },
         columns=FID,
