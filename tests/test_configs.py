@@ -3,11 +3,13 @@
 import json
 
 from ml_collections import ConfigDict
+import numpy as np
 import pytest
 
 from configs import cgan, default, gan
 from gan_jax import models
 from gan_jax.step import optimizers
+from gan_jax.training import train
 from tests import support
 
 OWN = (  # sections whose fields follow from a name: builders check them
@@ -70,6 +72,58 @@ def test_an_option_that_no_preset_sets_can_be_set():
     config.update_from_flattened_dict({"model.generator.norm": "batch"})
     generator, _ = models.build(config, axis_name=None)
     assert generator.norm == "batch"
+
+
+RESIDUAL = {
+    "model.convolution": "lax",
+    "model.generator.features": (4, 4, 4),
+    "model.discriminator.features": (4, 4, 4),
+    "model.discriminator.halvings": 2,
+    "recipe.discriminator_steps": 1,
+}
+SMALL = {"features": 4, "hidden_dense": 5}
+TINY = [
+    *(("sngan", preset, RESIDUAL) for preset in ("projection", "wgan_gp")),
+    (
+        *("infogan", "cifar10"),
+        {
+            f"model.{network}.{field}": value
+            for network in ("generator", "discriminator")
+            for field, value in SMALL.items()
+        },
+    ),
+    (
+        "cgan",
+        "paper",
+        {"model.generator.features": (9,), "evaluation.extractor": "pixels"},
+    ),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name, preset, sizes", TINY)
+def test_a_published_setting_trains_two_steps_when_it_is_small(
+    name, preset, sizes, shared_folder, tmp_path
+):
+    config = support.get_config(name, preset)
+    config.update_from_flattened_dict(
+        {
+            **support.TWO_STEPS,
+            **sizes,
+            "eval_every_steps": 0,
+            "data.name": "array",
+            "data.split": "train",
+            "data.manual_dir": str(shared_folder / "images.npz"),
+            "data.cache_dir": str(shared_folder / "cache"),
+            "data.image_size": support.IMAGE_SIZE,
+            "data.channels": 1,
+            "data.num_classes": 3,
+        }
+    )
+    train.train_and_evaluate(config.lock(), tmp_path / "run")
+    metrics = json.loads((tmp_path / "run" / "metrics.jsonl").read_text())
+    assert metrics["step"] == 2
+    assert all(np.isfinite(value) for value in metrics.values())
 
 
 @pytest.mark.parametrize("name, preset", support.CASES)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from configs import cgan
+from configs import sngan
 from experiments.engine.spec import (
     HELD_OUT,
     Column,
@@ -18,15 +18,8 @@ INCEPTION = {
     "evaluation.weights": "pt_inception-2015-12-05-6726825d.pth",
     "evaluation.metrics": "frechet_distance",
 }
-SPECTRAL_HINGE = {
-    "model.discriminator.norm": "spectral",
-    "recipe.loss": "hinge",
-}
-WGAN_GP = {
-    "recipe.loss": "wasserstein",
-    "recipe.penalty": "wgan_gp",
-    "model.discriminator.norm": "none",
-}
+UPDATES = "recipe.discriminator_steps"
+MIMICRY = {"eval_every_steps": 100_000, **INCEPTION}
 LOSSES: dict[str, Overrides] = {
     "MM GAN": {"recipe.loss": "minimax"},
     "NS GAN": {},
@@ -34,9 +27,15 @@ LOSSES: dict[str, Overrides] = {
     "WGAN": {
         "recipe.loss": "wasserstein",
         "recipe.clip_weights": 0.01,
-        "recipe.discriminator_steps": 5,
+        UPDATES: 5,
     },
-    "WGAN-GP": WGAN_GP | {"recipe.discriminator_steps": 5},
+    "WGAN-GP": {
+        "recipe.loss": "wasserstein",
+        "recipe.penalty": "wgan_gp",
+        "recipe.updates": "fresh",
+        UPDATES: 5,
+        "model.discriminator.norm": "none",
+    },
     "DRAGAN": {
         "recipe.penalty": "dragan",
         "model.discriminator.norm": "none",
@@ -54,64 +53,48 @@ def adam(learning_rate: float, b1: float, b2: float) -> dict[str, float]:
     }
 
 
-def image_set(name: str, size: int, channels: int, classes: int) -> dict[str, object]:
-    """The data section of an image set of TFDS."""
-    return {
-        "data.name": name,
-        "data.image_size": size,
-        "data.channels": channels,
-        "data.num_classes": classes,
-    }
-
-
-CIFAR_10 = image_set("cifar10", 32, 3, 10)
-MIMICRY = {
-    "num_train_steps": 100_000,
-    "batch_size": 64,
-    "eval_every_steps": 100_000,
-    "checkpoint_every_steps": 5_000,
-    "evaluation.num_images": 50_000,
-    "evaluation.split": "train",
-    **INCEPTION,
-}
-
-
 def mimicry(data: str, rows: Sequence[str]) -> dict[str, Sequence[str]]:
     """The registry's keys of rows of Mimicry's tables."""
     return {row: (f"mimicry/{data}/{row}/fid",) for row in rows}
 
 
 def lucic(
-    name: str,
-    data: Overrides,
-    *,
-    steps: int,
-    config: str,
-    held_out: Overrides = HELD_OUT,
+    name: str, preset: str, *, steps: int, held_out: Overrides = HELD_OUT
 ) -> Part:
-    """One data set of Lucic et al.'s table; its search chooses on `held_out`."""
-    choices = {
-        f"{rate:g}, b1 {b1:g}": adam(rate, b1, 0.999)
-        for rate in (1e-5, 5e-5, 2e-4, 1e-3)
-        for b1 in (0.0, 0.5, 0.9)
-    }
+    """One data set of Lucic et al.'s table; its search chooses on `held_out`.
+
+    The code counts the discriminator's updates, so a loss with five of them in a step
+    has a fifth of the steps.
+    """
+
+    def length(steps: int) -> Overrides:
+        names = ("num_train_steps", "eval_every_steps")
+        return dict.fromkeys(names, steps) | {"checkpoint_every_steps": steps // 10}
+
     return Part(
         title=f"Losses on {name}",
-        config=config,
+        config=f"configs/infogan.py:{preset}",
         overrides={
-            "batch_size": 64,
-            "model.latent_size": 64,
-            "num_train_steps": steps,
-            "eval_every_steps": steps,
-            "checkpoint_every_steps": steps // 10,
+            **length(steps),
             "evaluation.num_images": 10_000,
-            **data,
             **INCEPTION,
         },
-        rows=LOSSES,
+        rows={
+            row: {**fields, **(length(steps // 5) if UPDATES in fields else {})}
+            for row, fields in LOSSES.items()
+        },
         columns=FID,
         seeds=tuple(range(50)),
-        search=Search(choices, "fid", (100,), held_out),
+        search=Search(
+            {
+                f"{rate:g}, b1 {b1:g}": adam(rate, b1, 0.999)
+                for rate in (1e-5, 5e-5, 2e-4, 1e-3)
+                for b1 in (0.0, 0.5, 0.9)
+            },
+            "fid",
+            (100,),
+            held_out,
+        ),
         runs_per_program=50,
         published={row: (f"lucic/{name}/{row}/fid",) for row in LOSSES},
     )
@@ -133,66 +116,67 @@ EXPERIMENT = Experiment(
                 for row in ("DCGAN", "PacDCGAN2", "PacDCGAN3", "PacDCGAN4")
             },
         ),
+        "conditional_mnist": Part(
+            title="Conditional MNIST",
+            config="configs/cgan.py:paper",
+            overrides={"tensorboard": False},
+            rows={"Conditional adversarial nets": {}},
+            columns=(
+                Column("parzen_log_likelihood", "Parzen log-likelihood, nats", 0),
+                Column("label_accuracy", "read as asked, %", 1, 100),
+            ),
+            runs_per_program=3,
+            published={"Conditional adversarial nets": ("cgan/parzen/mnist",)},
+        ),
         "celeba64": Part(
             title="CelebA at 64x64",
-            config="configs/dcgan.py:celeba",
-            overrides={**MIMICRY, "data.crop": 178, "evaluation.statistics": "running"},
-            rows={
-                "DCGAN": {},
-                "SNGAN": SPECTRAL_HINGE
-                | adam(2e-4, 0.0, 0.9)
-                | {"recipe.discriminator_steps": 5},
-            },
+            config="configs/sngan.py:celeba64",
+            overrides=MIMICRY,
+            rows={"SNGAN": {}},
             columns=FID,
-            published=mimicry("celeba64", ["SNGAN"])
-            | {"DCGAN": ("ttur/celeba/DCGAN/fid",)},
+            runs_per_program=3,
+            published=mimicry("celeba64", ["SNGAN"]),
+        ),
+        "celeba64_dcgan": Part(
+            title="CelebA at 64x64, one time-scale",
+            config="configs/dcgan.py:celeba",
+            overrides={
+                "num_train_steps": 70_000,
+                "batch_size": 64,
+                "eval_every_steps": 70_000,
+                "checkpoint_every_steps": 5_000,
+                "evaluation.num_images": 50_000,
+                "evaluation.split": "train",
+                **INCEPTION,
+                **adam(5e-4, 0.5, 0.999),
+            },
+            rows={"DCGAN": {}},
+            columns=FID,
+            runs_per_program=3,
+            published={"DCGAN": ("ttur/celeba/DCGAN/fid",)},
         ),
         "cifar10": Part(
             title="CIFAR-10",
-            config="configs/dcgan.py:paper",
-            overrides={**MIMICRY, **CIFAR_10},
+            config="configs/sngan.py:cifar10",
+            overrides=MIMICRY,
             rows={
-                "DCGAN": {},
-                "WGAN-GP": WGAN_GP
-                | adam(2e-4, 0.0, 0.9)
-                | {"recipe.discriminator_steps": 5},
-                "SNGAN": SPECTRAL_HINGE
-                | adam(2e-4, 0.0, 0.9)
-                | {"recipe.discriminator_steps": 5},
-                "cGAN-PD": {
-                    **cgan.PRESETS["projection"],
-                    **adam(2e-4, 0.0, 0.9),
-                    "recipe.discriminator_steps": 5,
-                },
+                "DCGAN": sngan.PRESETS["dcgan"],
+                "WGAN-GP": sngan.PRESETS["wgan_gp"],
+                "SNGAN": sngan.PRESETS["cifar10"],
+                "cGAN-PD": sngan.PRESETS["projection"],
             },
             columns=FID,
             runs_per_program=3,
             published=mimicry("cifar10", ["DCGAN"])
             | mimicry("cifar10_50k", ["WGAN-GP", "SNGAN", "cGAN-PD"]),
         ),
-        "lucic_mnist": lucic(
-            "mnist",
-            image_set("mnist", 28, 1, 10),
-            steps=18_750,  # 20 epochs
-            config="configs/dcgan.py:paper",
-        ),
-        "lucic_fashion": lucic(
-            "fashion_mnist",
-            image_set("fashion_mnist", 28, 1, 10),
-            steps=18_750,
-            config="configs/dcgan.py:paper",
-        ),
-        "lucic_cifar10": lucic(
-            "cifar10",
-            CIFAR_10,
-            steps=78_000,  # 100 epochs
-            config="configs/dcgan.py:paper",
-        ),
+        "lucic_mnist": lucic("mnist", "mnist", steps=18_750),  # 20 epochs
+        "lucic_fashion": lucic("fashion_mnist", "fashion_mnist", steps=18_750),
+        "lucic_cifar10": lucic("cifar10", "cifar10", steps=78_000),  # 100 epochs
         "lucic_celeba": lucic(
             "celeba",
-            {},
+            "celeba",
             steps=101_500,  # 40 epochs
-            config="configs/dcgan.py:celeba",
             held_out={"evaluation.split": "validation"},
         ),
     },
