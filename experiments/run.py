@@ -23,6 +23,7 @@ import tqdm
 
 from experiments.engine import collect, forecast, results, runner, spec, trials
 from gan_jax import command
+from gan_jax.run import bucket
 
 _EXPERIMENT = flags.DEFINE_string(
     "experiment",
@@ -174,10 +175,17 @@ def main() -> int:
       The exit status: 0, or command.UNFINISHED if a signal came and runs were saved.
 
     Raises:
-      ValueError: the experiment is unknown, or no trial's folder starts with --only.
+      ValueError: the experiment is unknown, --workdir is no folder, or no trial's
+        folder starts with --only.
     """
     experiment = trials.load(_EXPERIMENT.value)
-    workdir = Path(_WORKDIR.value or Path("runs") / _EXPERIMENT.value)
+    place = _WORKDIR.value or f"runs/{_EXPERIMENT.value}"
+    if bucket.is_address(place):
+        raise ValueError(
+            f"--workdir is {place}, but trials run in a local folder: give one, and "
+            "copy it to the bucket when they are done."
+        )
+    workdir = Path(place)
     find = functools.partial(
         trials.programs,
         experiment,

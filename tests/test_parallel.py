@@ -83,6 +83,7 @@ def train(tmp_path_factory):
         options = os.environ["XLA_FLAGS"]
         options += f" --xla_force_host_platform_device_count={devices}"
         environment = os.environ | {"XLA_FLAGS": options, "JAX_PLATFORMS": "cpu"}
+        environment["HOME"] = str(folder)
         process = subprocess.Popen(
             command,
             cwd=ROOT,
@@ -263,6 +264,22 @@ def test_a_job_of_a_scheduler_that_is_not_complete_ends_with_a_sentence():
     assert done.returncode == 1
     assert done.stderr.startswith("error: the processes of this job did not all arrive")
     assert done.stderr.count("\n") == 1
+
+
+def test_two_processes_train_in_a_bucket_to_which_host_0_copies(
+    train, on_one_device, tmp_path
+):
+    flags = [*job(2), f"--workdir=file://{tmp_path}/bucket/run"]
+    first, folder = train("bucket", 1, *flags, "--process_id=0")
+    second, _ = train("bucket", 1, *flags, "--process_id=1")
+    finish(second)
+    said = finish(first)
+    assert_same_run(
+        checkpoints.read(tmp_path / "bucket" / "run" / "checkpoints"), on_one_device
+    )
+    assert f"All of the run is in file://{tmp_path}/bucket/run." in said
+    assert not (tmp_path / "bucket" / "run" / "writer.txt").exists()
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize(

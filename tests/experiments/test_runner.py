@@ -364,9 +364,13 @@ def test_the_command_says_what_it_would_run(tmp_path):
             ["--experiment=losses", "--cluster=local", "--cluster_options=timeout"],
             "the cluster option 'timeout' has no value",
         ),
+        (
+            ["--experiment=losses", "--workdir=gs://a/b"],
+            "--workdir is gs://a/b, but trials run in a local folder: give one",
+        ),
     ],
 )
 def test_mistakes_are_answered_in_a_sentence(arguments, message, tmp_path):
-    done = call(*arguments, f"--workdir={tmp_path}")
+    done = call(f"--workdir={tmp_path}", *arguments)
     assert done.returncode == 1 and message in done.stderr
     assert "Traceback" not in done.stderr and done.stderr.startswith("error: ")
