@@ -67,7 +67,7 @@ def show(config: ConfigDict, name: str, *, default: ConfigDict) -> None:
         (f"A call of {steps} steps on each chip", describe_memory(of, compiled)),
         ("A step on each chip", describe_work(compiled.work)),
         (
-            "Its least time by data sheets, which was not validated on a TPU",
+            "Its time by data sheets, which was not validated on a TPU",
             describe_time(config, tpu.roofline(of, compiled.work)),
         ),
     ):
@@ -221,7 +221,7 @@ def describe_slice(of: tpu.Slice, hosts: int, share: int) -> list[str]:
     chips += f" of {hosts} hosts" if hosts > 1 else ""
     size = dry_run.in_words(of.chip.memory)
     return [
-        f"{of.name} has {chips}, each with {size} of memory.",
+        f"{of.name} has {chips}; a chip has {size} of memory.",
         f"A batch of {share * of.chips:,} images is {share:,} on each chip.",
     ]
 

@@ -137,7 +137,7 @@ def test_every_part_is_printed(config, compiled, here, monkeypatch, capsys):
     assert titles[4:6] == ["A call of 2 steps on each chip", "A step on each chip"]
     assert "not validated on a TPU" in titles[6]
     assert "48 images of 16x16x1 (12.0 KiB): the hosts send" in said
-    assert "v5e:2x4 has 2 chips, each with 16.0 GiB of memory." in said
+    assert "v5e:2x4 has 2 chips; a chip has 16.0 GiB of memory." in said
     assert f"A batch of {config.batch_size} images is {config.batch_size // 2}" in said
 
 
@@ -212,7 +212,7 @@ def test_the_command_compiles_for_a_tpu_and_writes_nothing(tmp_path):
     done = command(*flags, "--compile_for=v5e:2x2", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert list(tmp_path.iterdir()) == []
-    assert "v5e:2x2 has 4 chips, each with 16.0 GiB of memory." in done.stdout
+    assert "v5e:2x2 has 4 chips; a chip has 16.0 GiB of memory." in done.stdout
     # Gradients and metrics of each network in a step, and the sign to stop in a call.
     assert "2.1 all-reduces" in done.stdout
 
