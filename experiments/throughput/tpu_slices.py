@@ -4,7 +4,7 @@
     python experiments/throughput/tpu_slices.py configs --output=runs/tpu.jsonl
     python experiments/throughput/tpu_slices.py generations --output=runs/tpu.jsonl
 
-needs the package libtpu (see `tpu_compile` in setup.cfg). `configs` compiles every
+needs the package libtpu (the extra `tpu` of setup.cfg). `configs` compiles every
 shipped config for v5e:2x4, with its batch rounded up to 8 images a chip and more;
 `generations` compiles dcgan.py:celeba in bfloat16 with 128 images a chip for two sizes
 of each generation. One JSON line a point is appended to the file. Points that are in

@@ -107,12 +107,11 @@ def compile_call(
     try:
         compiled = call.lower(*arguments).compile()
     except jax.errors.JaxRuntimeError as error:
-        found = re.search(r"Used (\S+) of (\S+) hbm", str(error))
-        if not found:
+        reason = re.match(r"RESOURCE_EXHAUSTED: (.*?)\.?$", str(error), re.M)
+        if not reason:
             raise
         raise ValueError(
-            f"this needs {found[1]} of memory on each chip, and XLA can use {found[2]} "
-            f"of it: {ADVICE}."
+            f"the call does not fit into a chip's memory ({reason[1]}): {ADVICE}."
         ) from error
     counts = compiled.cost_analysis() or {}  # XLA passes through the loop once
     steps = programs.steps_per_call(config)
