@@ -480,8 +480,8 @@ def slice_devices(topology: str) -> list[jax.Device]:
     if importlib.util.find_spec("libtpu") is None:
         raise ValueError(
             "compiling for a TPU takes the package libtpu, which is not installed: run "
-            "python -m pip install 'gan_jax[tpu_compile]', or "
-            "python -m pip install -e '.[tpu_compile]' in the repository."
+            "python -m pip install 'gan_jax[tpu]', or "
+            "python -m pip install -e '.[tpu]' in the repository."
         )
     for name, value in _NO_TPU_AT_HAND.items():
         os.environ.setdefault(name, value)

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from gan_jax.training import tpu
+
 
 class Machine(NamedTuple):
     """Chips that train together.
@@ -26,17 +28,22 @@ class Machine(NamedTuple):
 # TF32 with sparsity, dense half of it; 3.35 TB/s; NVLink 900 GB/s, both directions
 # together. XLA multiplies float32 as TF32 by default.
 _H100 = ({"float32": 494.7e12, "bfloat16": 989.4e12}, 3.35e12, 450e9)
-# Google Cloud, "TPU v5e" (docs.cloud.google.com/tpu/docs/v5e): 197 TFLOP/s bfloat16 a
-# chip, which is how XLA multiplies float32 by default too; 819 GB/s; 4 links a chip
-# with 400 GB/s, both directions together. In the pod's torus all 4 send: 200 GB/s, as
-# the page's 51.2 TB/s of all-reduce over 256 chips say. A host's 2x4 chips have no
-# wrap-around links, and a corner has 2 of 4: 100 GB/s.
-_V5E = ({"float32": 197e12, "bfloat16": 197e12}, 819e9)
+
+
+def _tpu(title: str, name: str) -> Machine:
+    """A TPU slice; XLA multiplies float32 as bfloat16 there by default too."""
+    of = tpu.parse(name)
+    rates = dict.fromkeys(("float32", "bfloat16"), of.chip.flop_per_second)
+    return Machine(
+        title, of.chips, rates, of.chip.bytes_per_second, of.link_bytes_per_second
+    )
+
+
 MACHINES = (
     Machine("H100 SXM", 1, *_H100),
     Machine("8 H100 SXM on NVLink", 8, *_H100),
-    Machine("TPU v5e, a host's 8 chips", 8, *_V5E, 100e9),
-    Machine("TPU v5e, a pod's 256 chips", 256, *_V5E, 200e9),
+    _tpu("TPU v5e, a host's 8 chips", "v5e:2x4"),
+    _tpu("TPU v5e, a pod's 256 chips", "v5e:16x16"),
 )
 
 

@@ -4,12 +4,12 @@
     python experiments/throughput/tpu_slices.py configs --output=runs/tpu.jsonl
     python experiments/throughput/tpu_slices.py generations --output=runs/tpu.jsonl
 
-needs the package libtpu (see `tpu_compile` in setup.cfg). `configs` compiles every
+needs the package libtpu (the extra `tpu` of setup.cfg). `configs` compiles every
 shipped config for v5e:2x4, with its batch rounded up to 8 images a chip and more;
 `generations` compiles dcgan.py:celeba in bfloat16 with 128 images a chip for two sizes
 of each generation. One JSON line a point is appended to the file. Points that are in
-the file are kept, so the same command goes on after an interruption. In the end it
-prints a Markdown table of the points.
+the file are kept, so the same command goes on after an interruption. A Markdown table
+of the points is printed as they are done.
 """
 
 import argparse
@@ -101,7 +101,7 @@ def main() -> None:
     titles = ["config", "slice", "images a chip", "MiB", "of the chip's memory"]
     titles += ["GFLOP", "GB", "all-reduces", "MB reduced", "arithmetic, ms"]
     titles += ["memory, ms", "all-reduce, ms", "step, ms"]
-    rows = []
+    print("|", " | ".join(titles), "|\n" + "| --- " * len(titles) + "|")
     for one, slice_ in points(arguments.set):
         point = (arguments.set, one, slice_)
         if point not in done:
@@ -109,10 +109,7 @@ def main() -> None:
             with arguments.output.open("a") as file:
                 print(json.dumps(done[point]), file=file)
             jax.clear_caches()
-        rows.append(row(done[point]))
-    print("|", " | ".join(titles), "|\n" + "| --- " * len(titles) + "|")
-    for cells in rows:
-        print("|", " | ".join(cells), "|")
+        print("|", " | ".join(row(done[point])), "|", flush=True)
 
 
 if __name__ == "__main__":

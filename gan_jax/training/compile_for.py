@@ -67,7 +67,7 @@ def show(config: ConfigDict, name: str, *, default: ConfigDict) -> None:
         (f"A call of {steps} steps on each chip", describe_memory(of, compiled)),
         ("A step on each chip", describe_work(compiled.work)),
         (
-            "Its least time by data sheets, which was not validated on a TPU",
+            "Its time by data sheets, which was not validated on a TPU",
             describe_time(config, tpu.roofline(of, compiled.work)),
         ),
     ):
@@ -108,12 +108,11 @@ def compile_call(
         with jax.default_matmul_precision(config.matmul_precision):
             compiled = call.lower(*arguments).compile()
     except jax.errors.JaxRuntimeError as error:
-        found = re.search(r"Used (\S+) of (\S+) hbm", str(error))
-        if not found:
+        reason = re.match(r"RESOURCE_EXHAUSTED: (.*?)\.?$", str(error), re.M)
+        if not reason:
             raise
         raise ValueError(
-            f"this needs {found[1]} of memory on each chip, and XLA can use {found[2]} "
-            f"of it: {ADVICE}."
+            f"the call does not fit into a chip's memory ({reason[1]}): {ADVICE}."
         ) from error
     counts = compiled.cost_analysis() or {}  # XLA passes through the loop once
     steps = programs.steps_per_call(config)
@@ -223,7 +222,7 @@ def describe_slice(of: tpu.Slice, hosts: int, share: int) -> list[str]:
     chips += f" of {hosts} hosts" if hosts > 1 else ""
     size = dry_run.in_words(of.chip.memory)
     return [
-        f"{of.name} has {chips}, each with {size} of memory.",
+        f"{of.name} has {chips}; a chip has {size} of memory.",
         f"A batch of {share * of.chips:,} images is {share:,} on each chip.",
     ]
 

@@ -128,7 +128,7 @@ class Work(NamedTuple):
 
 
 class Times(NamedTuple):
-    """The least seconds of a step's work."""
+    """The seconds of a step's work, by data sheets."""
 
     compute: float
     memory: float
@@ -141,7 +141,7 @@ class Times(NamedTuple):
 
 
 def roofline(of: Slice, work: Work) -> Times:
-    """The least times of a step, without any latency.
+    """The times of a step, without any latency.
 
     A ring all-reduce over n chips sends 2 (n - 1) / n times what is reduced.
     """

@@ -77,11 +77,11 @@ def test_a_program_of_this_machine_is_read_too():
 
 def test_a_missing_compiler_is_named_with_the_extra_that_has_it(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ValueError, match=r"libtpu.*'gan_jax\[tpu_compile\]'"):
+    with pytest.raises(ValueError, match=r"libtpu.*'gan_jax\[tpu\]'"):
         parallel.slice_devices("v5e:2x2")
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")
-    extra = setup["options.extras_require"]["tpu_compile"]
+    extra = setup["options.extras_require"]["tpu"]
     assert extra.strip() == "jax[tpu]"  # the libtpu that fits the jax
 
 
@@ -137,7 +137,7 @@ def test_every_part_is_printed(config, compiled, here, monkeypatch, capsys):
     assert titles[4:6] == ["A call of 2 steps on each chip", "A step on each chip"]
     assert "not validated on a TPU" in titles[6]
     assert "48 images of 16x16x1 (12.0 KiB): the hosts send" in said
-    assert "v5e:2x4 has 2 chips, each with 16.0 GiB of memory." in said
+    assert "v5e:2x4 has 2 chips; a chip has 16.0 GiB of memory." in said
     assert f"A batch of {config.batch_size} images is {config.batch_size // 2}" in said
 
 
@@ -151,20 +151,36 @@ def test_a_call_beyond_the_memory_is_refused(config, compiled, here, monkeypatch
         compile_for.show(config, "v5e:2x4", default=default.get_config())
 
 
-def test_what_xla_refuses_is_said_in_a_sentence(config, monkeypatch):
-    def refuse(*arguments):
-        raise jax.errors.JaxRuntimeError(
-            "RESOURCE_EXHAUSTED: Ran out of memory in memory space hbm. Used 21.51G of "
-            "15.75G hbm. Exceeded hbm capacity by 5.76G."
-        )
+@pytest.fixture
+def fail(config, monkeypatch):
+    """A function that compiles, while XLA raises an error with a message."""
 
-    lowered = types.SimpleNamespace(compile=refuse)
-    call = types.SimpleNamespace(lower=lambda *arguments: lowered)
-    monkeypatch.setattr(parallel, "scan_steps", lambda step, devices: call)
-    with pytest.raises(
-        ValueError, match="needs 21.51G of memory.*can use 15.75G of it"
-    ):
+    def compile_call(message):
+        def refuse():
+            raise jax.errors.JaxRuntimeError(message)
+
+        lowered = types.SimpleNamespace(compile=refuse)
+        call = types.SimpleNamespace(lower=lambda *arguments: lowered)
+        monkeypatch.setattr(parallel, "scan_steps", lambda step, devices: call)
         compile_for.compile_call(config, jax.devices(), 48)
+
+    return compile_call
+
+
+def test_a_call_that_xla_finds_too_large_is_refused_in_a_sentence(fail):
+    # libtpu 0.0.42 says so, and then lists the largest arrays.
+    message = (
+        "RESOURCE_EXHAUSTED: Ran out of memory on HBM, the total memory required for "
+        "HLO temporaries (168.58G) exceeds available HBM (15.75G).\nLargest:\n 1. x"
+    )
+    sentence = r"does not fit .*available HBM \(15.75G\)\): lower --config.batch_size"
+    with pytest.raises(ValueError, match=sentence):
+        fail(message)
+
+
+def test_another_error_of_xla_stays_what_it_is(fail):
+    with pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL"):
+        fail("INTERNAL: Mosaic failed")
 
 
 def test_a_batch_that_chips_cannot_share_is_refused(config, here):
@@ -212,7 +228,7 @@ def test_the_command_compiles_for_a_tpu_and_writes_nothing(tmp_path):
     done = command(*flags, "--compile_for=v5e:2x2", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert list(tmp_path.iterdir()) == []
-    assert "v5e:2x2 has 4 chips, each with 16.0 GiB of memory." in done.stdout
+    assert "v5e:2x2 has 4 chips; a chip has 16.0 GiB of memory." in done.stdout
     # Gradients and metrics of each network in a step, and the sign to stop in a call.
     assert "2.1 all-reduces" in done.stdout
 
