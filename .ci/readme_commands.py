@@ -76,6 +76,10 @@ NOT_RUN = {
     "python -m gan_jax.export --workdir=runs/dcgan --output=generator.onnx": "needs "
     "the line above; tests/formats/test_programs.py makes models where it was run",
     'python -m pip install -e ".[explore]"': "brings 300 MB",
+    'python -m pip install -e ".[tpu]"': "brings 210 MB; .ci/run has an environment "
+    "with it",
+    "python -m gan_jax.main --config=configs/dcgan.py:celeba --compile_for=v5e:2x4": ""
+    "takes minutes; .ci/run compiles a smaller network",
     "python -m gan_jax.explore --workdir=runs/dcgan": "waits for Ctrl-C; "
     "tests/test_explore.py opens the page where gradio is installed",
     "python -m gan_jax.explore --workdir=runs/dcgan --compare=runs/wide": "the same",
