@@ -204,3 +204,19 @@ def test_damaged_prepared_data_are_named_and_leave_no_cache(celeb_a, tmp_path):
     with pytest.raises(ValueError, match=r"celeb_a/2.1.0 are damaged.*Delete"):
         data.create(celeb_a)
     assert not list(tmp_path.glob("cache/[!.]*"))
+
+
+@pytest.mark.parametrize(
+    "split, count", [("train", 162_770), ("test[:10]", 19_962), ("train+test", None)]
+)
+def test_images_that_are_not_here_are_counted_as_they_are_published(
+    tmp_path, split, count
+):
+    config = make_config(tmp_path, name="celeb_a", manual_dir="", split=split)
+    assert data.count(config) == count
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_that_are_not_here_are_not_counted(tmp_path):
+    config = make_config(tmp_path, name="folder", manual_dir=str(tmp_path / "none"))
+    assert data.count(config) is None
