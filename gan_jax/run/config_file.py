@@ -19,7 +19,13 @@ OWN_PARTS = "own_parts"  # there too: names and digests of the parts of own_part
 _LARGEST = 2**20  # bytes of config.json; default.py needs three thousand
 
 # Fields that 0.2.0 has added, with the values that older runs had without them.
-ADDED = {"deterministic": False, "matmul_precision": "default"}
+ADDED = {
+    "deterministic": False,
+    "matmul_precision": "default",
+    "recipe.augment": "",
+    "recipe.lecam_weight": 0.0,
+    "recipe.lecam_decay": 0.99,
+}
 
 # Fields and sections that may change when a run goes on, since its parameters after a
 # step do not depend on them. The folders of the data may not change, since other
@@ -90,7 +96,22 @@ def read(workdir: Path) -> ConfigDict:
     fields = _read_fields(workdir)
     fields.pop(VERSION, None)
     fields.pop(OWN_PARTS, None)
-    return ConfigDict(ADDED | fields)
+    return with_added(fields)
+
+
+def with_added(fields: Mapping[str, Any]) -> ConfigDict:
+    """A config of the fields of a run, with those that ADDED has and the run lacks."""
+    config = ConfigDict(fields)
+    for path, value in ADDED.items():
+        *sections, name = path.split(".")
+        section = config
+        for one in sections:
+            section = section.get(one)
+            if not isinstance(section, ConfigDict):
+                break
+        else:
+            section[name] = section.get(name, value)
+    return config
 
 
 def _read_fields(workdir: Path) -> dict[str, Any]:
@@ -261,7 +282,7 @@ def _changed_sources(workdir: Path, digests: Mapping[str, str]) -> list[str]:
 
 def _may_change(name: str, old: Any, new: Any) -> bool:
     if name == "num_train_steps":  # a longer run begins with the steps of a shorter one
-        return isinstance(old, int) and new > old
+        return isinstance(old, int) and isinstance(new, int) and new > old
     return name in CHANGEABLE or name.split(".")[0] in CHANGEABLE
 
 
@@ -278,7 +299,7 @@ def check(workdir: Path, config: ConfigDict) -> None:
     refused = {
         name: values
         for name, values in differing.items()
-        if MISSING in values or not _may_change(name, *values)
+        if not _may_change(name, *values)
     }
     if refused:
         listed = "; ".join(

@@ -79,7 +79,7 @@ def load(
 def _load_file(path: Path, step: int | None) -> trained.Run:
     """The generator of an .npz file, as a run without a discriminator or an average."""
     arrays, facts = _read_arrays(path)
-    config = ConfigDict(config_file.ADDED | facts["config"])
+    config = config_file.with_added(facts["config"])
     if step not in (None, facts["step"]):
         raise ValueError(
             f"{path} holds the generator of step {facts['step']} alone, but step "
