@@ -218,8 +218,8 @@ def test_a_log_is_written_while_the_next_call_runs(
     happened = []
     make_call, write = programs.make_call, log.Outputs.log
 
-    def make_call_that_tells(recipe):
-        call = make_call(recipe)
+    def make_call_that_tells(*parts):
+        call = make_call(*parts)
 
         def telling(*arguments):
             happened.append("call")
@@ -228,8 +228,9 @@ def test_a_log_is_written_while_the_next_call_runs(
         return telling
 
     def write_and_tell(self, step):
-        write(self, step)
+        means = write(self, step)
         happened.append(f"log {step}")
+        return means
 
     monkeypatch.setattr(programs, "make_call", make_call_that_tells)
     monkeypatch.setattr(log.Outputs, "log", write_and_tell)
@@ -292,8 +293,8 @@ def test_a_signal_saves_and_the_run_goes_on_later(
     workdir = tmp_path / "stopped"
     make_call = programs.make_call
 
-    def make_call_that_is_interrupted(config):
-        call, numbers = make_call(config), [number]
+    def make_call_that_is_interrupted(*parts):
+        call, numbers = make_call(*parts), [number]
 
         def interrupted(*args):
             while numbers:  # at the first call only: a second signal kills

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from configs import default
+from gan_jax.models import dcgan
 from gan_jax.run import checkpoints, files
 from gan_jax.step import losses
 from gan_jax.training import train, watchdog
@@ -175,17 +176,34 @@ def test_a_run_made_to_fail_is_stopped(shared_folder, tmp_path, rule, overrides)
     assert f"checkpoint is that of step {good}." in str(caught.value)
 
 
+class DeafGenerator(dcgan.Generator):
+    """Ignores its labels."""
+
+    def __call__(self, latents, labels=None, *, train):
+        """The image of the first class."""
+        return super().__call__(latents, labels * 0, train=train)
+
+
 @pytest.mark.slow
-def test_a_run_whose_labels_have_no_effect_is_stopped(shared_folder, tmp_path):
+def test_a_run_whose_labels_have_no_effect_is_stopped(
+    shared_folder, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(dcgan, "Generator", DeafGenerator)
     config = make_to_fail(support.make_conditional_config(shared_folder), **WON)
-    # The scales and shifts of all classes are equal before the first update.
-    config.model.generator.condition = "batch_norm"
     config.watchdog.min_d_loss = config.watchdog.min_sample_distance = 0
     with pytest.raises(watchdog.FailedError, match="^labels_ignored: ") as caught:
         train.train_and_evaluate(config, tmp_path / "run")
     assert caught.value.step == 2
     first = files.read_lines(tmp_path / "run" / files.METRICS)[0]
     assert first["label_distance"] == 0 < first["sample_distance"]
+
+
+@pytest.mark.slow
+def test_a_run_that_heeds_its_labels_says_so(shared_folder, tmp_path):
+    config = support.make_conditional_config(shared_folder)
+    train.train_and_evaluate(config, tmp_path / "run")
+    lines = files.read_lines(tmp_path / "run" / files.METRICS)
+    assert all(0.1 < line["label_distance"] < 3 for line in lines)
 
 
 @pytest.mark.slow
