@@ -242,7 +242,7 @@ def test_a_checkpoint_of_an_earlier_version_is_read(folder, caplog):
         manager.wait_until_finished()
     for mark in (None, "commit_success.txt"):  # which older orbax does not write
         if mark:
-            (folder / "3" / mark).unlink()
+            (folder / "3" / mark).unlink(missing_ok=True)
         assert checkpoints.newest_step(folder) == 3
         assert checkpoints.read(folder)["generator"]["step"] == 3
     os.truncate(folder / "3" / "default" / "_METADATA", 5)
