@@ -104,7 +104,7 @@ EXPERIMENT = Experiment(
     parts={
         "stacked_mnist": Part(
             title="Stacked MNIST, 1,000 modes",
-            config="configs/stacked_mnist.py",
+            config="configs/stacked_mnist.py:authors",
             overrides={"tensorboard": False},
             rows={"DCGAN": {}}
             | {f"PacDCGAN{m}": {"recipe.packing": m} for m in (2, 3, 4)},
