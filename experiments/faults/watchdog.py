@@ -1,4 +1,4 @@
-r"""Replays the watchdog's rules over the metrics that runs recorded.
+"""Replays the watchdog's rules over the metrics that runs recorded.
 
     PYTHONPATH=. python experiments/faults/watchdog.py runs/dcgan runs/ring
 

@@ -148,8 +148,8 @@ def r1_r2(
     Huang et al. 2024 (R3GAN, arXiv 2501.05441), section 2, where they go with the
     relativistic loss; gamma is the weight.
     """
-    norms = [_squared_norms(discriminate, x) for x in (real_images, fake_images)]
-    return (jnp.mean(norms[0]) + jnp.mean(norms[1])) / 2
+    arguments = (discriminate, real_images, fake_images)
+    return r1(*arguments, key=key, slots=slots) + r2(*arguments, key=key, slots=slots)
 
 
 PENALTIES: dict[str, Penalty] = {
