@@ -242,7 +242,7 @@ def _set_back(
 ) -> None:
     """Sets a failed run back to its last good checkpoint, and records that."""
     folder = workdir / "checkpoints"
-    step = watchdog.last_good_step(checkpoints.steps(folder), error.step)
+    step = watchdog.last_good_step(checkpoints.steps(folder), error.step) or 0
     with files.own(workdir):
         # Recorded last: a run that is killed before that fails and comes here again.
         checkpoints.delete_after(folder, step)

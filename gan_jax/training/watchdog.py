@@ -80,9 +80,16 @@ class FailedError(ValueError):
         self.step = step
 
 
-def last_good_step(saved: list[int], step: int) -> int:
-    """The newest of the saved steps before `step`; 0, the start, without one."""
-    return max((one for one in saved if one < step), default=0)
+def last_good_step(saved: list[int], step: int) -> int | None:
+    """The newest of the saved steps before `step`; None if there is none."""
+    return max((one for one in saved if one < step), default=None)
+
+
+def say_last_good(step: int | None) -> str:
+    """A clause with the step of the last good checkpoint; None if there is none."""
+    if step is None:
+        return "there is no checkpoint from before that"
+    return f"the last good checkpoint is that of step {step}"
 
 
 class Watchdog:
@@ -141,12 +148,12 @@ class Watchdog:
             times, rest = divmod(count + 1, self._config.patience)
             if rest or times & (times - 1):  # not patience times 1, 2, 4, 8, ...
                 continue
+            good = say_last_good(last_good_step(saved, first))
             message = (
                 f"{name}: {rule.meaning}. At step {step} {metric} is "
                 f"{found[metric]:.3g}, below {threshold:.3g} (watchdog."
                 f"{rule.threshold}) as in all {count + 1} measurements since step "
-                f"{first}; the last good checkpoint is that of step "
-                f"{last_good_step(saved, first)}"
+                f"{first}; {good}"
             )
             if times >= 2 and self._config.action == "stop":
                 raise FailedError(

@@ -124,9 +124,8 @@ def check_finite(
             first = step - len(values) + bad[0] + 1
             raise watchdog_lib.FailedError(
                 f"{name} is {values[bad[0]]} at step {first}: the run has diverged and "
-                f"stops; the last good checkpoint is that of step {saved_step}. Lower "
-                "a learning rate or choose another loss, and start again in another "
-                "--workdir.",
+                f"stops; {watchdog_lib.say_last_good(saved_step)}. Lower a learning "
+                "rate or choose another loss, and start again in another --workdir.",
                 rule=watchdog_lib.NON_FINITE,
                 step=int(first),
             )

@@ -131,10 +131,23 @@ def test_the_count_goes_on_after_an_interruption(config):
         later.observe(500, GOOD | {"d_loss": 0}, [])
 
 
+@pytest.mark.parametrize(
+    ("saved", "said"),
+    [
+        ([], "there is no checkpoint from before that"),
+        ([200, 300], "there is no checkpoint from before that"),
+        ([0, 100, 200], "the last good checkpoint is that of step 100"),
+    ],
+)
+def test_a_warning_names_only_a_checkpoint_that_is_there(config, caplog, saved, said):
+    observe_all(watchdog.Watchdog(config, RUN), [1, 0, 0], "d_loss", saved=saved)
+    assert said in caplog.records[0].getMessage()
+
+
 def test_the_last_good_checkpoint_is_older_than_the_fault():
     assert watchdog.last_good_step([100, 200, 300], 250) == 200
     assert watchdog.last_good_step([100, 200, 300], 200) == 100
-    assert watchdog.last_good_step([300], 200) == 0
+    assert watchdog.last_good_step([300], 200) is None
 
 
 def make_to_fail(config, **overrides):
