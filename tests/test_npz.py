@@ -6,7 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from experiments.faults import hostile
+from experiments.faults.hostile import array_files
 from gan_jax import npz
 
 RNG = np.random.default_rng(0)
@@ -41,17 +41,21 @@ def test_an_npy_file_has_a_header(path):
 
 
 LIES = {
-    "is encrypted": hostile.archive({"a.npy": (hostile.saved(1), 0, 136, 1)}),
-    "without all its values": hostile.zipped(
-        {"a.npy": hostile.npy("|u1", False, (2**62, 2**62), b"")}
+    "is encrypted": array_files.archive({"a.npy": (array_files.saved(1), 0, 136, 1)}),
+    "without all its values": array_files.zipped(
+        {"a.npy": array_files.npy("|u1", False, (2**62, 2**62), b"")}
     ),
-    "which are no numbers": hostile.zipped({"a.npy": hostile.saved([{}])}),
-    "'a.npy' has two sizes": hostile.archive({"a.npy": (b"", 0, 9, 0)}),
-    "arrays are packed, 'a.npy'": hostile.archive({"a.npy": (b"", 14, 9, 0)}),
-    "not supported": hostile.zipped({"a.npy": hostile.npy("|u1", False, (), b"", 9)}),
-    "is large": hostile.zipped({"a.npy": hostile.raw_npy("-" * 9_000 + "1", b"")}),
-    "unhashable": hostile.zipped({"a.npy": hostile.raw_npy("{[]: 1}", b"")}),
-    "the magic string": hostile.zipped({"a.npy": b"no array"}),
+    "which are no numbers": array_files.zipped({"a.npy": array_files.saved([{}])}),
+    "'a.npy' has two sizes": array_files.archive({"a.npy": (b"", 0, 9, 0)}),
+    "arrays are packed, 'a.npy'": array_files.archive({"a.npy": (b"", 14, 9, 0)}),
+    "not supported": array_files.zipped(
+        {"a.npy": array_files.npy("|u1", False, (), b"", 9)}
+    ),
+    "is large": array_files.zipped(
+        {"a.npy": array_files.raw_npy("-" * 9_000 + "1", b"")}
+    ),
+    "unhashable": array_files.zipped({"a.npy": array_files.raw_npy("{[]: 1}", b"")}),
+    "the magic string": array_files.zipped({"a.npy": b"no array"}),
     "its end: it is truncated": b"PK\3\4",
 }
 
@@ -66,7 +70,7 @@ def test_a_lie_is_told_in_one_line(path, message):
 
 
 def test_entries_that_overlap_are_refused(path):
-    whole = bytearray(hostile.archive({x: (bytes(500), 0, 500, 0) for x in "ab"}))
+    whole = bytearray(array_files.archive({x: (bytes(500), 0, 500, 0) for x in "ab"}))
     second = whole.rindex(b"PK\1\2")
     whole[second + 42 : second + 46] = bytes(4)  # lies where the first does
     del whole[531:1062]  # the second's bytes
@@ -85,7 +89,7 @@ def test_packed_arrays_are_refused_where_none_may_be(path):
 
 
 def test_neither_a_header_nor_a_row_of_a_bomb_takes_memory(path):
-    path.write_bytes(hostile.bomb("images", (2**20, 8, 8, 3)))  # 200 MB of zeros
+    path.write_bytes(array_files.bomb("images", (2**20, 8, 8, 3)))  # 200 MB of zeros
     assert path.stat().st_size < MEGABYTE
     tracemalloc.start()
     try:

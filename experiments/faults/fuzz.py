@@ -24,7 +24,7 @@ import hypothesis
 import numpy as np
 
 from configs import default
-from experiments.faults import hostile
+from experiments.faults.hostile import array_files, edits, judge, readers
 from gan_jax.formats import weights
 from gan_jax.run import reader
 from gan_jax.training import train
@@ -37,7 +37,7 @@ LONGEST = 60  # seconds of a case
 
 def make_run(folder: Path) -> None:
     """Trains a small run for four steps, and exports its generator."""
-    good = hostile.images_with_labels()
+    good = array_files.images_with_labels()
     four_times = {name: np.concatenate(4 * [array]) for name, array in good.items()}
     np.savez(folder / "images.npz", allow_pickle=False, **four_times)
     config = default.get_config()
@@ -64,7 +64,7 @@ def memory(field: str) -> int:
 
 
 def read_cases(
-    folder: Path, name: str, target: hostile.Target, cases: int, seed: int
+    folder: Path, name: str, target: readers.Target, cases: int, seed: int
 ) -> None:
     """Reads the cases of a target, and writes a line before and after each."""
     place = folder / "case"
@@ -79,11 +79,11 @@ def read_cases(
         suppress_health_check=list(hypothesis.HealthCheck),
     )
     @hypothesis.given(target.files)
-    def read_one(files: hostile.Files) -> None:
+    def read_one(files: edits.Files) -> None:
         nonlocal before
         path = _write(files, place)
         if not before:  # the first case imports and compiles what others use
-            hostile.outcome(target.read, path, place)
+            judge.outcome(target.read, path, place)
             path = _write(files, place)
             Path("/proc/self/clear_refs").write_text("5")  # resets the peak
             before = memory("VmRSS")
@@ -91,7 +91,7 @@ def read_cases(
             resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
         _log(folder, {"name": name})
         start = time.monotonic()
-        found = hostile.outcome(target.read, path, place)
+        found = judge.outcome(target.read, path, place)
         seconds, peak = time.monotonic() - start, memory("VmHWM") - before
         if found not in ("accepted", "refused"):
             _keep(folder, name)
@@ -101,9 +101,9 @@ def read_cases(
     read_one()
 
 
-def _write(files: hostile.Files, place: Path) -> Path:
+def _write(files: edits.Files, place: Path) -> Path:
     shutil.rmtree(place, ignore_errors=True)
-    return hostile.write(files, place)
+    return judge.write(files, place)
 
 
 def _log(folder: Path, line: dict[str, Any]) -> None:
@@ -199,8 +199,8 @@ def main() -> None:
     given = parser.parse_args()
     folder: Path = given.folder
     if given.child:
-        targets = hostile.targets(folder / "good", (folder / "good.npz").read_bytes())
-        hostile.watch()
+        targets = readers.targets(folder / "good", (folder / "good.npz").read_bytes())
+        judge.watch()
         warnings.simplefilter("ignore")  # Pillow warns of half the files
         for name, cases in json.loads(given.child).items():
             read_cases(folder, name, targets[name], cases, given.seed)
@@ -208,8 +208,8 @@ def main() -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     make_run(folder)
-    names = given.only.split(",") if given.only else [*hostile.NAMES]
-    wanted = {x: given.runs if x in hostile.SLOW else given.cases for x in names}
+    names = given.only.split(",") if given.only else [*readers.NAMES]
+    wanted = {x: given.runs if x in readers.SLOW else given.cases for x in names}
     read_all(folder, wanted, given.seed)
     print("| reader | cases | accepted | refused | other | most MB | most s |")
     print("| --- | --- | --- | --- | --- | --- | --- |")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from configs import default
-from experiments.faults import hostile
+from experiments.faults.hostile import array_files
 from gan_jax import data
 from gan_jax.data import array
 
@@ -127,7 +127,7 @@ def test_mistake_is_answered_by_a_sentence(config, arrays, fields, message):
 
 def test_a_bomb_is_read_image_by_image(config, arrays, monkeypatch):
     path = pathlib.Path(config.manual_dir)
-    path.write_bytes(hostile.bomb("images", (2**24, 8, 8, 3)))  # 3 GB of zeros
+    path.write_bytes(array_files.bomb("images", (2**24, 8, 8, 3)))  # 3 GB of zeros
 
     def write(config, key, read):
         source = read()
@@ -153,10 +153,10 @@ def test_a_bomb_is_read_image_by_image(config, arrays, monkeypatch):
     ],
 )
 def test_images_that_take_too_much_memory_are_refused(config, shape, message):
-    entry = hostile.npy("|u1", shape[0] > 1, shape, b"")
+    entry = array_files.npy("|u1", shape[0] > 1, shape, b"")
     size = len(entry) + math.prod(shape)
-    claim = {"images.npy": (hostile.deflated(entry, 2**20), 8, size, 0)}
-    pathlib.Path(config.manual_dir).write_bytes(hostile.archive(claim))
+    claim = {"images.npy": (array_files.deflated(entry, 2**20), 8, size, 0)}
+    pathlib.Path(config.manual_dir).write_bytes(array_files.archive(claim))
     with pytest.raises(ValueError, match=message):
         data.create(config)
 
@@ -196,9 +196,9 @@ def test_all_images_are_read_at_once_if_they_fit(name, arrays, tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (hostile.zipped({"images": b"no array"}), "images: none"),
-        (hostile.saved(np.zeros((2, 3))), r"images: \(2, 3\)"),
-        (hostile.bomb("images", (2**20, 8, 8, 3)), "they take 201,326,592 bytes"),
+        (array_files.zipped({"images": b"no array"}), "images: none"),
+        (array_files.saved(np.zeros((2, 3))), r"images: \(2, 3\)"),
+        (array_files.bomb("images", (2**20, 8, 8, 3)), "they take 201,326,592 bytes"),
     ],
 )
 def test_what_holds_no_images_is_told(content, message, tmp_path):

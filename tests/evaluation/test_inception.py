@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.faults import hostile
+from experiments.faults.hostile import array_files, weight_files
 from gan_jax.evaluation import inception, inception_weights
 
 # The first, the last, and some rows and columns of the resized image.
@@ -403,7 +403,7 @@ def test_file_that_ends_early_is_refused(tmp_path, write):
 
 
 def write_pickle(path, tensors):
-    path.write_bytes(hostile.zipped({"a/data.pkl": tensors, "a/data/0": bytes(80)}))
+    path.write_bytes(array_files.zipped({"a/data.pkl": tensors, "a/data/0": bytes(80)}))
 
 
 @pytest.mark.parametrize(
@@ -413,8 +413,8 @@ def write_pickle(path, tensors):
         b"\x96" + bytes(6) + b"\x7f\0.",  # an array of so many bytes
         b"ctorch\nFloatStorage\n}b.",  # sets attributes of a type of NumPy
         b"ccollections\nOrderedDict\n(}tR.",  # copies a dict, again and again
-        hostile.state_dict({"a": (2**70,)}),
-        hostile.state_dict({"a": (-1,)}),
+        weight_files.state_dict({"a": (2**70,)}),
+        weight_files.state_dict({"a": (-1,)}),
     ],
 )
 def test_a_hostile_pickle_is_refused_at_once(tensors, tmp_path):
@@ -429,10 +429,10 @@ def test_a_hostile_pickle_is_refused_at_once(tensors, tmp_path):
 
 
 def test_a_packed_storage_is_refused(tmp_path):
-    tensors = hostile.state_dict({"a": (20,)})
-    storage = hostile.zeros(2**31), 8, 2**31, 0
+    tensors = weight_files.state_dict({"a": (20,)})
+    storage = array_files.zeros(2**31), 8, 2**31, 0
     whole = {"a/data.pkl": (tensors, 0, len(tensors), 0), "a/data/0": storage}
-    (tmp_path / "weights").write_bytes(hostile.archive(whole))
+    (tmp_path / "weights").write_bytes(array_files.archive(whole))
     with pytest.raises(ValueError, match="its arrays are packed, 'a/data/0' for one"):
         inception_weights.read_entries(tmp_path / "weights")
 

@@ -8,7 +8,7 @@ import shutil
 import hypothesis
 import pytest
 
-from experiments.faults import hostile
+from experiments.faults.hostile import judge, readers
 import gan_jax
 from gan_jax.formats import weights
 
@@ -28,20 +28,20 @@ FEW = hypothesis.settings(
 @pytest.fixture(scope="module")
 def targets(conditional_run):
     generator = weights.to_npz(gan_jax.load(conditional_run))
-    return hostile.targets(conditional_run, generator)
+    return readers.targets(conditional_run, generator)
 
 
-@pytest.mark.parametrize("name", hostile.NAMES)
+@pytest.mark.parametrize("name", readers.NAMES)
 def test_a_hostile_file_is_accepted_or_refused(targets, name, tmp_path):
     files, read = targets[name]
 
-    @hypothesis.settings(FEW, max_examples=15 if name in hostile.SLOW else 60)
+    @hypothesis.settings(FEW, max_examples=15 if name in readers.SLOW else 60)
     @hypothesis.given(files)
     def read_one(files):
         folder = tmp_path / "case"
         shutil.rmtree(folder, ignore_errors=True)
-        path = hostile.write(files, folder)
-        found = hostile.outcome(read, path, folder)
+        path = judge.write(files, folder)
+        found = judge.outcome(read, path, folder)
         assert found in ("accepted", "refused")
 
     read_one()
