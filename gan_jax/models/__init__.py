@@ -18,6 +18,7 @@ from gan_jax.models import (
     mlp,
     pacgan,
     resnet,
+    unrolled,
 )
 
 MODELS: dict[str, Any] = {
@@ -27,6 +28,7 @@ MODELS: dict[str, Any] = {
     "mlp": mlp,
     "pacgan": pacgan,
     "resnet": resnet,
+    "unrolled": unrolled,
 }
 RANGES = {  # allowed values in the section model; sampling.py has those that it reads
     "name": own_parts.one_of(MODELS),

@@ -24,10 +24,10 @@ def check_image_size(image_size: int) -> None:
     """Allows every size: an odd side is rounded up when it is halved."""
 
 
-def sides(image_size: int) -> list[int]:
+def sides(image_size: int, levels: int = LEVELS) -> list[int]:
     """The sides of the maps from the image to the smallest: 28, 14, 7, 4, 2."""
     found = [image_size]
-    for _ in range(LEVELS):
+    for _ in range(levels):
         found.append(-(-found[-1] // 2))
     return found
 

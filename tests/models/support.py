@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gan_jax.models import infogan, keras_dcgan, mlp, pacgan, resnet
+from gan_jax.models import infogan, keras_dcgan, mlp, pacgan, resnet, unrolled
 
 LATENTS = 100
 SIZE = 16  # pixels, where the size does not matter
@@ -55,7 +55,7 @@ def pair(family, size=SIZE, **options):
         small = {"features": (4, 5)}, {"features": (5, 4)}
     elif family is keras_dcgan:
         small = {"features": (4, 3, 2)}, {"features": (2, 3, 4, 5)}
-    elif family is pacgan:
+    elif family in (pacgan, unrolled):
         small = {"features": 4}, {"features": 4}
     elif family is infogan:
         small = ({"features": 4, "hidden_dense": 5},) * 2

@@ -24,6 +24,7 @@ from gan_jax.models import (
     mlp,
     pacgan,
     resnet,
+    unrolled,
 )
 from tests import support
 from tests.models.support import LATENTS, SIZE, apply, fill, init, pair, shapes
@@ -60,6 +61,10 @@ FAMILIES = list(models.MODELS.values())
 #     + 25*128*64 + 64 + 128 + 25*64*3 + 3
 #   D 25*3*64 + 64 + 25*64*128 + 128 + 256 + 25*128*256 + 256 + 512 + 25*256*512 + 512
 #     + 1024 + 2*2*512 + 1
+#   quarter and half, by the same code, with f = 2 and 4 features in D:
+#   G 257*4*4*64 + 128 + 9*64*32 + 32 + 64 + 9*32*16 + 16 + 32 + 9*16*8 + 8 + 16
+#     + 9*8*3 + 3
+#   D 9*3*f + 3f + 9*2ff + 6f + 9*8ff + 12f + 4*4*4f + 1
 # cgan paper: G 101*200 + 11*1000 + 1201*1200 + 1201*784
 #     D 785*240*5 + 11*50*5 + 291*240*4 + 241
 # infogan, the layers of compare_gan's architectures/infogan.py, with 64 latents, biases
@@ -89,6 +94,8 @@ PARAMETERS = [
     (gan, None, 1_486_352, 1_460_225),
     (gan, "paper", 2_503_984, 1_231_441),
     (stacked_config, "authors", 4_514_819, 4_310_401),
+    (stacked_config, "quarter", 287_875, 585),
+    (stacked_config, "half", 287_875, 1_889),
     (cgan, "paper", 2_413_984, 1_224_351),
     (infogan_config, "mnist", 6_642_241, 6_559_169),
     (infogan_config, "cifar10", 8_616_131, 8_527_297),
@@ -163,7 +170,7 @@ def test_parameter_counts_of_dcgan_options(g_options, d_options, g_count, d_coun
 
 
 CASES = [(dcgan, 28, 1), (dcgan, 32, 1), (dcgan, 64, 3), (dcgan, 48, 3)]
-CASES += [(pacgan, 28, 3), (pacgan, 25, 1)]
+CASES += [(pacgan, 28, 3), (pacgan, 25, 1), (unrolled, 28, 3), (unrolled, 25, 1)]
 CASES += [(keras_dcgan, 28, 1), (keras_dcgan, 20, 3), (mlp, 28, 1), (mlp, 9, 3)]
 CASES += [(infogan, 28, 1), (infogan, 20, 3), (resnet, 32, 3), (resnet, 28, 1)]
 CONDITIONS = [(family, "none", "none") for family in FAMILIES]
@@ -298,14 +305,16 @@ def test_discriminators_of_data_from_zero_to_one_see_black_as_zero(family):
 def test_pacgans_maps_are_halved_by_rounding_up():
     assert pacgan.sides(28) == [28, 14, 7, 4, 2]
     assert pacgan.sides(1) == [1, 1, 1, 1, 1]
+    assert pacgan.sides(28, unrolled.LEVELS) == [28, 14, 7, 4]
 
 
 @pytest.mark.parametrize("side", [7, 8])
-def test_pacgans_odd_maps_are_the_gradient_of_the_convolution_that_halves(side):
+@pytest.mark.parametrize("window", [3, 5])
+def test_pacgans_odd_maps_are_the_gradient_of_the_convolution_that_halves(side, window):
     # tf.nn.conv2d_transpose is defined as that gradient, with the padding SAME.
     rng = np.random.default_rng(0)
     maps = jnp.asarray(rng.normal(size=(2, 4, 4, 3)), jnp.float32)
-    kernel = jnp.asarray(rng.normal(size=(5, 5, 3, 2)), jnp.float32)
+    kernel = jnp.asarray(rng.normal(size=(window, window, 3, 2)), jnp.float32)
     doubled = convolution.transpose_convolve(maps, kernel, strides=(2, 2))
     assert doubled.shape == (2, 8, 8, 2)
 
