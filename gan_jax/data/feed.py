@@ -1,24 +1,59 @@
 """The inputs of the compiled steps: indices into device data, or gathered images."""
 
 from collections.abc import Generator, Mapping
+import math
 from typing import Any, NamedTuple
 
+from flax import struct
+import jax
 import numpy as np
 
 from gan_jax import data
 from gan_jax.data import batches
+
+COLUMNS = 128  # a TPU stores arrays in tiles of so many columns
+
+
+class Rows(struct.PyTreeNode):
+    """Images as the rows of a matrix, from which a batch is gathered.
+
+    From an array (N, H, W, C) a TPU could not: it would copy the whole array into
+    another layout in each call, five times as large for 28x28x3.
+
+    Attributes:
+      rows: (N, R), a row for each image, filled up with zeros to a multiple of COLUMNS
+        if it is longer than that.
+      shape: (H, W, C) of an image.
+    """
+
+    rows: Any
+    shape: tuple[int, ...] = struct.field(pytree_node=False)
+
+    @classmethod
+    def of(cls, images: np.ndarray) -> "Rows":
+        """The rows of images (N, H, W, C)."""
+        size = math.prod(images.shape[1:])
+        rows = images.reshape(len(images), size)
+        if size > COLUMNS and size % COLUMNS:
+            rows = np.pad(rows, [(0, 0), (0, -size % COLUMNS)])
+        return cls(rows, images.shape[1:])
+
+    def take(self, indices: jax.Array) -> jax.Array:
+        """Images (..., H, W, C) at these indices (...)."""
+        rows = self.rows[indices][..., : math.prod(self.shape)]
+        return rows.reshape(*indices.shape, *self.shape)
 
 
 class Feed(NamedTuple):
     """Data that stay on the device, and the inputs of each call.
 
     Attributes:
-      resident: arrays to replicate on all devices: `images` and `labels` of the whole
-        dataset, or no arrays where the host gathers the batches.
+      resident: what is to be replicated on all devices: `images`, as Rows, and `labels`
+        of the whole dataset, or nothing where the host gathers the batches.
       calls: iterator of the inputs of successive calls, with leaves (D, T, ...).
     """
 
-    resident: dict[str, np.ndarray]
+    resident: dict[str, Any]
     calls: Generator[dict[str, np.ndarray]]
 
 
@@ -67,8 +102,8 @@ def create(
         return inputs | batches.gather(dataset.images, dataset.labels, indices)
 
     if resident:
-        arrays = {"images": dataset.images, "labels": dataset.labels}
-        return Feed(arrays, (make(first) for first in steps))
+        whole = {"images": Rows.of(dataset.images), "labels": dataset.labels}
+        return Feed(whole, (make(first) for first in steps))
     return Feed({}, batches.prefetch(make, steps))
 
 
@@ -76,13 +111,13 @@ def fetch(resident: Mapping[str, Any], inputs: Mapping[str, Any]) -> dict[str, A
     """The batch of one step on one device, as train_step takes it.
 
     Args:
-      resident: arrays of Feed.resident, on the device.
+      resident: Feed.resident, on the device.
       inputs: part of an element of Feed.calls that belongs to the step.
     """
     if not resident:
         return dict(inputs)
     return {
-        "images": resident["images"][inputs["indices"]],
+        "images": resident["images"].take(inputs["indices"]),
         "labels": resident["labels"][inputs["indices"]],
         "slots": inputs["slots"],
     }

@@ -151,7 +151,7 @@ def choose_steps_per_call(
     with contextlib.closing(calls):
         inputs = next(calls)
     # A job of several processes takes no shapes. One image has the FLOP of all.
-    first = parallel.replicate({name: leaf[:1] for name, leaf in resident.items()})
+    first = parallel.replicate(jax.tree.map(lambda leaf: leaf[:1], resident))
     stop = parallel.on_each_device(np.int32(0))
     call = cast(jax.stages.Wrapped, program.call)  # pmap has no type
     lowered = call.lower(state, first, inputs, program.key, stop)

@@ -133,7 +133,8 @@ def run_steps(
       writer: host 0's writer_lib.Writer, or sweep.Writers; None on the others.
       on_first_call: is called once, when steps have been done that are not saved.
     """
-    resident = parallel.replicate(inputs.resident)
+    resident, calls = parallel.replicate(inputs.resident), inputs.calls
+    del inputs  # the host's copy of the data
     last, step, leaving = config.num_train_steps, first_step, False
     in_flight: collections.deque[tuple[int, Any, Any]] = collections.deque()
 
@@ -151,7 +152,7 @@ def run_steps(
         "every %d steps.",
         config.log_every_steps or last,
     )
-    with catch_signals() as caught, contextlib.closing(inputs.calls) as calls:
+    with catch_signals() as caught, contextlib.closing(calls):
         for one in calls:
             start = time.perf_counter()
             stop = parallel.on_each_device(np.int32(len(caught)))

@@ -426,38 +426,6 @@ def test_a_mistake_does_not_claim_the_folder(tiny_config, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_data_on_the_device_and_data_from_the_host_give_the_same_batches(tiny_config):
-    dataset = data.create(tiny_config.data)
-    slots = parallel.local_slots(8)
-    batches = {}
-    for device_bytes in (0, 2**30):
-        inputs = feed.create(
-            dataset,
-            seed=3,
-            steps=range(4, 12, 2),
-            batch_size=8,
-            slots=slots,
-            examples_per_slot=1,
-            device_bytes=device_bytes,
-        )
-        assert bool(inputs.resident) == (device_bytes > 0)
-        batches[device_bytes] = [
-            feed.fetch(
-                inputs.resident,
-                jax.tree.map(lambda leaf, d=device, t=step: leaf[d, t], call),
-            )
-            for call in inputs.calls
-            for device in range(2)
-            for step in range(2)
-        ]
-    assert len(batches[0]) == 16
-    for one, other in zip(batches[0], batches[2**30], strict=True):
-        assert_trees_equal(one, other)
-    # 64 examples of 48, in order of (call, device, step): all 48 were seen.
-    seen = np.concatenate([batch["images"] for batch in batches[0]])
-    assert len(np.unique(seen.reshape(-1, 16 * 16), axis=0)) == 48
-
-
 def test_prefetching_thread_ends_with_the_run(tiny_config, tmp_path):
     tiny_config.data.device_bytes = 0
     train.train_and_evaluate(tiny_config, tmp_path / "run")
