@@ -373,7 +373,7 @@ def test_flip_mirrors_about_half_of_the_images(monkeypatch):
         ('{"image_shape": [28, 28, Infinity], "num_classes": 10}', "28, inf"),
         ('{"image_shape": [28, 28, 1e30], "num_classes": 10}', "28, 1e\\+30"),
         ('{"image_shape": [9, 9, 1], "num_classes": 1%s}' % ("0" * 99), "classes"),
-        ("[" * 9_000, "recursion"),
+        ("[" * 100_000, "recursion"),
         ("x" * 2**19, "no text facts of at most 1,048,576 bytes"),
     ],
 )

@@ -186,7 +186,7 @@ def test_a_run_made_to_fail_is_stopped(shared_folder, tmp_path, rule, overrides)
         train.train_and_evaluate(config, tmp_path / "run")
     saved = checkpoints.steps(tmp_path / "run" / "checkpoints")
     good = watchdog.last_good_step(saved, caught.value.step)
-    assert f"checkpoint is that of step {good}." in str(caught.value)
+    assert f"{watchdog.say_last_good(good)}." in str(caught.value)
 
 
 class DeafGenerator(dcgan.Generator):
