@@ -28,7 +28,8 @@ The presets differ in how the label enters; projection also has another norm and
   is best and name no number of epochs: here it is 250. What else they leave open is as
   in the preset `paper` of configs/gan.py, but for the generator's kernels, which start
   at LeCun's normal draw. Latents are uniform in [-1, 1) in place of [0, 1), which the
-  biases can undo. Only 500 steps were run, after which it does not draw digits yet.
+  biases can undo. Only 2,000 steps were run, after which each label gives one ragged
+  digit, often not the one asked for.
 
 Row r of the sample grid is class r modulo the number of classes. The averaged generator
 draws it; the raw one is kept beside it. The networks of the presets for MNIST are those

@@ -100,7 +100,7 @@ def lucic(
     )
 
 
-def stacked(title: str, preset: str, table: str, seeds: int) -> Part:
+def stacked(title: str, preset: str, *, table: str, seeds: int) -> Part:
     """A GAN and PacGANs of 2, 3 and 4 images on stacked MNIST.
 
     Args:
@@ -129,14 +129,19 @@ def stacked(title: str, preset: str, table: str, seeds: int) -> Part:
 EXPERIMENT = Experiment(
     parts={
         "stacked_mnist": stacked(
-            "Stacked MNIST, 1,000 modes", "authors", "stacked", 10
+            "Stacked MNIST, 1,000 modes", "authors", table="stacked", seeds=10
         ),
         "stacked_quarter": stacked(
             "Stacked MNIST, a discriminator of a quarter of the width",
-            *("quarter", "quarter", 50),
+            "quarter",
+            table="quarter",
+            seeds=50,
         ),
         "stacked_half": stacked(
-            "Stacked MNIST, a discriminator of half the width", "half", "half", 50
+            "Stacked MNIST, a discriminator of half the width",
+            "half",
+            table="half",
+            seeds=50,
         ),
         "conditional_mnist": Part(
             title="Conditional MNIST",

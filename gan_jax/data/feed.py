@@ -17,8 +17,8 @@ COLUMNS = 128  # a TPU stores arrays in tiles of so many columns
 class Rows(struct.PyTreeNode):
     """Images as the rows of a matrix, from which a batch is gathered.
 
-    From an array (N, H, W, C) a TPU could not: it would copy the whole array into
-    another layout in each call, five times as large for 28x28x3.
+    A TPU does not gather from an array (N, H, W, 3) as it is: XLA first copies the
+    whole array into another layout in each call, five times as large for 28x28x3.
 
     Attributes:
       rows: (N, R), a row for each image, filled up with zeros to a multiple of COLUMNS
