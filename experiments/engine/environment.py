@@ -9,6 +9,8 @@ from pathlib import Path
 import platform
 import subprocess
 
+import jax
+
 from gan_jax.run import files
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy")
@@ -16,7 +18,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 def describe(*, runs: int) -> str:
-    """Commit, processor, cores of this process and versions, in a line.
+    """Commit, processor, cores of this process, accelerator and versions, in a line.
 
     Args:
       runs: number of runs that train together in the program.
@@ -24,8 +26,8 @@ def describe(*, runs: int) -> str:
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES)
     cores = len(os.sched_getaffinity(0))
     return (
-        f"commit {_commit()}; {_processor()}, {_counted(cores, 'core')} and "
-        f"{_counted(runs, 'run')} a program; Python {platform.python_version()}, "
+        f"commit {_commit()}; {_processor()}, {_counted(cores, 'core')}{_accelerator()}"
+        f" and {_counted(runs, 'run')} a program; Python {platform.python_version()}, "
         f"{versions}"
     )
 
@@ -52,6 +54,14 @@ def _processor() -> str:
     if "cpu family" not in found:
         return name
     return f"{name} (family {found['cpu family']}, model {found['model']})"
+
+
+def _accelerator() -> str:
+    """JAX's devices as a part of the line, or "" if it computes on the processor."""
+    devices = jax.devices()
+    if devices[0].platform == "cpu":
+        return ""
+    return f", {len(devices)} {devices[0].device_kind}"
 
 
 def _commit() -> str:

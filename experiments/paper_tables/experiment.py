@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from configs import sngan
+from configs import gan, sngan
 from experiments.engine.spec import (
     HELD_OUT,
     Column,
@@ -12,6 +12,7 @@ from experiments.engine.spec import (
     Search,
 )
 
+PARZEN = Column("parzen_log_likelihood", "Parzen log-likelihood, nats", 0)
 FID = (Column("fid", "FID", 2),)
 INCEPTION = {
     "evaluation.extractor": "inception",
@@ -126,8 +127,27 @@ def stacked(title: str, preset: str, *, table: str, seeds: int) -> Part:
     )
 
 
+# Seldom, since 250 epochs would save 500 grids and checkpoints of each run.
+SELDOM = {
+    "tensorboard": False,
+    "log_every_steps": gan.EPOCH,
+    "sample_every_steps": 25 * gan.EPOCH,
+    "checkpoint_every_steps": 25 * gan.EPOCH,
+}
+
 EXPERIMENT = Experiment(
     parts={
+        "first_gan": Part(
+            title="MNIST, the first GAN",
+            config="configs/gan.py:paper",
+            overrides={**SELDOM, "evaluation.metrics": "parzen_log_likelihood"},
+            rows={"Adversarial nets": {}},
+            columns=(PARZEN,),
+            runs_per_program=3,
+            published={"Adversarial nets": ("goodfellow2014/parzen/mnist",)},
+            curves=("parzen_log_likelihood",),
+            grids=True,
+        ),
         "stacked_mnist": stacked(
             "Stacked MNIST, 1,000 modes", "authors", table="stacked", seeds=10
         ),
@@ -146,14 +166,16 @@ EXPERIMENT = Experiment(
         "conditional_mnist": Part(
             title="Conditional MNIST",
             config="configs/cgan.py:paper",
-            overrides={"tensorboard": False},
+            overrides=SELDOM,
             rows={"Conditional adversarial nets": {}},
             columns=(
-                Column("parzen_log_likelihood", "Parzen log-likelihood, nats", 0),
+                PARZEN,
                 Column("label_accuracy", "read as asked, %", 1, 100),
             ),
             runs_per_program=3,
             published={"Conditional adversarial nets": ("cgan/parzen/mnist",)},
+            curves=("parzen_log_likelihood",),
+            grids=True,
         ),
         "celeba64": Part(
             title="CelebA at 64x64",

@@ -10,11 +10,15 @@ with the latter and deterministic kernels, and the PyTorch peer. Each cell is th
 of some rounds in fresh processes that take turns. Below are the times of the default
 command, first with an empty and then with a warm compilation cache, and what became of
 two deterministic runs, one of them killed and started again: whether they end with the
-same bits. --only takes the rows whose names begin with that text. --tiny makes all
-so small that it tries the script on a CPU and measures nothing.
+same bits. --only takes what has a name that begins so: rows, "whole command" or
+"deterministic runs". --columns takes some of the columns, such as adjoint PyTorch.
+Where TensorFlow is missing, --run_flags=--config.tensorboard=False lets whole runs do
+without it. --tiny makes all so small that it tries the script on a CPU and measures
+nothing.
 """
 
 import argparse
+from collections.abc import Sequence
 import importlib.util
 from pathlib import Path
 import shlex
@@ -37,7 +41,8 @@ DEVICE = (
     "import jax; one = jax.devices()[0]; "
     "print(one.device_kind, one.client.platform_version.splitlines()[-1], sep=', ')"
 )
-TITLES = ("step", "lax", "adjoint", "adjoint, deterministic", "PyTorch")
+COLUMNS = ("lax", "adjoint", "adjoint, deterministic", "PyTorch")
+STEPS = 50  # of a call of ours and of a timed block of the peer, five of each
 
 
 class Row(NamedTuple):
@@ -78,10 +83,11 @@ ROWS = (
 )
 
 
-def commands(row: Row, torch_python: str, *, tiny: bool) -> list[str]:
+def commands(row: Row, torch_python: str, *, tiny: bool) -> dict[str, str]:
     """The commands of a row's columns; "" where there is nothing to measure."""
     has_images = row.name.startswith("DCGAN")
-    flags = f"--calls={1 if tiny else 10} {row.flags}"
+    steps = f"--calls=5 --config.steps_per_call={STEPS}"
+    flags = f"{'--calls=1' if tiny else steps} {row.flags}"
     if tiny:  # the last value of a flag counts
         flags += " --config.steps_per_call=1" + " --seeds=2" * ("--seeds" in flags)
     if tiny and has_images:
@@ -90,16 +96,16 @@ def commands(row: Row, torch_python: str, *, tiny: bool) -> list[str]:
     python = shlex.quote(sys.executable)
     ours = f"{python} {FOLDER}/benchmark.py --config={row.config} {flags}"
     convolution = "--config.model.convolution="
-    peer = f"{torch_python} {FOLDER}/torch_gpu.py {row.peer} 50"
+    peer = f"{torch_python} {FOLDER}/torch_gpu.py {row.peer} {STEPS}"
     if tiny:
         name = row.peer.rpartition(":")[0]
         peer = f"{torch_python} {FOLDER}/torch_gpu.py {name}:4 eager 1"
-    return [
-        f"{ours} {convolution}lax" if has_images else "",
-        f"{ours} {convolution}adjoint" if has_images else ours,
-        f"{ours} {convolution}adjoint --config.deterministic",
-        peer if torch_python and row.peer else "",
-    ]
+    return {
+        "lax": f"{ours} {convolution}lax" if has_images else "",
+        "adjoint": f"{ours} {convolution}adjoint" if has_images else ours,
+        "adjoint, deterministic": f"{ours} {convolution}adjoint --config.deterministic",
+        "PyTorch": peer if torch_python and row.peer else "",
+    }
 
 
 def cell(command: str, times: list[float]) -> str:
@@ -120,7 +126,7 @@ def measure(command: str) -> list[float]:
         return []
 
 
-def show_row(columns: list[str], name: str, rounds: int) -> None:
+def show_row(columns: Sequence[str], name: str, rounds: int) -> None:
     """Measures and prints a row."""
     times: list[list[float]] = [[] for _ in columns]
     for _ in range(rounds):
@@ -169,13 +175,14 @@ def killed_and_resumed(workdir: Path, flags: list[str]) -> int:
     return step
 
 
-def show_determinism(*, tiny: bool) -> None:
+def show_determinism(run_flags: Sequence[str], *, tiny: bool) -> None:
     """Trains a run whole and killed, and says whether they end with the same bits."""
     flags = ["--config=configs/dcgan.py:paper", "--config.num_train_steps=5000"]
     if tiny:
         flags = [f"--config={RING}", "--config.num_train_steps=400"]
         flags += ["--config.checkpoint_every_steps=100", "--config.log_every_steps=100"]
     flags += ["--config.eval_every_steps=0", "--config.sample_every_steps=0"]
+    flags += run_flags
     with tempfile.TemporaryDirectory() as folder:
         whole, killed = Path(folder, "whole"), Path(folder, "killed")
         finish(train(whole, flags))
@@ -190,7 +197,7 @@ def show_determinism(*, tiny: bool) -> None:
     )
 
 
-def show_whole_command(*, tiny: bool) -> None:
+def show_whole_command(run_flags: Sequence[str], *, tiny: bool) -> None:
     """Times the default command with an empty compilation cache and with a warm one."""
     config = f"--config={RING}" if tiny else "--config=configs/dcgan.py"
     short = "--config.num_train_steps=200 --config.log_every_steps=100"
@@ -198,7 +205,7 @@ def show_whole_command(*, tiny: bool) -> None:
     with tempfile.TemporaryDirectory() as cache:
         for state in ("empty", "warm"):
             command = [sys.executable, f"{FOLDER}/whole_run.py"]
-            command += shlex.split(f"{flags}{cache}")
+            command += [*shlex.split(f"{flags}{cache}"), *run_flags]
             done = subprocess.run(command, capture_output=True, text=True, check=True)
             line = done.stdout.splitlines()[-1]
             print(f"The whole command, {state} compilation cache: {line}", flush=True)
@@ -211,6 +218,8 @@ def main() -> None:
     parser.add_argument("--torch_python", default=sys.executable if has_torch else "")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default="")
+    parser.add_argument("--columns", nargs="+", choices=COLUMNS, default=COLUMNS)
+    parser.add_argument("--run_flags", default="")
     parser.add_argument("--tiny", action="store_true")
     arguments = parser.parse_args()
     jax.config.update("jax_platforms", "cpu")  # here: the processes need the GPU
@@ -218,15 +227,20 @@ def main() -> None:
         [sys.executable, "-c", DEVICE], capture_output=True, text=True, check=True
     )
     print(f"{found.stdout.strip()}; {environment.describe(runs=1)}\n")
-    print(f"| {' | '.join(TITLES)} |\n{'| --- ' * len(TITLES)}|", flush=True)
-    for row in ROWS:
-        if row.name.startswith(arguments.only):
-            columns = commands(row, arguments.torch_python, tiny=arguments.tiny)
-            show_row(columns, row.name, 1 if arguments.tiny else arguments.rounds)
-    if not arguments.only:
-        print()
-        show_whole_command(tiny=arguments.tiny)
-        show_determinism(tiny=arguments.tiny)
+    rows = [row for row in ROWS if row.name.startswith(arguments.only)]
+    if rows:
+        titles = ["step", *arguments.columns]
+        print(f"| {' | '.join(titles)} |\n{'| --- ' * len(titles)}|", flush=True)
+    for row in rows:
+        known = commands(row, arguments.torch_python, tiny=arguments.tiny)
+        columns = [known[title] for title in arguments.columns]
+        show_row(columns, row.name, 1 if arguments.tiny else arguments.rounds)
+    print()
+    run_flags = shlex.split(arguments.run_flags)
+    if "whole command".startswith(arguments.only):
+        show_whole_command(run_flags, tiny=arguments.tiny)
+    if "deterministic runs".startswith(arguments.only):
+        show_determinism(run_flags, tiny=arguments.tiny)
 
 
 if __name__ == "__main__":

@@ -177,7 +177,7 @@ def test_every_process_of_a_job_gets_its_number():
 @pytest.mark.parametrize("row", gpu.ROWS, ids=lambda row: row.name)
 def test_the_rows_for_a_gpu_set_fields_that_their_configs_have(row):
     config = config_file.flatten(trials.load_config(row.config).to_dict())
-    found = " ".join(gpu.commands(row, "", tiny=True))
+    found = " ".join(gpu.commands(row, "", tiny=True).values())
     named = re.findall(r"--config\.([\w.]+)", found)
     assert named and {*named} <= config.keys()
 
@@ -189,6 +189,6 @@ def test_the_script_for_a_gpu_prints_a_row(monkeypatch, capsys):
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     monkeypatch.setenv("PYTHONPATH", ".")
     gpu.main()
-    row = capsys.readouterr().out.splitlines()[-1]
+    row = capsys.readouterr().out.strip().splitlines()[-1]
     number = r"\d+\.\d+ \(\d+\.\d+ to \d+\.\d+\)"
     assert re.fullmatch(rf"\| MLP GAN, 128 \| - \| {number} \| {number} \| - \|", row)
