@@ -68,6 +68,14 @@ _PROCESSES = flags.DEFINE_integer(
     "one or several runs, on as many cores as the experiment says.",
     lower_bound=1,
 )
+_CORES = flags.DEFINE_integer(
+    "cores",
+    None,
+    "A program has this number of the processor's cores; 0 gives all cores to each, as "
+    "a GPU needs it. By default the experiment decides. On a CPU another number of "
+    "cores changes the last digits of the results.",
+    lower_bound=0,
+)
 _RUNS_PER_PROGRAM = flags.DEFINE_integer(
     "runs_per_program",
     None,
@@ -186,6 +194,7 @@ def main() -> int:
             "copy it to the bucket when they are done."
         )
     workdir = Path(place)
+    cores = experiment.cores if _CORES.value is None else _CORES.value
     find = functools.partial(
         trials.programs,
         experiment,
@@ -206,14 +215,12 @@ def main() -> int:
         collect.collect(_EXPERIMENT.value, experiment, workdir, output)
         print(f"the page is {output / 'README.md'}")
     elif _CLUSTER.value:
-        _submit(todo, workdir, cluster=_CLUSTER.value, cores=experiment.cores)
+        _submit(todo, workdir, cluster=_CLUSTER.value, cores=cores)
     else:
         if _PROCESSES.value == 1:
-            runner.keep_to(*runner.shares(1, experiment.cores))
+            runner.keep_to(*runner.shares(1, cores))
         while not all(program.is_done for program in todo):
-            if not runner.run_all(
-                todo, processes=_PROCESSES.value, cores=experiment.cores
-            ):
+            if not runner.run_all(todo, processes=_PROCESSES.value, cores=cores):
                 print("interrupted: the same command continues the experiment.")
                 return command.UNFINISHED
             todo = find()  # has more trials once a search has made its choice

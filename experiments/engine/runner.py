@@ -69,10 +69,14 @@ def shares(processes: int, cores: int) -> list[list[int]]:
     if not cores:
         return [have] * processes
     if processes * cores > len(have):
+        fitting = len(have) // cores
+        advice = f"set --processes to {fitting} or less"
+        if not fitting:
+            advice = f"set --cores to {len(have)} or less"
         raise ValueError(
             f"{processes} processes of {cores} cores each were asked for, but there "
             f"are {len(have)} cores; a program keeps the number of its cores, on which "
-            f"its last digits depend: set --processes to {len(have) // cores} or less."
+            f"its last digits depend: {advice}."
         )
     return [have[i * cores : (i + 1) * cores] for i in range(processes)]
 

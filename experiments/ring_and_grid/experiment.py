@@ -19,13 +19,7 @@ COLUMNS = (
 )
 PACKED = {f"PacGAN {m}": {"recipe.packing": m} for m in (2, 3, 4)}
 ROWS: dict[str, Overrides] = {"GAN": {}, **PACKED}
-SHORT = {  # a hundredth of the steps
-    "num_train_steps": 4_000,
-    "sample_every_steps": 200,
-    "checkpoint_every_steps": 2_000,
-    "eval_every_steps": 200,
-    "tensorboard": False,
-}
+BEGUN = {"num_train_steps": 50_000, "tensorboard": False}
 SMALL = {  # a twentieth of the steps, nets of two layers of 128
     "model.generator.features": (128, 128),
     "model.discriminator.features": (128, 128),
@@ -74,31 +68,33 @@ def part(
     )
 
 
-def full_part(title: str, mixture: str) -> Part:
-    """Two rows with the paper's networks and length, three seeds."""
+def wide_part(title: str, mixture: str, overrides: Overrides) -> Part:
+    """Two rows with the paper's networks, three seeds."""
     rows = {row: ROWS[row] for row in ("GAN", "PacGAN 2")}
-    return part(
-        f"{title}, the paper's networks and length",
-        mixture,
-        {"tensorboard": False},
-        rows=rows,
-        seeds=(0, 1, 2),
-    )
+    return part(title, mixture, overrides, rows=rows, seeds=(0, 1, 2))
 
 
 EXPERIMENT = Experiment(
     parts={
-        "ring_full": full_part("The ring", "ring"),
-        "grid_full": full_part("The grid", "grid"),
-        "ring_short": part(
-            "The ring, the paper's networks, a hundredth of the length",
+        "ring_full": wide_part(
+            "The ring, the paper's networks and length",
             "ring",
-            SHORT,
+            {"tensorboard": False},
         ),
-        "grid_short": part(
-            "The grid, the paper's networks, a hundredth of the length",
+        "grid_full": wide_part(
+            "The grid, the paper's networks and length",
             "grid",
-            SHORT,
+            {"tensorboard": False},
+        ),
+        "ring_begun": wide_part(
+            "The ring, the paper's networks, the first eighth of the length",
+            "ring",
+            BEGUN,
+        ),
+        "grid_begun": wide_part(
+            "The grid, the paper's networks, the first eighth of the length",
+            "grid",
+            BEGUN,
         ),
         "ring": part(
             "The ring, small networks, a twentieth of the length",

@@ -7,10 +7,20 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
-from experiments.engine import collect, forecast, results, runner, spec, summary, trials
+from experiments.engine import (
+    collect,
+    environment,
+    forecast,
+    results,
+    runner,
+    spec,
+    summary,
+    trials,
+)
 from gan_jax.run import files
 
 pytestmark = pytest.mark.slow
@@ -115,10 +125,10 @@ def test_every_trial_has_its_numbers(finished):
         assert set(one.numbers) == {"modes", "high_quality", "reverse_kl"}
         assert [step for step, _ in one.curves["modes"]] == [20, 40]
         assert one.seconds > 0
-        (environment,) = one.environments
+        (where,) = one.environments
         together = 1 if (one.trial.row, one.trial.seed) == ("fast", 1) else None
         together = together or (2 if one.trial.row == "packed" else 3)
-        assert f"{together} run" in environment and "jax 0." in environment
+        assert f"{together} run" in where and "jax 0." in where
 
 
 def test_the_raw_generator_keeps_its_numbers_beside_the_average(tmp_path):
@@ -172,6 +182,14 @@ def test_cores_are_shared_out_and_never_stretched():
     assert runner.shares(2, 0) == [have, have]
     with pytest.raises(ValueError, match="set --processes to"):
         runner.shares(len(have) + 1, 1)
+
+
+def test_an_environment_names_the_accelerators(monkeypatch):
+    here = environment.describe(runs=1)
+    assert " and 1 run a program" in here and "NVIDIA" not in here
+    device = SimpleNamespace(platform="gpu", device_kind="NVIDIA H100")
+    monkeypatch.setattr(environment.jax, "devices", lambda: [device, device])
+    assert ", 2 NVIDIA H100 and 3 runs a program" in environment.describe(runs=3)
 
 
 def test_what_evaluate_adds_changes_no_number(finished):
@@ -242,12 +260,12 @@ print(runner.run_all(trials.programs(EXPERIMENT, workdir), processes=1))
 
 def test_killed_at_any_time_and_started_again_gives_the_same(finished, tmp_path):
     command = [sys.executable, "-c", SCRIPT, str(tmp_path)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    variables = {**os.environ, "PYTHONPATH": str(ROOT)}
     for seconds in (1, 4, 2):
         with subprocess.Popen(
             command,
             cwd=ROOT,
-            env=environment,
+            env=variables,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         ) as process:
@@ -360,6 +378,7 @@ def test_the_command_says_what_it_would_run(tmp_path):
     [
         (["--experiment=ring"], "no experiment 'ring', there are: "),
         (["--experiment=losses", "--only=rang"], "no trial's folder starts with 'ran"),
+        (["--experiment=losses", "--cores=9999"], ": set --cores to "),
         (
             ["--experiment=losses", "--cluster=local", "--cluster_options=timeout"],
             "the cluster option 'timeout' has no value",
