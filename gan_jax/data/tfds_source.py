@@ -2,6 +2,7 @@
 
 import pathlib
 import re
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -118,7 +119,7 @@ def is_known(config: ConfigDict) -> bool:
     name = re.split("[:/]", config.name)[0]
     if not re.fullmatch(r"\w+", name):  # It may be a path, which is no name.
         return False
-    if (cache.data_dir(config) / name).is_dir():
+    if name in VERSIONS or (cache.data_dir(config) / name).is_dir():
         return True
     import tensorflow_datasets as tfds
 
@@ -138,9 +139,7 @@ def _full_name(name: str, data_dir: pathlib.Path) -> str:
     ]
     if prepared:
         return f"{name}:{'.'.join(str(number) for number in max(prepared))}"
-    from gan_jax.data import tfds_reader  # Imports TensorFlow: 5 s.
-
-    current = tfds_reader.open_builder(name, data_dir).info.full_name
+    current = _reader().open_builder(name, data_dir).info.full_name
     return ":".join(current.rsplit("/", 1))
 
 
@@ -151,7 +150,24 @@ def _read(config: ConfigDict, full_name: str, data_dir: pathlib.Path) -> cache.S
     if not (_is_prepared(data_dir, name, version) or download):
         manual_dir = manual_dir or raw_files.default_folder(name, data_dir)
         raw_files.check(name, manual_dir)
-    from gan_jax.data import tfds_reader  # Imports TensorFlow: 5 s.
+    reader = _reader()
+    builder = reader.open_builder(full_name, data_dir)
+    source: cache.Source = reader.read(config, builder, manual_dir, download=download)
+    return source
 
-    builder = tfds_reader.open_builder(full_name, data_dir)
-    return tfds_reader.read(config, builder, manual_dir, download=download)
+
+def _reader() -> Any:
+    """The module tfds_reader, which imports TensorFlow: 5 s.
+
+    Raises:
+      ValueError: a package that it needs is not installed.
+    """
+    try:
+        from gan_jax.data import tfds_reader
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f"to prepare images of TFDS takes {error.name}, which is not installed: "
+            "install the packages of requirements.txt, or copy the arrays, the folder "
+            "gan_jax_cache, from a machine that has them to the same path here."
+        ) from None
+    return tfds_reader

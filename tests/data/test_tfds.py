@@ -109,6 +109,15 @@ def test_second_open_imports_no_tensorflow(mnist):
     assert result.stdout == expected
 
 
+def test_a_machine_without_tensorflow_needs_prepared_arrays(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    monkeypatch.delitem(sys.modules, "gan_jax.data.tfds_reader", raising=False)
+    monkeypatch.delattr(data, "tfds_reader", raising=False)
+    with pytest.raises(ValueError, match="tensorflow, which is not installed: inst"):
+        data.create(make_config(tmp_path))
+    assert not list((tmp_path / "cache").glob("[!.]*"))
+
+
 def test_prepared_data_are_used_without_the_raw_files(mnist, tmp_path):
     config, _ = mnist
     config = config.copy_and_resolve_references()
