@@ -171,7 +171,8 @@ def get_config() -> ConfigDict:
     config.watchdog.action = "warn"  # a rule that stays broken only warns, or it stops
     # the run, as a number that is not finite always does
     config.watchdog.patience = 3  # measurements in a row below a threshold before a
-    # warning; twice as many stop the run; at least 1
+    # warning; twice as many stop the run. A distance that has never reached its
+    # threshold is counted anew when it has risen by a tenth; at least 1
     config.watchdog.min_d_loss = 0.02  # discriminator's loss, above the least that it
     # can be; lower: it has won. Losses without a least value have no such rule. At
     # least 0, which turns this rule and each of the following off

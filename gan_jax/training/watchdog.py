@@ -3,11 +3,16 @@
 A rule compares metrics with a threshold, a field of `config.watchdog`. It is broken
 where a metric lies below it. After `patience` broken measurements in a row there is a
 warning, and after twice as many the run stops, if `action` says so.
+
+The images of a new generator may be nearly alike and grow apart as it learns. So until
+a distance has reached its threshold for the first time, a measurement more than a tenth
+higher than the one at which the count began starts the count anew. A distance that
+stays where it is, or swings about a low value, is soon counted like any other metric.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from absl import logging
 from ml_collections import ConfigDict
@@ -17,6 +22,7 @@ from gan_jax.step import losses
 
 NON_FINITE = "non_finite"  # the rule of writer.check_finite, which always stops a run
 ACTIONS = ("warn", "stop")
+RISE = 1.1  # a metric above this multiple of where the count began is still rising
 
 
 class Rule(NamedTuple):
@@ -28,11 +34,13 @@ class Rule(NamedTuple):
       metrics: names of logged means. One below the threshold breaks the rule, and a
         line of the log that has none of them is no measurement.
       meaning: a clause that says what a low value means.
+      starts_low: whether the metrics of a good run may begin below the threshold.
     """
 
     threshold: str
     metrics: tuple[str, ...]
     meaning: str
+    starts_low: bool = False
 
 
 RULES = {
@@ -50,11 +58,13 @@ RULES = {
         "min_sample_distance",
         ("sample_distance",),
         "the generated images are nearly alike",
+        starts_low=True,
     ),
     "labels_ignored": Rule(
         "min_label_distance",
         ("label_distance",),
         "another label hardly changes a generated image",
+        starts_low=True,
     ),
 }
 RANGES = {
@@ -92,6 +102,30 @@ def say_last_good(step: int | None) -> str:
     return f"the last good checkpoint is that of step {step}"
 
 
+class Streak(NamedTuple):
+    """The last measurements in a row that broke a rule.
+
+    Attributes:
+      length: number of these measurements.
+      first: step of the first one.
+      risen: number of those that came before the last rise, which are forgiven.
+      base: value of the measurement at which the count began, or last began anew; 0
+        before that. None: no rise is forgiven, as once the threshold was reached.
+    """
+
+    length: int = 0
+    first: int = 0
+    risen: int = 0
+    base: float | None = None
+
+    def add(self, step: int, value: float) -> "Streak":
+        """The streak with another measurement that broke the rule."""
+        length, first, risen, base = self
+        if base is not None and value > RISE * base:
+            risen, base = length, value
+        return Streak(length + 1, first if length else step, risen, base)
+
+
 class Watchdog:
     """Counts in how many measurements in a row each rule was broken."""
 
@@ -99,14 +133,15 @@ class Watchdog:
         self,
         config: ConfigDict,
         workdir: Path,
-        progress: Mapping[str, list[int]] | None = None,
+        progress: Mapping[str, list[Any]] | None = None,
     ) -> None:
         """Chooses the rules that hold for the run.
 
         Args:
           config: whole config.
           workdir: folder of the run, which a warning names.
-          progress: result of `progress` at the step from which the run goes on.
+          progress: result of `progress` at the step from which the run goes on; None
+            for a new run. A list of two items, as they once were, forgives no rise.
         """
         self._config, self._workdir = config.watchdog, workdir
         self._rules = {
@@ -117,11 +152,15 @@ class Watchdog:
         if lowest is None:
             self._rules.pop("discriminator_won", None)
         self._floors = {"discriminator_won": lowest or 0.0}
-        self._broken = {name: tuple(x) for name, x in (progress or {}).items()}
+        if progress is None:
+            low = [name for name, rule in RULES.items() if rule.starts_low]
+            self._streaks = dict.fromkeys(low, Streak(base=0.0))
+        else:
+            self._streaks = {name: Streak(*items) for name, items in progress.items()}
 
-    def progress(self) -> dict[str, list[int]]:
+    def progress(self) -> dict[str, list[Any]]:
         """The state as a JSON object, for a run that goes on from here."""
-        return {name: list(pair) for name, pair in self._broken.items()}
+        return {name: list(streak) for name, streak in self._streaks.items()}
 
     def observe(self, step: int, means: Mapping[str, float], saved: list[int]) -> None:
         """Looks at a line of the log.
@@ -141,25 +180,25 @@ class Watchdog:
             metric = min(found, key=lambda x: found[x])
             threshold = self._config[rule.threshold] + self._floors.get(name, 0.0)
             if found[metric] >= threshold:
-                self._broken.pop(name, None)
+                self._streaks.pop(name, None)
                 continue
-            count, first = self._broken.get(name, (0, step))
-            self._broken[name] = (count + 1, first)
-            times, rest = divmod(count + 1, self._config.patience)
+            streak = self._streaks.get(name, Streak()).add(step, found[metric])
+            self._streaks[name] = streak
+            times, rest = divmod(streak.length - streak.risen, self._config.patience)
             if rest or times & (times - 1):  # not patience times 1, 2, 4, 8, ...
                 continue
-            good = say_last_good(last_good_step(saved, first))
+            good = say_last_good(last_good_step(saved, streak.first))
             message = (
                 f"{name}: {rule.meaning}. At step {step} {metric} is "
                 f"{found[metric]:.3g}, below {threshold:.3g} (watchdog."
-                f"{rule.threshold}) as in all {count + 1} measurements since step "
-                f"{first}; {good}"
+                f"{rule.threshold}) as in all {streak.length} measurements since step "
+                f"{streak.first}; {good}"
             )
             if times >= 2 and self._config.action == "stop":
                 raise FailedError(
                     f"{message}. The run stops; change its recipe or learning rates in "
                     "another --workdir, or go on with --config.watchdog.action=warn.",
                     rule=name,
-                    step=first,
+                    step=streak.first,
                 )
             logging.warning("%s: %s.", self._workdir, message)

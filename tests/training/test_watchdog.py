@@ -1,5 +1,6 @@
 """The rules that notice a failed run: on made-up lines, and on runs made to fail."""
 
+import json
 import math
 import pathlib
 
@@ -129,6 +130,116 @@ def test_the_count_goes_on_after_an_interruption(config):
     later.observe(400, GOOD | {"d_loss": 0}, [])
     with pytest.raises(watchdog.FailedError, match="4 measurements since step 200"):
         later.observe(500, GOOD | {"d_loss": 0}, [])
+
+
+# configs/infogan.py with a grid every 200 and every 100 steps
+RISING_200 = [0.0067, 0.0045, 0.0137, 0.0591, 0.118]
+RISING_100 = [0.0057, 0.0045, 0.0075, 0.0137, 0.0337, 0.0591, 0.08, 0.118]
+STARTS_LOW = pytest.mark.parametrize("name", ["sample_distance", "label_distance"])
+
+
+@STARTS_LOW
+@pytest.mark.parametrize("values", [RISING_200, RISING_100], ids=["200", "100"])
+def test_a_start_that_rises_is_no_alarm(config, caplog, name, values):
+    config.watchdog.patience = 3
+    config.watchdog.min_label_distance = config.watchdog.min_sample_distance
+    observe_all(watchdog.Watchdog(config, RUN), values, name)
+    assert not caplog.records
+
+
+@STARTS_LOW
+@pytest.mark.parametrize(
+    "values",
+    [
+        4 * [0],
+        4 * [0.009],
+        [0.009, 0.0092, 0.0095, 0.0098],
+        [0.009, 0.001, 0.0098, 0.001],
+    ],
+    ids=["zero", "constant", "slow", "swinging"],
+)
+def test_a_low_start_that_does_not_rise_is_stopped(config, caplog, name, values):
+    dog = watchdog.Watchdog(config, RUN)
+    observe_all(dog, values[:3], name)
+    assert "in all 2 measurements since step 100" in caplog.records[0].getMessage()
+    with pytest.raises(watchdog.FailedError, match="4 measurements since step 100"):
+        dog.observe(400, GOOD | {name: values[3]}, [])
+
+
+@STARTS_LOW
+@pytest.mark.parametrize("low", [0, 1e-7])
+def test_a_start_that_swings_near_zero_is_stopped(config, name, low):
+    dog = watchdog.Watchdog(config, RUN)
+    # The second measurement is a rise; after it nothing is higher.
+    with pytest.raises(watchdog.FailedError, match="5 measurements since step 100;"):
+        observe_all(dog, 10 * [low, 1e-4], name)
+
+
+@STARTS_LOW
+def test_a_start_that_rises_and_stays_low_has_no_good_checkpoint(config, caplog, name):
+    dog = watchdog.Watchdog(config, RUN)
+    observe_all(dog, [0.001, 0.003, 0.007, 0.015, 0.015], name, saved=[200, 300])
+    (record,) = caplog.records
+    assert "in all 5 measurements since step 100; there is no" in record.getMessage()
+    dog.observe(600, GOOD | {name: 0.015}, [200, 300])
+    with pytest.raises(watchdog.FailedError, match="in all 7 measurements") as caught:
+        dog.observe(700, GOOD | {name: 0.015}, [200, 300])
+    assert caught.value.step == 100
+
+
+@STARTS_LOW
+def test_a_rise_after_a_collapse_is_not_forgiven(config, caplog, name):
+    dog = watchdog.Watchdog(config, RUN)
+    observe_all(dog, [0.001, 1, 0.001, 0.003, 0.007], name)
+    assert "in all 2 measurements since step 300" in caplog.records[0].getMessage()
+    with pytest.raises(watchdog.FailedError, match="4 measurements since step 300"):
+        dog.observe(600, GOOD | {name: 0.015}, [])
+
+
+@pytest.mark.parametrize("name", ["d_loss", "d_grad_norm", "g_grad_norm"])
+def test_a_rise_of_a_loss_or_gradient_is_not_forgiven(config, name):
+    with pytest.raises(watchdog.FailedError, match="4 measurements since step 100"):
+        observe_all(watchdog.Watchdog(config, RUN), [1e-10, 3e-10, 1e-9, 3e-9], name)
+
+
+@STARTS_LOW
+@pytest.mark.parametrize("steps", range(10))
+def test_a_start_that_rises_goes_on_after_an_interruption(config, caplog, name, steps):
+    def observe(dog, first, values):
+        for index, value in enumerate(values):
+            dog.observe(first + 100 * index, GOOD | {name: value}, [])
+
+    def heard():
+        texts = [record.getMessage() for record in caplog.records]
+        caplog.clear()
+        return texts
+
+    config.watchdog.action = "warn"
+    values = [0.001, 0.003, 0.002, 0.007, 0.007, 0.007, 0.015, 0.01, 0.01, 0.01]
+    observe(watchdog.Watchdog(config, RUN), 100, values)
+    unbroken = heard()
+    dog = watchdog.Watchdog(config, RUN)
+    observe(dog, 100, values[:steps])
+    progress = json.loads(json.dumps(dog.progress()))
+    observe(watchdog.Watchdog(config, RUN, progress), 100 * steps + 100, values[steps:])
+    assert heard() == unbroken
+    assert len(unbroken) == 4  # after 3, 5, 8 and 10 measurements
+
+
+@STARTS_LOW
+@pytest.mark.parametrize("seen", [[2, 200], None])
+def test_the_state_of_an_older_version_forgives_no_rise(config, name, seen):
+    (rule,) = [x for x, one in watchdog.RULES.items() if name in one.metrics]
+    progress = {} if seen is None else {rule: seen}
+    count, first = seen or (0, 400)
+    dog = watchdog.Watchdog(config, RUN, progress)
+    values = [0.001, 0.003, 0.007, 0.015][count:]
+    for index, value in enumerate(values[:-1]):
+        dog.observe(400 + 100 * index, GOOD | {name: value}, [])
+    with pytest.raises(
+        watchdog.FailedError, match=f"in all 4 measurements since step {first};"
+    ):
+        dog.observe(1000, GOOD | {name: values[-1]}, [])
 
 
 @pytest.mark.parametrize(
