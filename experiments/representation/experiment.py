@@ -12,7 +12,7 @@ def steps(number: int) -> dict[str, int]:
 
 ROWS: dict[str, Overrides] = {
     "untrained": {
-        **steps(100),
+        **steps(1),
         "optimizer.generator.learning_rate": 0.0,
         "optimizer.discriminator.learning_rate": 0.0,
     },

@@ -20,6 +20,7 @@ from gan_jax.evaluation.estimate import Estimate
 from gan_jax.run import trained
 
 PACKAGES = ("jax", "numpy")
+REAL_STATISTICS = 10_000  # training images that give a discriminator's statistics
 RANGES = {  # allowed values in the section evaluation
     "extractor": checks.one_of(features.EXTRACTORS),
     "weights": checks.TEXT,
@@ -152,9 +153,17 @@ class Scorer:
                 statistics=settings.statistics,
             )
 
+        @functools.cache
+        def discriminator_variables() -> Mapping[str, Any]:
+            images = self.training.images
+            images = images[_subset(len(images), REAL_STATISTICS, seed=0)]
+            return probe.with_real_statistics(
+                run.discriminator, run.discriminator_variables, images
+            )
+
         def discriminate(images: np.ndarray) -> np.ndarray:
             return probe.discriminator_features(
-                run.discriminator, run.discriminator_variables, images
+                run.discriminator, discriminator_variables(), images
             )
 
         batch = settings.batch_size if settings.statistics == "batch" else None

@@ -8,7 +8,7 @@ import pytest
 
 import gan_jax
 from gan_jax import data
-from gan_jax.evaluation import features, frechet, scores
+from gan_jax.evaluation import features, frechet, probe, scores, suite
 from gan_jax.evaluation.estimate import Estimate
 from gan_jax.run import reader, trained
 from tests import support
@@ -248,3 +248,32 @@ def test_the_table_has_a_row_a_number_and_says_what_is_absent():
         ["x", "1.235", "+-", "0.012", "2"],
         ["y", "-", "3", "+-", "1"],
     ]
+
+
+def test_discriminator_features_have_the_statistics_of_the_training_images(
+    config, run, monkeypatch
+):
+    seen = []
+    real = probe.with_real_statistics
+
+    def measure(discriminator, variables, images):
+        seen.append(images)
+        return real(discriminator, variables, images)
+
+    monkeypatch.setattr(probe, "with_real_statistics", measure)
+    metric = suite.Metric(
+        lambda sets: [sets.discriminate(sets.training).sum()], {"a": 0}
+    )
+    monkeypatch.setitem(suite.METRICS, "linear_probe", metric)
+    scorer = make_scorer(config, metrics="linear_probe", draws=2)
+    found = scorer.score_run(run).numbers["a"]
+    images = scorer.training.images
+    (measured,) = seen  # once for both draws
+    assert sorted(x.tobytes() for x in measured) == sorted(x.tobytes() for x in images)
+    variables = real(run.discriminator, run.discriminator_variables, measured)
+    features = probe.discriminator_features(run.discriminator, variables, images)
+    np.testing.assert_allclose(found.value, features.sum(), rtol=1e-4)
+    running = probe.discriminator_features(
+        run.discriminator, run.discriminator_variables, images
+    )
+    assert abs(running.sum() / features.sum() - 1) > 1e-2
