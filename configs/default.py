@@ -170,7 +170,7 @@ def get_config() -> ConfigDict:
     config.watchdog = ConfigDict()
     config.watchdog.action = "warn"  # a rule that stays broken only warns, or it stops
     # the run, as a number that is not finite always does
-    config.watchdog.patience = 3  # measurements in a row below a threshold before a
+    config.watchdog.patience = 5  # measurements in a row below a threshold before a
     # warning; twice as many stop the run. A distance that has never reached its
     # threshold is counted anew when it has risen by a tenth; at least 1
     config.watchdog.min_d_loss = 0.02  # discriminator's loss, above the least that it
