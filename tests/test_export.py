@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +16,8 @@ import pytest
 
 import gan_jax
 from gan_jax import formats
+from gan_jax.formats import programs
+from gan_jax.models import mlp
 from gan_jax.run import images as images_lib
 from gan_jax.step import sampling
 
@@ -188,3 +191,9 @@ def test_a_missing_library_is_named(monkeypatch):
         ValueError, match=r'jax2onnx, .* python -m pip install "\.\[onnx'
     ):
         formats.check_installed("onnx")
+
+
+def test_random_masks_are_refused_as_onnx():
+    run = SimpleNamespace(generator=mlp.Generator(8, test_dropout=True))
+    with pytest.raises(ValueError, match="test_dropout.*export it as stablehlo"):
+        programs.to_onnx(run)

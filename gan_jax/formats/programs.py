@@ -49,7 +49,15 @@ def to_onnx(run: trained.Run) -> bytes:
 
     The convolutions are those of ONNX, and the computation is float32 also where the
     config has another dtype, since ONNX's runtimes on a CPU have no bfloat16.
+
+    Raises:
+      ValueError: the generator draws random masks.
     """
+    if getattr(run.generator, "test_dropout", False):
+        raise ValueError(
+            "the generator draws with dropout (model.generator.test_dropout), whose "
+            "random masks the format onnx cannot hold: export it as stablehlo."
+        )
     import jax2onnx  # an optional requirement, and slow to import
 
     generate = _generator(run, convolution="lax", dtype=jnp.dtype("float32"))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 import functools
+import itertools
 import math
 from typing import Any, Literal
 
@@ -28,6 +29,25 @@ def _kernel_init(init_range: float, init_std: float) -> Callable[..., jax.Array]
         return jax.random.uniform(key, shape, dtype, -init_range, init_range)
 
     return init
+
+
+def _keys(latents: jax.Array) -> jax.Array:
+    """A random key (B,) for each latent vector (B, Z), which its bits decide."""
+    bits = jax.lax.bitcast_convert_type(latents.astype(jnp.float32), jnp.uint32)
+    odd = 2 * jnp.arange(bits.shape[-1], dtype=jnp.uint32) + 1
+    base = jax.random.key(0, impl="threefry2x32")
+    fold = functools.partial(jax.random.fold_in, base)
+    return jax.vmap(fold)(jnp.sum(bits * odd[None], axis=-1, dtype=jnp.uint32))
+
+
+def _drop(x: jax.Array, share: float, keys: jax.Array, layer: int) -> jax.Array:
+    """Dropout of (B, F) whose masks follow from a key (B,) for each row."""
+
+    def keep(key: jax.Array) -> jax.Array:
+        key = jax.random.fold_in(key, layer)
+        return jax.random.bernoulli(key, 1 - share, x.shape[1:])
+
+    return jnp.where(jax.vmap(keep)(keys), x / (1 - share), 0)
 
 
 def _with_label(
@@ -67,6 +87,11 @@ class Generator(nn.Module):
     (1200,), condition "onehot", activation "relu", hidden_dropout 0.5 and output
     "sigmoid" are the network of Mirza and Osindero 2014 (arXiv 1411.1784), section 4.1.
 
+    With test_dropout, images are drawn with dropout too, as noise beside the latents
+    (Isola et al. 2017, Image-to-Image Translation with Conditional Adversarial
+    Networks, arXiv 1611.07004, section 3.2.1). A latent vector decides which units it
+    drops, so that it gives the same image each time.
+
     Attributes:
       image_size: side of the images in pixels.
       channels: number of image channels.
@@ -83,6 +108,7 @@ class Generator(nn.Module):
       norm_momentum: share of the running statistics that a step keeps.
       hidden_dropout: share of each hidden layer's output set to 0 in training; the rest
         is scaled up.
+      test_dropout: keep hidden_dropout when images are drawn.
       output: "tanh" or "sigmoid", both scaled to [-1, 1], or "linear" for points.
       init_range: kernels start uniform in +-init_range; 0: LeCun normal.
       init_std: kernels start normal with this standard deviation; 0: as init_range.
@@ -103,6 +129,7 @@ class Generator(nn.Module):
     norm: Literal["none", "batch"] = "none"
     norm_momentum: float = 0.9
     hidden_dropout: float = 0.0
+    test_dropout: bool = False
     output: Literal["tanh", "sigmoid", "linear"] = "tanh"
     init_range: float = 0.0
     init_std: float = 0.0
@@ -130,11 +157,15 @@ class Generator(nn.Module):
         is_normed = self.norm == "batch"
         # Draws with the statistics of their batch are training passes without a key.
         drops = train and self.has_rng("dropout")
+        keys = _keys(latents) if self.test_dropout and not drops else None
+        layers = itertools.count()
 
         def hidden(x: jax.Array, width: int, name: str) -> jax.Array:
             x = dense(width, use_bias=not is_normed, name=name)(x)
             x = normalize(name=f"{name}_norm")(x) if is_normed else x
             x = activations.HIDDEN[self.activation](x)
+            if keys is not None:
+                return _drop(x, self.hidden_dropout, keys, next(layers))
             return nn.Dropout(self.hidden_dropout, deterministic=not drops)(x)
 
         def branch(x: jax.Array, width: int, name: str) -> jax.Array:

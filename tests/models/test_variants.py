@@ -276,6 +276,46 @@ def test_a_generator_drops_in_training_with_a_key_and_never_without_one():
     np.testing.assert_allclose(kept, apply(module, variables, latents), atol=1e-6)
 
 
+def test_a_latent_vector_decides_what_is_dropped_when_images_are_drawn():
+    # Hidden units are 1 and the second kernel is the identity: a pixel is 4 times the
+    # share of units that both layers keep, a quarter if their masks are independent.
+    units = 2_000
+    module = mlp.Generator(
+        1,
+        features=(units, units),
+        activation="relu",
+        output="linear",
+        hidden_dropout=0.5,
+        test_dropout=True,
+    )
+    latents = jax.random.normal(jax.random.key(1), (20, LATENTS))
+    params = {
+        "hidden0": {"kernel": jnp.zeros((LATENTS, units)), "bias": jnp.ones(units)},
+        "hidden1": {"kernel": jnp.eye(units), "bias": jnp.zeros(units)},
+        "to_image": {"kernel": jnp.ones((units, 1)) / units, "bias": jnp.zeros(1)},
+    }
+    pixels = apply(module, {"params": params}, latents)[:, 0, 0, 0]
+    error = np.sqrt((1 - 0.25) / 0.25 / units)
+    np.testing.assert_allclose(pixels, 1, atol=5 * error)
+    assert len(np.unique(pixels)) > 10
+    np.testing.assert_allclose(np.std(pixels), error, rtol=0.6)
+    again = apply(module, {"params": params}, latents[::-1])[::-1, 0, 0, 0]
+    np.testing.assert_allclose(again, pixels, rtol=1e-6)
+    without = apply(module.clone(test_dropout=False), {"params": params}, latents)
+    np.testing.assert_allclose(without, 1, rtol=1e-5)
+
+
+def test_dropout_of_a_training_step_ignores_test_dropout():
+    module = mlp.Generator(SIZE, features=(50,), hidden_dropout=0.5)
+    latents = jax.random.normal(jax.random.key(1), (2, LATENTS))
+    variables = fill(module, latents)
+    first, second = (
+        one.apply(variables, latents, train=True, rngs={"dropout": jax.random.key(0)})
+        for one in (module, module.clone(test_dropout=True))
+    )
+    np.testing.assert_array_equal(first, second)
+
+
 def test_dropout_is_on_in_training_and_off_in_evaluation():
     module = mlp.Discriminator(features=(50,), hidden_dropout=0.5)
     variables = fill(module, IMAGES)
