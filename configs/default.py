@@ -43,7 +43,7 @@ def get_config() -> ConfigDict:
     # ~/.cache/gan_jax; a deterministic run keeps them in its own folder
     config.deterministic = False  # ask for GPU kernels that give the same bits each
     # time; a step took 1.26 times as long with them on one H100; CPUs need no asking
-    config.matmul_precision = "default"  # of float32 products and convolutions: default
+    config.matmul_precision = "default"  # precision of float32 products: default
     # (TF32 on an NVIDIA GPU that has it, bfloat16 on a TPU), tensorfloat32 (three
     # bfloat16 products on a TPU) or highest (float32); changes nothing on CPUs
 
@@ -171,11 +171,11 @@ def get_config() -> ConfigDict:
     config.watchdog.action = "warn"  # a rule that stays broken only warns, or it stops
     # the run, as a number that is not finite always does
     config.watchdog.patience = 5  # measurements in a row below a threshold before a
-    # warning; twice as many stop the run. A distance that has never reached its
-    # threshold is counted anew when it has risen by a tenth; at least 1
-    config.watchdog.min_d_loss = 0.02  # discriminator's loss, above the least that it
-    # can be; lower: it has won. Losses without a least value have no such rule. At
-    # least 0, which turns this rule and each of the following off
+    # warning; twice as many stop the run. Until a distance has first reached its
+    # threshold, a rise by a tenth starts the count again; at least 1
+    config.watchdog.min_d_loss = 0.02  # how far the discriminator's loss must stay
+    # above its least possible value; nearer: it has won. Losses without a least value
+    # have no such rule. At least 0, which turns this rule and each of the following off
     config.watchdog.min_grad_norm = 1e-6  # norm of a network's gradient; lower: it has
     # stopped learning
     config.watchdog.min_sample_distance = 0.1  # distance between the images of a sample

@@ -29,7 +29,8 @@ The presets differ in loss, norm and labels:
 
 Mimicry's code updates the generator first, draws biases at random, and starts the 1x1
 convolutions of WGAN-GP from PyTorch's default. Neither CIFAR-10 nor CelebA was at hand:
-only `mnist` was tried, for 400 steps, after which it draws strokes like a digit's.
+only `mnist` was tried, for 1,100 of its 2,000 steps: after 400 it draws strokes like a
+digit's.
 """
 
 from collections.abc import Mapping

@@ -33,7 +33,7 @@ INDEX_START, INDEX_END = "<!-- experiments -->", "<!-- end -->"
 PAGES_START, PAGES_END = "<!-- pages -->", "<!-- end of pages -->"
 PAGES_HEADER = "| folder | question | answer |\n| --- | --- | --- |\n"
 INDEX_HEADER = (
-    "| experiment | question | answer | picture | training, one core |\n"
+    "| experiment | question | answer | picture | training |\n"
     "| --- | --- | --- | --- | --- |\n"
 )
 NOT_RUN = "not run"

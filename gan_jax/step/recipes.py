@@ -51,7 +51,7 @@ class Recipe(NamedTuple):
       generator_steps: number of generator updates in a step, each on other latents,
         but for the updates "same_latents".
       loss: pair of losses.
-      penalty: penalty on the discriminator's gradient, or None.
+      penalty: penalty on the discriminator's gradient, or none.
       penalty_weight: factor of the penalty.
       lecam_weight: factor of the mean square distance of real logits from the moving
         average of the mean fake logit, plus the reverse, in the discriminator's loss;
