@@ -23,7 +23,10 @@ class Evaluator:
         first_step: int,
         worker: files.Worker | None = None,
     ) -> None:
-        """Reads the real images and drops the records of steps after `first_step`.
+        """Reads the real images and drops what is left of steps after `first_step`.
+
+        These steps will be done again, after a retry in another way, so their records
+        and the best checkpoint go, if it is of such a step.
 
         Args:
           config: whole config.
@@ -46,6 +49,7 @@ class Evaluator:
             ) from error
         self._records = workdir / files.SCORES
         files.drop_lines_after(self._records, first_step)
+        checkpoints.delete_after(workdir / "best", first_step)
         self._best = (
             checkpoints.Checkpoints(
                 workdir / "best", keep=1, first_step=-1, worker=worker
@@ -92,7 +96,11 @@ class Evaluator:
         return found
 
     def _beats(self, kind: str, found: scores.Scores) -> bool:
-        """Whether these scores beat all recorded scores of the same protocol."""
+        """Whether these scores beat those of the best checkpoint there is.
+
+        Scores of another protocol, and those of no checkpoint, are not compared with.
+        """
+        assert self._best is not None
         name = self._best_metric
         if name not in found.numbers:
             raise ValueError(
@@ -100,10 +108,13 @@ class Evaluator:
                 f"{', '.join(found.numbers)} are computed: add it to "
                 "--config.evaluation.metrics, or choose another."
             )
+        self._best.wait()
+        best_step = self._best.latest_step()
         before = [
             record["numbers"][name]["value"]
             for record in files.read_scores(self._records)
-            if record["generator"] == kind
+            if record["step"] == best_step
+            and record["generator"] == kind
             and record["protocol"] == found.as_record()["protocol"]
             and name in record["numbers"]
         ]

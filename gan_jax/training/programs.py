@@ -14,7 +14,7 @@ import jax
 from ml_collections import ConfigDict
 import numpy as np
 
-from gan_jax import data, parallel
+from gan_jax import checks, data, parallel
 from gan_jax.data import feed
 from gan_jax.step import optimizers, recipes, states, train_step
 from gan_jax.training import writer
@@ -66,12 +66,12 @@ def of_one_run(
       recipe: recipe of a step.
       networks: generator and discriminator.
       retries: how often the run was set back. After a retry each step has other latents
-        than before.
+        than before, from a key that is no step's.
       devices: as in parallel.scan_steps.
     """
     init_key, train_key, _ = split_seed(config)
     if retries:
-        train_key = jax.random.fold_in(train_key, retries)
+        train_key = jax.random.fold_in(train_key, checks.MOST + retries)
     return Program(
         create=functools.partial(create_state, config, *networks, init_key),
         call=make_call(recipe, devices),
@@ -103,17 +103,21 @@ def create_state(
     return jax.jit(create)(key)
 
 
-def steps_per_call(config: ConfigDict) -> int:
+def steps_per_call(config: ConfigDict, first_step: int = 0) -> int:
     """The largest number of steps up to config's own that divides all intervals.
 
     So each call has the same length, one program serves the run, and every log,
     sample and checkpoint falls on the end of a call. FEWEST_STEPS stand for a number
     that is to be chosen.
+
+    Args:
+      config: the whole config.
+      first_step: steps done before, which it divides too: a signal may have ended the
+        run before in the midst of an interval, at the end of a shorter call.
     """
     wanted = config.steps_per_call or FEWEST_STEPS
-    common = math.gcd(
-        config.num_train_steps, *(config[name] for name in writer.INTERVALS)
-    )
+    intervals = (config[name] for name in writer.INTERVALS)
+    common = math.gcd(config.num_train_steps, first_step, *intervals)
     small = [n for n in range(1, math.isqrt(common) + 1) if common % n == 0]
     divisors = {*small, *(common // n for n in small)}
     return max(n for n in divisors if n <= wanted)

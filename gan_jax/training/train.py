@@ -162,7 +162,7 @@ def run_steps(
                 logging.info("Compiled in %.1f s.", time.perf_counter() - start)
                 if writer:
                     writer.start_clock()
-            step += programs.steps_per_call(config)
+            step += programs.steps_per_call(config, first_step)
             outcome = parallel.start_fetch(parallel.copy_first_replica(outcome))
             boundary = writer and writer_lib.is_boundary(config, step)
             kept = writer.keep(step, state) if boundary else None
@@ -241,12 +241,17 @@ def _count_retries(workdir: Path) -> int:
 def _set_back(
     workdir: Path, error: watchdog.FailedError, before: int, most: int
 ) -> None:
-    """Sets a failed run back to its last good checkpoint, and records that."""
+    """Sets a failed run back to its last good checkpoint, and records that.
+
+    What the run writes itself after that step goes when it is opened again, see
+    writer.Writer; what scored its later checkpoints goes here.
+    """
     folder = workdir / "checkpoints"
     step = watchdog.last_good_step(checkpoints.steps(folder), error.step) or 0
     with files.own(workdir):
         # Recorded last: a run that is killed before that fails and comes here again.
         checkpoints.delete_after(folder, step)
+        files.drop_lines_after(workdir / files.LATER_SCORES, step)
         record = {"step": step, "rule": error.rule, "failed_at": error.step}
         files.append_line(workdir / files.RETRIES, record)
     logging.warning(
@@ -339,7 +344,7 @@ def drive(
         return run_steps(
             configs[0],
             state,
-            make_feed(programs.steps_per_call(configs[0])),
+            make_feed(programs.steps_per_call(configs[0], first_step)),
             call=program.call,
             key=program.key,
             first_step=first_step,

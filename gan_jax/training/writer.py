@@ -118,17 +118,23 @@ def check_finite(
       FailedError: a metric is not finite; the message names the first such step, the
         metric and the last checkpoint.
     """
-    for name, values in metrics.items():
-        bad = np.flatnonzero(~np.isfinite(values))
-        if bad.size:
-            first = step - len(values) + bad[0] + 1
-            raise watchdog_lib.FailedError(
-                f"{name} is {values[bad[0]]} at step {first}: the run has diverged and "
-                f"stops; {watchdog_lib.say_last_good(saved_step)}. Lower a learning "
-                "rate or choose another loss, and start again in another --workdir.",
-                rule=watchdog_lib.NON_FINITE,
-                step=int(first),
-            )
+    places = {
+        name: int(np.argmin(np.isfinite(values)))
+        for name, values in metrics.items()
+        if not np.all(np.isfinite(values))
+    }
+    if not places:
+        return
+    name = min(places, key=places.__getitem__)
+    values, place = metrics[name], places[name]
+    first = step - len(values) + place + 1
+    raise watchdog_lib.FailedError(
+        f"{name} is {values[place]} at step {first}: the run has diverged and stops; "
+        f"{watchdog_lib.say_last_good(saved_step)}. Lower a learning rate or choose "
+        "another loss, and start again in another --workdir.",
+        rule=watchdog_lib.NON_FINITE,
+        step=first,
+    )
 
 
 class Kept(NamedTuple):

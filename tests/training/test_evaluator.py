@@ -94,6 +94,23 @@ def test_numbers_of_another_protocol_are_not_compared(judge, state, tmp_path):
     assert checkpoints.steps(tmp_path / "best") == [2]
 
 
+def test_the_best_checkpoint_of_steps_to_be_done_again_goes(config, state, tmp_path):
+    config.recipe.ema_decay = 0.0
+    judge = evaluator.Evaluator(config, tmp_path, first_step=0)
+    judge._scorer = Given(3.0, 1.0)
+    for step in (1, 2):
+        judge.evaluate(step, state)
+    judge.close()
+    judge = evaluator.Evaluator(config, tmp_path, first_step=1)
+    assert checkpoints.steps(tmp_path / "best") == []
+    judge._scorer = Given(5.0, 4.0, 4.5)  # worse than before, but the best there is
+    for step in (2, 3, 4):
+        judge.evaluate(step, state)
+    judge.close()
+    assert checkpoints.steps(tmp_path / "best") == [3]
+    assert [one["step"] for one in records(tmp_path)] == [1, 2, 3, 4]
+
+
 @pytest.mark.parametrize(
     "metric, message",
     [("fids", "no number 'fids' to choose by"), ("ms_ssim", "neither more nor less")],

@@ -35,6 +35,9 @@ def test_steps_per_call_divides_every_interval(
     for name, value in zip(writer.INTERVALS, intervals, strict=True):
         tiny_config[name] = value
     assert programs.steps_per_call(tiny_config) == expected
+    left = programs.steps_per_call(tiny_config, 3 * expected)
+    assert left == expected
+    assert 7 % programs.steps_per_call(tiny_config, 7) == 0
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ import gan_jax
 from gan_jax import data, parallel
 from gan_jax.data import feed
 from gan_jax.run import checkpoints, images
-from gan_jax.training import log, programs, train, writer
+from gan_jax.training import log, programs, train, watchdog, writer
 from tests import support
 
 pytestmark = pytest.mark.slow
@@ -279,18 +279,8 @@ def test_a_finished_run_does_nothing(tiny_config, unbroken, monkeypatch):
     assert [line["step"] for line in read_metrics(unbroken)] == [2, 4]
 
 
-@pytest.mark.parametrize(
-    "number, log_every_steps",
-    # In the second case the run leaves where it also logs.
-    [(signal.SIGTERM, 0), (signal.SIGTERM, 2), (signal.SIGINT, 0)],
-)
-def test_a_signal_saves_and_the_run_goes_on_later(
-    tiny_config, unbroken, tmp_path, monkeypatch, number, log_every_steps
-):
-    tiny_config.checkpoint_every_steps = 0
-    tiny_config.log_every_steps = log_every_steps
-    tiny_config.sample_every_steps = 0
-    workdir = tmp_path / "stopped"
+def send_at_first_call(number, patch):
+    """Sends this process the signal `number` when its run starts the first call."""
     make_call = programs.make_call
 
     def make_call_that_is_interrupted(*parts):
@@ -303,8 +293,42 @@ def test_a_signal_saves_and_the_run_goes_on_later(
 
         return interrupted
 
+    patch.setattr(programs, "make_call", make_call_that_is_interrupted)
+
+
+def test_a_run_that_left_between_intervals_meets_them_with_longer_calls(
+    shared_folder, tmp_path, monkeypatch
+):
+    config = support.make_dense_config(shared_folder)
+    config.num_train_steps = 24
+    for name in writer.INTERVALS[:3]:
+        config[name] = 12
+    workdir = tmp_path / "run"
     with monkeypatch.context() as patch:
-        patch.setattr(programs, "make_call", make_call_that_is_interrupted)
+        send_at_first_call(signal.SIGTERM, patch)
+        assert not train.train_and_evaluate(config, workdir)
+    (left,) = checkpoints.steps(workdir / "checkpoints")
+    assert 0 < left < 12
+    config.steps_per_call = 12  # which `left` is no multiple of
+    assert train.train_and_evaluate(config, workdir)
+    assert [line["step"] for line in read_metrics(workdir)] == [12, 24]
+    assert checkpoints.steps(workdir / "checkpoints")[-1] == 24
+
+
+@pytest.mark.parametrize(
+    "number, log_every_steps",
+    # In the second case the run leaves where it also logs.
+    [(signal.SIGTERM, 0), (signal.SIGTERM, 2), (signal.SIGINT, 0)],
+)
+def test_a_signal_saves_and_the_run_goes_on_later(
+    tiny_config, unbroken, tmp_path, monkeypatch, number, log_every_steps
+):
+    tiny_config.checkpoint_every_steps = 0
+    tiny_config.log_every_steps = log_every_steps
+    tiny_config.sample_every_steps = 0
+    workdir = tmp_path / "stopped"
+    with monkeypatch.context() as patch:
+        send_at_first_call(number, patch)
         tiny_config.num_train_steps = 8
         assert not train.train_and_evaluate(tiny_config, workdir)
     steps = checkpoints.steps(workdir / "checkpoints")
@@ -326,6 +350,10 @@ def test_check_finite_names_the_first_bad_step():
     metrics = {"d_loss": np.array([1.0, 2.0, np.inf, np.nan])}
     with pytest.raises(ValueError, match=r"d_loss is inf at step 39: .*of step 30"):
         writer.check_finite(metrics, 40, 30)
+    metrics["g_grad_norm"] = np.array([1.0, np.nan, 1.0, np.nan])
+    with pytest.raises(watchdog.FailedError, match=r"g_grad_norm is nan at step 38: "):
+        writer.check_finite(metrics, 40, 30)
+    writer.check_finite({"d_loss": np.ones(4)}, 40, 30)
 
 
 def test_another_config_is_refused_unless_overridden(tiny_config, unbroken, tmp_path):

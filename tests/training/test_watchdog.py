@@ -354,7 +354,12 @@ def test_a_failed_run_is_set_back_and_goes_on_with_other_latents(
 
     config.watchdog.retries = 1
     for name in ("one", "other"):
+        later = tmp_path / name / files.LATER_SCORES
+        later.parent.mkdir()
+        for step in (4, 6):  # as gan_jax.evaluate leaves them while the run trains
+            files.append_line(later, {"step": step})
         train_and_fail_once(tmp_path / name)
+        assert files.read_lines(later) == [{"step": 4}]
         (line,) = files.read_lines(tmp_path / name / files.RETRIES)
         assert line == {"step": 4, "rule": "made_up", "failed_at": 6}
         saved = files.read_lines(tmp_path / name / files.METRICS)
