@@ -105,13 +105,6 @@ def _check_exclusions(config: ConfigDict) -> None:
     """Refuses options that exclude each other."""
     recipe, discriminator = config.recipe, config.model.discriminator
     conditional = discriminator.get("condition", "none") != "none"
-    if recipe.penalty != "none" and discriminator.get("norm", "none") == "batch":
-        raise ValueError(
-            f"recipe.penalty is {recipe.penalty!r} and the discriminator has "
-            "BatchNorm, which makes each logit depend on the whole batch, while a "
-            "gradient penalty is a norm for each image: set "
-            "--config.model.discriminator.norm to none, layer or spectral."
-        )
     if recipe.penalty in ("r2", "r1_r2") and conditional:
         raise ValueError(
             f"recipe.penalty is {recipe.penalty!r}, on generated images, and the "

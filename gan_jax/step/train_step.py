@@ -68,6 +68,9 @@ def train_step(
 ) -> tuple[states.GANState, Metrics]:
     """The state after one step of a recipe, and the step's metrics.
 
+    D(G(z)) is d_fake_before the discriminator's update and d_fake_after it; with
+    simultaneous updates both networks judge and are judged before it.
+
     Args:
       state: state of both networks.
       batch: `images` (N, B, H, W, C) uint8 and `labels` (N, B) int32 with N examples
@@ -151,11 +154,13 @@ def generate(
     )
     labels = draw(sampling.draw_labels, label_key, num_classes=recipe.num_classes)
     dropout_key = jax.random.fold_in(dropout_key, slots[0])
+    dropout_keys = [dropout_key]  # without packing it is used as it is
+    dropout_keys += [jax.random.fold_in(dropout_key, member) for member in members[1:]]
 
     def run(params: Any) -> tuple[jax.Array, Any]:
         passes = [
-            generator.apply(params, latents[member], labels[member], dropout_key)
-            for member in members
+            generator.apply(params, latents[member], labels[member], member_key)
+            for member, member_key in zip(members, dropout_keys, strict=True)
         ]
         stats = [one.batch_stats for one in passes]
         mean = jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *stats)

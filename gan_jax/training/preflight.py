@@ -2,8 +2,12 @@
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
+from flax import linen as nn
+from flax import traverse_util
 import jax
+import jax.numpy as jnp
 from ml_collections import ConfigDict
 import numpy as np
 
@@ -48,9 +52,36 @@ def check_values(config: ConfigDict) -> None:
         section = checks.section(config, path) if path else config
         checks.check_fields(section, ranges, path=path)
     recipes.create(config, axis_name=None)
-    models.build(config, axis_name=None)
+    _, discriminator = models.build(config, axis_name=None)
+    if config.recipe.penalty != "none":
+        _check_penalised(config, discriminator)
     for network in ("generator", "discriminator"):
         optimizers.create(config, network)
+
+
+def _check_penalised(config: ConfigDict, discriminator: nn.Module) -> None:
+    """Refuses a gradient penalty on a discriminator that has BatchNorm."""
+    size = config.data.image_size
+    images = jnp.zeros((2, size, size, config.data.channels * config.recipe.packing))
+
+    def statistics(key: jax.Array) -> Any:
+        keys = {"params": key, "dropout": key}
+        labels = jnp.zeros(2, jnp.int32)
+        variables = discriminator.init(keys, images, labels, train=True)
+        return variables.get("batch_stats", {})
+
+    names = traverse_util.flatten_dict(
+        jax.eval_shape(statistics, jax.random.key(config.seed)), sep="/"
+    )
+    if any(name.rpartition("/")[2] == "mean" for name in names):
+        changes = "set --config.recipe.penalty=none"
+        if "norm" in config.model.discriminator:
+            changes += ", or --config.model.discriminator.norm to one without a batch"
+        raise ValueError(
+            f"recipe.penalty is {config.recipe.penalty!r} and the discriminator has "
+            "BatchNorm, which makes each logit depend on the whole batch, while a "
+            f"gradient penalty is a norm for each image: {changes}."
+        )
 
 
 def check(config: ConfigDict) -> None:

@@ -3,6 +3,7 @@
 import functools
 
 import chex
+from flax import linen as nn
 import jax
 import jax.flatten_util
 import jax.numpy as jnp
@@ -53,7 +54,6 @@ def test_default_config_gives_the_default_recipe(tiny_config):
         ("recipe", {"loss": "hing"}, "recipe.loss is 'hing', .*did you mean 'hinge'"),
         ("recipe", {"packing": 0}, "recipe.packing is 0, but must be at least 1"),
         ("recipe", {"ema_decay": 1.0}, r"recipe.ema_decay is 1.0, but must be in \[0"),
-        ("recipe", {"penalty": "r1"}, "'r1' and the discriminator has BatchNorm"),
         (
             "recipe",
             {"augment": "color,blur"},
@@ -121,6 +121,29 @@ def test_a_pack_holds_images_of_its_own_and_one_logit():
     assert fakes.batch.images.shape == (3, BATCH, SIZE, SIZE, 1)
     flat = np.asarray(fakes.batch.images).reshape(3 * BATCH, -1)
     assert len(np.unique(flat, axis=0)) == 3 * BATCH
+
+
+class Dropped(nn.Module):
+    """Draws ones of which dropout leaves half."""
+
+    @nn.compact
+    def __call__(self, latents, labels=None, *, train):
+        images = jnp.ones((len(latents), SIZE, SIZE, 1))
+        return nn.Dropout(0.5, deterministic=not train)(images)
+
+
+def test_each_image_of_a_pack_has_a_dropout_of_its_own():
+    state = make_state().generator.replace(
+        apply_fn=Dropped().apply, params={}, batch_stats={}
+    )
+    first, other = (
+        train_step.generate(
+            state, jnp.arange(BATCH), KEY, recipe=RECIPE._replace(packing=packing)
+        ).batch.images
+        for packing in (1, 2)
+    )
+    np.testing.assert_array_equal(first[0], other[0])
+    assert 0.4 < np.mean(np.asarray(other[0] != other[1])) < 0.6
 
 
 def test_packed_step_trains_on_all_images_of_the_packs():

@@ -109,6 +109,32 @@ def test_a_mistake_is_refused_before_anything_is_prepared(
 
 
 @pytest.mark.parametrize(
+    "name, preset, norm, is_refused",
+    [
+        ("dcgan", None, "batch", True),
+        ("dcgan", None, "spectral", False),
+        ("dcgan", None, "none", False),
+        ("infogan", None, "batch", True),
+        ("stacked_mnist", "authors", None, True),  # always has BatchNorm
+        ("stacked_mnist", "half", None, True),
+        ("gan", None, None, False),
+    ],
+)
+def test_a_penalty_for_each_image_needs_logits_of_each_image(
+    name, preset, norm, is_refused
+):
+    config = support.get_config(name, preset)
+    config.recipe.penalty = "r1"
+    if norm:
+        config.model.discriminator.norm = norm
+    if not is_refused:
+        preflight.check_values(config)
+        return
+    with pytest.raises(ValueError, match="'r1' and the discriminator has BatchN.*set"):
+        preflight.check_values(config)
+
+
+@pytest.mark.parametrize(
     "settings, message",
     [
         ({"num_images": 2}, "frechet_distance needs at least 10 images, not 2"),
