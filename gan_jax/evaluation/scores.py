@@ -101,7 +101,7 @@ class Scorer:
         dataset = data_lib.create(_with_split(data, split))
         indices = _subset(len(dataset.images), settings.num_images, seed=0)
         images = np.asarray(dataset.images[indices])
-        self._is_held_out = split != data.split
+        self._is_held_out = not data_lib.overlap(split, data.split)
         self._validation = functools.cache(
             functools.partial(_read_validation, data, self.training, split)
         )
@@ -386,7 +386,7 @@ def _numbers(config: ConfigDict, shape: tuple[int, int, int]) -> list[str]:
         available=_available(
             extractor,
             num_features=math.prod(shape) if extractor == "pixels" else 0,
-            is_held_out=split != data.split,
+            is_held_out=not data_lib.overlap(split, data.split),
             has_labels=config.model.generator.condition != "none",
             has_discriminator=True,
             is_mixture=data.name in data_lib.MIXTURES,
