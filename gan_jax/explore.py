@@ -71,12 +71,19 @@ class Explorer:
         """Prepares a run.
 
         Raises:
-          ValueError: the run draws points of the plane, which are no pictures.
+          ValueError: the run draws points of the plane, which are no pictures, or near
+            latents give unrelated images.
         """
         if run.draws_points:
             raise ValueError(
                 f"{name} draws points of the plane, which are no pictures: draw them "
                 "with python -m gan_jax.sample --output=points.png."
+            )
+        if not run.is_smooth:
+            raise ValueError(
+                f"{name} draws its images with dropout (model.generator.test_dropout), "
+                "whose masks the latents decide, so that no slider would change them "
+                "little by little: draw them with python -m gan_jax.sample."
             )
         self._run = run
         self._directions: dict[int, np.ndarray] = {}

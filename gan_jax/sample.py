@@ -252,6 +252,12 @@ def _label(run: trained.Run) -> int | None:
 def _check_run(run: trained.Run) -> None:
     """Refuses flags that do not fit the run, and more images than memory holds."""
     kind, data = _kind(), run.config.data
+    if kind not in ("", "by_class") and not run.is_smooth:
+        raise ValueError(
+            f"--{kind} was given, but the run's images are drawn with dropout "
+            "(model.generator.test_dropout), whose masks the latents decide, so that "
+            f"near latents give unrelated images: leave --{kind} out."
+        )
     if kind == "by_class" and not run.is_conditional:
         raise ValueError(
             "--by_class was given, but the run is unconditional: leave it out, or "

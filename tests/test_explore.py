@@ -11,6 +11,7 @@ import pytest
 
 import gan_jax
 from gan_jax import explore
+from gan_jax.models import mlp
 
 pytestmark = pytest.mark.slow
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
@@ -70,6 +71,12 @@ def test_points_are_refused(explorer):
     config.data.image_size, config.data.channels = 1, 2
     with pytest.raises(ValueError, match="ring draws points of the plane, which are"):
         explore.Explorer(run._replace(config=config), "ring")
+
+
+def test_images_that_do_not_follow_their_latents_are_refused(explorer):
+    run = explorer._run._replace(generator=mlp.Generator(test_dropout=True))
+    with pytest.raises(ValueError, match="run draws its images with dropout"):
+        explore.Explorer(run, "run")
 
 
 @pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="Chromium is not installed")

@@ -3,12 +3,14 @@
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from configs import ring
 import gan_jax
+from gan_jax import sample
 from gan_jax.run import latents as latents_lib
 from gan_jax.training import train
 from tests import support
@@ -70,6 +72,15 @@ def test_flags_that_cannot_be_are_refused(run, flag, message):
     done = command(run, *flag.split())
     assert done.returncode in (1, 2) and done.stdout == ""
     assert re.search(message, done.stderr) and len(done.stderr.splitlines()) == 1
+
+
+def test_a_path_through_latents_that_decide_a_dropout_is_refused(monkeypatch):
+    run = SimpleNamespace(is_smooth=False, config=None)
+    for kind in ("between", "walk", "arithmetic"):
+        monkeypatch.setattr(sample, "_kind", lambda kind=kind: kind)
+        run.config = support.get_config("cgan", "paper")
+        with pytest.raises(ValueError, match=f"--{kind} was given, but .* dropout"):
+            sample._check_run(run)
 
 
 def command(run, *flags):

@@ -46,6 +46,14 @@ class Run(NamedTuple):
         return self.config.model.generator.condition != "none"
 
     @property
+    def is_smooth(self) -> bool:
+        """Whether near latents give near images.
+
+        They do not where the latents' bits decide what a dropout drops.
+        """
+        return not getattr(self.generator, "test_dropout", False)
+
+    @property
     def draws_points(self) -> bool:
         """Whether the generator draws points of the plane instead of images."""
         data = self.config.data
