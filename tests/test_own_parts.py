@@ -339,6 +339,55 @@ def test_networks_that_do_not_fit(change, message, folder):
         models.build(config, axis_name=None)
 
 
+NORMED = """
+from flax import linen as nn
+from gan_jax import models
+
+class Generator(nn.Module):
+    condition: str = "none"
+    {attributes}
+
+    @nn.compact
+    def __call__(self, latents, labels=None, *, train):
+        x = nn.BatchNorm(use_running_average=not train)(nn.Dense(2)(latents))
+        x = nn.Dropout(0.5, deterministic={deterministic})(x)
+        return x.reshape(-1, 1, 1, 2)
+
+class Discriminator(nn.Module):
+    condition: str = "none"
+
+    @nn.compact
+    def __call__(self, images, labels=None, *, train):
+        return nn.Dense(1)(images.reshape(len(images), -1)).reshape(-1)
+
+pair = models.Pair(Generator, Discriminator)
+"""
+BOTH = "norm_momentum: float = 0.9\n    axis_name: str | None = None"
+WITH_KEY = "not (train and self.has_rng('dropout'))"
+
+
+@pytest.mark.parametrize(
+    "attributes, deterministic, message",
+    [
+        (BOTH, WITH_KEY, None),
+        (BOTH, "not train", "mine:pair.Generator needs a key for dropout"),
+        ("axis_name: str | None = None", WITH_KEY, "no attribute norm_momentum: give"),
+        ("norm_momentum: float = 0.9", WITH_KEY, "no attribute axis_name: give it"),
+    ],
+)
+def test_own_generators_whose_statistics_cannot_be_measured(
+    attributes, deterministic, message, folder
+):
+    write(folder, NORMED.format(attributes=attributes, deterministic=deterministic))
+    config = ring.get_config()
+    default.use_networks(config, "mine:pair")
+    if message is None:
+        models.build(config, axis_name=None)
+        return
+    with pytest.raises(ValueError, match=message):
+        models.build(config, axis_name=None)
+
+
 def test_a_pair_of_functions_is_refused(folder):
     write(folder, "from gan_jax import models\npair = models.Pair(print, print)")
     with pytest.raises(ValueError, match="must be a class derived from flax.linen.Mod"):

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 import dataclasses
 from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
+from flax import errors
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -120,6 +121,7 @@ def build(
     if own_parts.is_named(model.name):
         size = (data.image_size, data.image_size, data.channels)
         _check_shapes(config, generator, discriminator, size)
+        _check_own_statistics(config, generator)
     return generator, discriminator
 
 
@@ -273,6 +275,38 @@ def _check_shapes(
                 f"must make an array {wanted}: change it, or set --config.model.name "
                 "to another name."
             )
+
+
+def _check_own_statistics(config: ConfigDict, generator: nn.Module) -> None:
+    """Refuses an own generator whose BatchNorm's statistics cannot be measured."""
+    name = f"{config.model.name}.Generator"
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    labels = jax.ShapeDtypeStruct((2,), jnp.int32)
+    latents = jax.ShapeDtypeStruct((2, config.model.latent_size), jnp.float32)
+
+    def measure(key: Any, latents: Any, labels: Any) -> Any:
+        keys = {"params": key, "dropout": key}
+        variables = generator.init(keys, latents, labels, train=True)
+        generator.apply(variables, latents, labels, train=True, mutable=["batch_stats"])
+        return variables.get("batch_stats", {})
+
+    try:
+        statistics = jax.eval_shape(measure, key, latents, labels)
+    except errors.InvalidRngError:
+        raise ValueError(
+            f"{name} needs a key for dropout in a training pass without one, which "
+            "measures BatchNorm's statistics: let its dropout be deterministic unless "
+            "`train and self.has_rng('dropout')`, or set --config.model.name to "
+            "another name."
+        ) from None
+    attributes = {field.name for field in dataclasses.fields(generator)}
+    missing = sorted({"norm_momentum", "axis_name"}.difference(attributes))
+    if statistics and missing:
+        raise ValueError(
+            f"{name} has BatchNorm but no attribute {missing[0]}: give it the lines "
+            "`norm_momentum: float = 0.9` and `axis_name: str | None = None` and hand "
+            "them to its BatchNorm, or set --config.model.name to another name."
+        )
 
 
 def _create(
