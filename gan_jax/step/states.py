@@ -169,6 +169,5 @@ def creator(
             data.channels * config.recipe.packing,
         ),
         average=config.recipe.ema_decay > 0,
-        # A run of 0.1.0, which is read from its folder, does not have the field.
-        follow_logits=config.recipe.get("lecam_weight", 0.0) > 0,
+        follow_logits=config.recipe.lecam_weight > 0,
     )

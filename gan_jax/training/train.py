@@ -133,7 +133,9 @@ def run_steps(
       writer: host 0's writer_lib.Writer, or sweep.Writers; None on the others.
       on_first_call: is called once, when steps have been done that are not saved.
     """
-    resident, calls = parallel.replicate(inputs.resident), inputs.calls
+    # Not parallel.replicate, whose second copy is for what is donated.
+    resident = parallel.place(jax.tree.map(parallel.on_each_device, inputs.resident))
+    calls = inputs.calls
     del inputs  # the host's copy of the data
     last, step, leaving = config.num_train_steps, first_step, False
     in_flight: collections.deque[tuple[int, Any, Any]] = collections.deque()
