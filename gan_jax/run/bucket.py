@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 import contextlib
 import datetime
 import os
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 import re
 import tempfile
 from typing import Any
@@ -84,7 +84,7 @@ class Bucket:
             for path, about in found.items()
             if path.startswith(start) and not path.endswith("/")
         }
-        return sorted(x for x in self._times if ".." not in PurePosixPath(x).parts)
+        return sorted(name for name in self._times if _stays_in_folder(name))
 
     def read(self, name: str) -> bytes | None:
         """The content of a file, or None without the file."""
@@ -134,6 +134,16 @@ def cause(error: BaseException) -> str:
     text = " ".join(str(error).split()).rstrip(".")[:300] or type(error).__name__
     is_bare = isinstance(error, FileNotFoundError) and error.errno is None
     return f"there is no {text}" if is_bare else text
+
+
+def _stays_in_folder(name: str) -> bool:
+    """Whether a name is the path of a file below the folder that it is joined to.
+
+    An absolute name, as the key RUN//etc/x has it, starts with an empty part. Joined to
+    a folder, it would replace it.
+    """
+    parts = name.split("/")
+    return {"", ".", ".."}.isdisjoint(parts) and {"\\", "\0"}.isdisjoint(name)
 
 
 def _time(about: dict[str, Any]) -> float | None:

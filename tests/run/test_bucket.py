@@ -119,13 +119,25 @@ def test_a_file_has_the_time_of_its_last_change(tmp_path, address):
     np.testing.assert_allclose(changed, day_before, rtol=0, atol=1e-3)
 
 
-def test_names_that_lead_out_of_the_folder_are_left_out(address):
+def test_names_that_lead_out_of_the_folder_are_left_out(address, tmp_path):
+    outside = [
+        "../outside.txt",
+        "a/../../outside.txt",
+        f"{tmp_path}/outside.txt",  # absolute, so the key has // after the run
+        "a//outside.txt",
+        "./outside.txt",
+        "..\\outside.txt",
+        "outside\0.txt",
+    ]
     store = fsspec.filesystem("memory")
-    for name in ("config.json", "../outside.txt", "a/../../outside.txt"):
+    for name in ("config.json", *outside):
         store.store[f"/bucket/{address.rpartition('/')[2]}/{name}"] = memory.MemoryFile(
             store, name, b"{}"
         )
     assert bucket.Bucket(address).names() == ["config.json"]
+    with bucket.fetched(address, bucket.choose_history) as folder:
+        assert [path.name for path in folder.iterdir()] == ["config.json"]
+    assert not any(tmp_path.iterdir())
 
 
 def test_another_run_whose_name_begins_alike_is_not_mixed_in(address):

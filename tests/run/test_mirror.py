@@ -326,6 +326,19 @@ def test_a_folder_of_another_run_is_set_aside(address):
     assert text == "arrays of step 1"
 
 
+def test_an_object_with_an_absolute_name_is_not_fetched(address, tmp_path):
+    outside = tmp_path / "outside"
+    with mirror.staged(address, is_writer=True) as (local, _):
+        make_run(local, 1)
+    shutil.rmtree(local)
+    there = fsspec.filesystem("memory")
+    key = f"/bucket/{address.rpartition('/')[2]}/{outside}"
+    there.store[key] = memory.MemoryFile(there, key, b"a stranger's")
+    with mirror.staged(address, is_writer=True) as (local, _):
+        assert listing.steps(local / "checkpoints") == [1]
+    assert not outside.exists()
+
+
 def test_a_folder_that_is_ahead_is_kept(address):
     with mirror.staged(address, is_writer=True) as (local, _):
         make_run(local, 1)
