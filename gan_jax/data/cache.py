@@ -19,6 +19,8 @@ from ml_collections import ConfigDict
 import numpy as np
 import tqdm
 
+from gan_jax import checks
+
 FORMAT = 1  # Part of every key: raise it when the same key would give other bytes.
 _LARGEST_DIGESTED = 2**28  # bytes: a fifth of a second
 _ARRAYS = ("images.npy", "labels.npy")
@@ -57,7 +59,8 @@ class Source(NamedTuple):
       examples: iterator of images (H, W, C) uint8 with their labels.
       num_examples: upper bound of the number of examples, from which the progress bar
         and the disk space are computed.
-      num_classes: number of classes; None counts up to the highest label.
+      num_classes: number of classes, above every label; None counts up to the highest
+        label.
     """
 
     examples: Iterator[tuple[np.ndarray, int]]
@@ -105,7 +108,8 @@ def load_or_write(
       read: function that reads the source; it is called only if there is no cache yet.
 
     Raises:
-      ValueError: the cache cannot be written (full disk, no permission) or read.
+      ValueError: the cache cannot be written (full disk, no permission) or read, or
+        the source has a label that is no class.
     """
     shape, key, folder = _place(config, key)
     if not _make_root(folder):
@@ -269,6 +273,7 @@ def _write(folder: pathlib.Path, source: Source, shape: tuple[int, ...]) -> None
             source.examples, total=source.num_examples, unit=" images", disable=None
         ):
             assert image.shape == shape and image.dtype == np.uint8
+            _check_label(label, source.num_classes or checks.WIDEST)
             file.write(image.tobytes())
             labels.append(label)
         file.seek(0)
@@ -283,6 +288,16 @@ def _write(folder: pathlib.Path, source: Source, shape: tuple[int, ...]) -> None
         "sha256": {name: _digest(folder / name) for name in _ARRAYS},
     }
     (folder / "facts.json").write_text(json.dumps(facts, indent=2))
+
+
+def _check_label(label: int, limit: int) -> None:
+    if not 0 <= label < limit:
+        raise ValueError(
+            f"The data have the label {label:,}, but labels must be at least 0 and"
+            f" below {limit:,}: take a split whose images have labels with"
+            " --config.data.split (a test split of TFDS may have the label -1 in their"
+            " place), or choose another --config.data.label. No cache was written."
+        )
 
 
 def _write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:

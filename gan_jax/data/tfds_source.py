@@ -49,8 +49,8 @@ def load(config: ConfigDict) -> cache.Dataset:
 
     Raises:
       ValueError: raw files are missing or damaged, the set has no images or TFDS cannot
-        prepare it, the split or label is unknown, the prepared data are damaged, or the
-        disk is full.
+        prepare it, the split or label is unknown, an image has no label, the prepared
+        data are damaged, or the disk is full.
     """
     data_dir = cache.data_dir(config)
     full_name = _full_name(config.name, data_dir)

@@ -140,6 +140,32 @@ def test_cached_arrays_that_do_not_fit_are_named(config, name, array, message):
         cache.load_or_write(config, KEY, make_source)
 
 
+@pytest.mark.parametrize(
+    "label, num_classes, message",
+    [
+        (
+            -1,
+            2,
+            "the label -1, but labels must be at least 0 and below 2: .*data.split",
+        ),
+        (2, 2, "the label 2, but labels must be at least 0 and below 2: "),
+        (-1, None, "the label -1, but labels must be at least 0 and below 131,072: "),
+        (2**31, None, "the label 2,147,483,648, but labels must .* below 131,072: "),
+    ],
+)
+def test_labels_out_of_range_are_refused_before_there_is_a_cache(
+    config, label, num_classes, message
+):
+    def read():
+        images = [(np.zeros((2, 2, 1), np.uint8), one) for one in (0, 1, label)]
+        return cache.Source(iter(images), 3, num_classes)
+
+    for _ in range(2):  # the second call does not find a damaged cache
+        with pytest.raises(ValueError, match=message):
+            cache.load_or_write(config, KEY, read)
+    assert visible(pathlib.Path(config.cache_dir)) == []
+
+
 @pytest.mark.parametrize("folder", ["/proc/nowhere", "/dev/null/x", "x" * 300])
 def test_cache_dir_that_cannot_be_made_is_refused_before_data_are_read(
     config, tmp_path, folder
