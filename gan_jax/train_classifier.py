@@ -21,8 +21,9 @@ from absl import flags, logging
 from ml_collections import ConfigDict, config_flags
 import numpy as np
 
-from gan_jax import command, data
+from gan_jax import checks, command, data
 from gan_jax.evaluation import classifier, classifier_training
+from gan_jax.run import images as images_lib
 
 _CONFIG = config_flags.DEFINE_config_file(
     "config",
@@ -49,6 +50,7 @@ _SEED = flags.DEFINE_integer(
     "The initial parameters, the order of the images and the augmentation are drawn "
     "with this seed.",
     lower_bound=0,
+    upper_bound=checks.SEEDS,
 )
 _BATCH_SIZE = flags.DEFINE_integer(
     "batch_size",
@@ -154,11 +156,11 @@ def main() -> None:
     """
     command.config_filename()
     output = Path(_OUTPUT.value)
-    if output.suffix != ".npz" or not output.parent.is_dir():
+    if output.suffix != ".npz":
         raise ValueError(
-            f"output is {output}, but must be an .npz file in a folder that exists: "
-            "change --output, or make the folder."
+            f"output is {output}, but must be an .npz file: change --output."
         )
+    images_lib.check_output(output, "--output")
     weights = train(
         _CONFIG.value.data,
         steps=_STEPS.value,

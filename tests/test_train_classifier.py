@@ -117,13 +117,34 @@ def test_the_command_writes_a_classifier_and_how_well_it_reads(config, tmp_path)
     assert classifier.digest(output) in done.stderr
 
 
+def test_an_output_that_is_a_folder_is_refused_before_training(tmp_path):
+    folder = tmp_path / "own.npz"
+    folder.mkdir()
+    done = run(*ARRAY, f"--output={folder}")
+    assert done.returncode == 1, done.stderr
+    assert done.stderr == (
+        f"error: --output is {folder}, which is a folder: add the name of a file in "
+        "it.\n"
+    )
+
+
 @pytest.mark.parametrize(
     "flags, code, sentence",
     [
         ([], 1, "no config was given; name one, for example --config=dcgan."),
         (["--config=configs/dcgn.py"], 2, "there is no config configs/dcgn.py"),
         ([*ARRAY, "--output=a.txt"], 1, "output is a.txt, but must be an .npz file"),
-        ([*ARRAY, "--output=no/a.npz"], 1, "a folder that exists: change --output"),
+        ([*ARRAY, "--output=no/a.npz"], 1, "the output no/a.npz does not exist: make"),
+        (
+            [*ARRAY, "--output=/proc/self/a.npz"],
+            1,
+            "/proc/self/a.npz cannot be written",
+        ),
+        (
+            [*ARRAY, f"--seed={2**70}"],
+            2,
+            "is not an integer in the range [0, 4294967295]",
+        ),
     ],
 )
 def test_mistakes_are_answered_in_one_sentence(flags, code, sentence):
