@@ -61,7 +61,7 @@ _PAIRS = flags.DEFINE_string(
     "neighbours",
     "",
     "A picture is written to this PNG file, which shows generated images, each to the "
-    "left of its nearest training image.",
+    "left of its nearest training image. Points have no such picture.",
 )
 # The other flags override the evaluation section of the run's config.
 _SETTINGS = (
@@ -288,6 +288,21 @@ def _save_pairs(path: Path, run: trained.Run, training: np.ndarray) -> None:
     images_lib.save_png(path, grid)
 
 
+def _check_pairs(data_config: ConfigDict) -> None:
+    """Refuses --neighbours before anything is computed for it.
+
+    Raises:
+      ValueError: the run has points, or the file cannot be written.
+    """
+    if data_config.name in data.MIXTURES:
+        raise ValueError(
+            "--neighbours draws pairs of images, but the run has points of "
+            f"{data_config.name}: leave --neighbours out, or draw the points with "
+            "python -m gan_jax.sample."
+        )
+    images_lib.check_output(Path(_PAIRS.value), "--neighbours")
+
+
 def main() -> None:
     """Scores a run, which is fetched if it lies in a bucket.
 
@@ -305,7 +320,7 @@ def _score(workdir: Path) -> None:
     """Scores a run, prints a table and adds lines to scores.jsonl."""
     config = _read_config(workdir)
     if _PAIRS.value:
-        images_lib.check_output(Path(_PAIRS.value), "--neighbours")
+        _check_pairs(config.data)
     parallel.use_compilation_cache("")
     scorer = _create_scorer(config)
     columns = {}

@@ -109,6 +109,22 @@ def test_a_users_mistake_is_one_sentence(run, command, flags, message):
     assert re.search(message, lines[0])
 
 
+@pytest.mark.parametrize("preset", [None, "grid"])
+def test_pairs_of_points_are_refused_before_anything_is_computed(
+    preset, command, tmp_path
+):
+    config = support.get_config("ring", preset)
+    (tmp_path / "config.json").write_text(config.to_json())
+    done = command(tmp_path, f"--neighbours={tmp_path / 'pairs.png'}")
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr == (
+        "error: --neighbours draws pairs of images, but the run has points of "
+        f"{preset or 'ring'}: leave --neighbours out, or draw the points with python "
+        "-m gan_jax.sample.\n"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["config.json"]
+
+
 def test_images_that_are_no_images_are_refused(run, command, tmp_path):
     path = tmp_path / "images.npz"
     np.savez(path, images=np.full((30, 16, 16, 1), np.nan, np.float32))
