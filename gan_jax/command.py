@@ -1,7 +1,8 @@
 """What every command shares: strict parsing of flags, help, errors in one sentence."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 import difflib
+import functools
 import importlib
 import importlib.machinery
 import importlib.util
@@ -122,6 +123,37 @@ def _unknown_field(argv: list[str], error: Exception) -> str:
     )
 
 
+def _whole_section(error: Exception) -> str:
+    """Says which override sets a whole section; "" if the error is another one."""
+    found = re.match(
+        r"flag (--config\.([\w.]+)=.*): Failed to parse .* as a", str(error)
+    )
+    if not found:
+        return ""
+    override, path = found.groups()
+    section = functools.reduce(getattr, path.split("."), flags.FLAGS["config"].value)
+    # A field called name is the clearest example, and the nearest one.
+    example = min(
+        _fields(section, path),
+        key=lambda field: (not field[0].endswith(".name"), field[0].count(".")),
+        default=None,
+    )
+    such_as = f", such as --config.{example[0]}={example[1]}" if example else ""
+    return (
+        f"{override} sets {path}, which is a section of the config: set one of its "
+        f"fields{such_as}."
+    )
+
+
+def _fields(section: ConfigDict, path: str) -> Iterator[tuple[str, Any]]:
+    """The paths and values of the fields of a section and of the sections in it."""
+    for name, value in section.items():
+        if isinstance(value, ConfigDict):
+            yield from _fields(value, f"{path}.{name}")
+        else:
+            yield f"{path}.{name}", value
+
+
 def _shipped_configs() -> Path:
     """The folder of the configs that came with this gan_jax."""
     installed = ROOT / "gan_jax_configs"  # setup.cfg gives the package this name
@@ -216,6 +248,9 @@ def _parse(argv: list[str]) -> list[str]:
         raised = re.findall(r"^ValueError: (.*)$", str(error), re.MULTILINE)
         if raised:  # the config file raised it; ml_collections inserts a traceback
             _exit(raised[-1], WRONG_FLAG)
+        section = _whole_section(error)
+        if section:
+            _exit(section, WRONG_FLAG)
         missing = re.match(r"flag --(\w+)=None: .*must have a value", str(error))
         if missing:
             _exit(f"--{missing[1]} is missing; --help says what it is.", WRONG_FLAG)

@@ -58,6 +58,25 @@ CONFIG = "--config=configs/dcgan.py"
             2,
             "flag --config.data.image_size=small: invalid literal for int()",
         ),
+        (
+            [CONFIG, "--config.optimizer=adam"],
+            2,
+            "--config.optimizer=adam sets optimizer, which is a section of the config: "
+            "set one of its fields, such as --config.optimizer.discriminator.name=adam."
+            "\n",
+        ),
+        (
+            [CONFIG, "--config.optimizer.generator", "adam"],
+            2,
+            "--config.optimizer.generator=adam sets optimizer.generator, which is a "
+            "section of the config: set one of its fields, such as --config.optimizer."
+            "generator.name=adam.\n",
+        ),
+        (
+            [CONFIG, "--config.model="],
+            2,
+            "fields, such as --config.model.name=dcgan.\n",
+        ),
         ([CONFIG, "--wrkdir=x"], 2, "Unknown command line flag 'wrkdir'. Did you mean"),
         (["--config=configs/cgan.py:onehott"], 2, "there is no preset 'onehott'"),
         ([CONFIG, "x"], 2, "unexpected argument 'x'"),
