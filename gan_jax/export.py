@@ -10,7 +10,6 @@ The weights in half precision with the config, which stand for RUN in other comm
   python -m gan_jax.export --workdir=RUN --output=generator.npz
 """
 
-import json
 from pathlib import Path
 
 from absl import flags, logging
@@ -19,7 +18,7 @@ import numpy as np
 
 from gan_jax import command, formats, generator_flags
 from gan_jax.formats import card
-from gan_jax.run import bucket, trained
+from gan_jax.run import bucket, files, trained
 from gan_jax.run import images as images_lib
 
 flags.adopt_module_key_flags(generator_flags)
@@ -63,7 +62,7 @@ def main() -> None:
         )
     for path, whole in (
         (output, content),
-        (beside, json.dumps(described, indent=2).encode()),
+        (beside, files.to_json(described, indent=2).encode()),
     ):
         with images_lib.writing_whole(path) as file:
             file.write(whole)

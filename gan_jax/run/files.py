@@ -27,6 +27,9 @@ SCORES, LATER_SCORES = "evaluations.jsonl", "scores.jsonl"
 RETRIES = "retries.jsonl"  # a line for each retry of a run that failed
 ENVIRONMENTS = "environments.jsonl"  # a line for each environment of an experiment
 COMPILED = "compiled"  # folder of the compiled programs of a deterministic run
+# What Python writes for floats that JSON lacks, and what is written here in its place.
+_CONSTANTS = {"NaN": "null", "Infinity": "1e999", "-Infinity": "-1e999"}
+_STRING_OR_CONSTANT = re.compile(r'"(?:[^"\\]|\\.)*"|-?Infinity|NaN')
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -160,13 +163,23 @@ class Worker:
         self._thread.shutdown()
 
 
+def to_json(value: Any, *, indent: int | None = None) -> str:
+    """A value as JSON, which has neither inf nor nan.
+
+    In the place of inf stands 1e999, a number that is read as inf, since no float is as
+    large. In the place of nan stands null.
+    """
+    text = json.dumps(value, indent=indent)
+    return _STRING_OR_CONSTANT.sub(lambda x: _CONSTANTS.get(x[0], x[0]), text)
+
+
 def append_line(path: Path, record: Mapping[str, Any]) -> None:
-    """Adds one record to a file of JSON lines.
+    """Adds one record to a file of JSON lines, in the form of `to_json`.
 
     Raises:
       OSError: the file cannot be written.
     """
-    line = (json.dumps(record) + "\n").encode()
+    line = (to_json(record) + "\n").encode()
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
     try:
         # A single unbuffered write keeps the lines of two processes apart.
@@ -257,7 +270,8 @@ def read_last_score(path: Path) -> dict[str, Any] | None:
     Raises:
       ValueError: the file cannot be read.
     """
-    return read_last(path, _is_score)
+    record = read_last(path, _is_score)
+    return None if record is None else _with_nan(record)
 
 
 def read_scores(path: Path) -> list[dict[str, Any]]:
@@ -266,15 +280,24 @@ def read_scores(path: Path) -> list[dict[str, Any]]:
     Raises:
       ValueError: the file cannot be read.
     """
-    return read_lines(path, _is_score)
+    return [_with_nan(record) for record in read_lines(path, _is_score)]
 
 
 def _is_score(record: Mapping[str, Any]) -> bool:
     kinds = {"generator": str, "numbers": dict, "protocol": dict}
     return all(isinstance(record.get(x), kind) for x, kind in kinds.items()) and all(
-        isinstance(one, dict) and isinstance(one.get("value"), int | float)
+        isinstance(one, dict) and isinstance(one.get("value", ""), int | float | None)
         for one in record["numbers"].values()
     )
+
+
+def _with_nan(record: dict[str, Any]) -> dict[str, Any]:
+    """A record of scores in which a value of null is nan again."""
+    numbers = {
+        name: one | {"value": math.nan if one["value"] is None else one["value"]}
+        for name, one in record["numbers"].items()
+    }
+    return record | {"numbers": numbers}
 
 
 def drop_lines_after(path: Path, step: int) -> None:

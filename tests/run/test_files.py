@@ -1,6 +1,7 @@
 """The files of a run's folder: lines, pictures, and the lock of its writer."""
 
 import json
+import math
 import os
 from pathlib import Path
 import signal
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import threading
 
+import numpy as np
 import pytest
 
 from gan_jax.run import files
@@ -114,10 +116,34 @@ def test_a_record_without_its_numbers_is_named(tmp_path, caplog):
     whole = {"step": 1, "generator": "raw", "numbers": {"x": {"value": 1.0}}}
     whole["protocol"] = {}
     broken = [{"step": 1}, whole | {"numbers": {"x": 1.0}}, whole | {"generator": 0}]
+    broken.append(whole | {"numbers": {"x": {"standard_error": None}}})
     path = tmp_path / "evaluations.jsonl"
     path.write_text("".join(json.dumps(one) + "\n" for one in (*broken, whole)))
     assert files.read_scores(path) == [whole]
-    assert all(f"line {number} is damaged" in caplog.text for number in (1, 2, 3))
+    assert all(f"line {number} is damaged" in caplog.text for number in (1, 2, 3, 4))
+
+
+def refuse(constant):
+    raise AssertionError(f"{constant} is not JSON")
+
+
+def test_inf_and_nan_are_written_as_json_and_read_as_floats(tmp_path):
+    values = {"a": math.inf, "b": -math.inf, "c": math.nan, "d": 1.5}
+    numbers = {x: {"value": y, "standard_error": None} for x, y in values.items()}
+    record = {"step": 1, "generator": "raw", "numbers": numbers}
+    record["protocol"] = {"name": 'NaN, "Infinity" and \\'}
+    path = tmp_path / "evaluations.jsonl"
+    files.append_line(path, record)
+    json.loads(path.read_text(), parse_constant=refuse)
+    with path.open("a") as file:  # as earlier versions wrote it
+        file.write(json.dumps(record) + "\n")
+    assert "Infinity" in path.read_text().splitlines()[1]
+    read = [*files.read_scores(path), files.read_last_score(path)]
+    for one in read:
+        assert one["protocol"] == record["protocol"]
+        found = {x: y["value"] for x, y in one["numbers"].items()}
+        np.testing.assert_array_equal(list(found.values()), list(values.values()))
+    assert len(read) == 3
 
 
 def test_sample_grids_are_found_in_order_of_their_steps(tmp_path):
