@@ -184,7 +184,7 @@ def _cell(
         if run is not None and run.status == "finished" and number in run.numbers
     }
     values = tuple(found.values())
-    mean = _mean(values) if values else None
+    mean = estimate.mean_of(values) if values else None
     return Cell(
         mean and mean.value,
         mean and mean.standard_error,
@@ -215,11 +215,3 @@ def _by_trial(
         for result in results
         if result.trial.part == part_name
     }
-
-
-def _mean(values: Sequence[float]) -> estimate.Estimate:
-    """The mean; it is inf or nan and has no standard error if a value is inf or nan."""
-    if np.isfinite(values).all():
-        return estimate.mean_of(values)
-    with np.errstate(invalid="ignore"):
-        return estimate.Estimate(float(np.mean(values)), None)

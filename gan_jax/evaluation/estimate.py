@@ -11,7 +11,8 @@ class Estimate(NamedTuple):
 
     Attributes:
       value: measured value.
-      standard_error: standard error of the value; None where nothing was repeated.
+      standard_error: standard error of the value; None where nothing was repeated, or
+        where the value is inf or nan.
     """
 
     value: float
@@ -19,8 +20,12 @@ class Estimate(NamedTuple):
 
 
 def mean_of(values: Sequence[float]) -> Estimate:
-    """The mean of independent values; two or more values give a standard error."""
-    if len(values) < 2:
-        return Estimate(float(np.mean(values)), None)
-    error = float(np.std(values, ddof=1) / np.sqrt(len(values)))
-    return Estimate(float(np.mean(values)), error)
+    """The mean of independent values; two or more values give a standard error.
+
+    The mean is inf or nan and has no standard error if a value is inf or nan.
+    """
+    with np.errstate(invalid="ignore"):  # inf - inf
+        mean = float(np.mean(values))
+    if len(values) < 2 or not np.isfinite(values).all():
+        return Estimate(mean, None)
+    return Estimate(mean, float(np.std(values, ddof=1) / np.sqrt(len(values))))
