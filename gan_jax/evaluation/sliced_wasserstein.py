@@ -1,4 +1,4 @@
-"""Sliced Wasserstein distance, of points and of image patches at several scales."""
+"""Sliced Wasserstein distance of image patches at several scales."""
 
 from collections.abc import Callable, Iterator
 
@@ -77,45 +77,6 @@ def sliced_wasserstein(
     return distances
 
 
-def distance(
-    first: np.ndarray,
-    second: np.ndarray,
-    *,
-    num_projections: int = 512,
-    seed: int = 0,
-) -> float:
-    """Mean over random directions of the 1-Wasserstein distance along them.
-
-    Rabin et al. 2012 (Wasserstein barycenter and its application to texture mixing),
-    with absolute differences, as Karras et al. take them. Along a direction, the
-    distance is the mean difference of the sorted projections.
-
-    Args:
-      first: (N, F) points.
-      second: (N, F) points.
-      num_projections: number of random directions.
-      seed: seed of the directions.
-
-    Raises:
-      ValueError: the arrays differ in shape, or there are no points or directions.
-    """
-    flat = first.ndim == second.ndim == 2
-    if not flat or first.shape != second.shape or not first.size:
-        raise ValueError(
-            f"points are {first.shape} and {second.shape}, but sorted projections are "
-            "compared in pairs: give two (N, F) arrays of one shape."
-        )
-    _check_counts(1, num_projections)
-    rng = np.random.default_rng(seed)
-    directions = _directions(rng, num_projections, first.shape[1])
-    return _mean_distance(
-        lambda block: block @ first.T.astype(np.float32),
-        lambda block: block @ second.T.astype(np.float32),
-        directions,
-        max(1, PROJECTED // len(first)),
-    )
-
-
 def pyramid(images: np.ndarray) -> list[np.ndarray]:
     """Laplacian levels (N, h, w, C) float32 of images (N, H, W, C), the finest first.
 
@@ -192,7 +153,18 @@ def _directions(rng: np.random.Generator, count: int, size: int) -> np.ndarray:
 def _mean_distance(
     first: Project, second: Project, directions: np.ndarray, block: int
 ) -> float:
-    """The mean distance over all directions, which are projected in blocks."""
+    """The mean over directions of the 1-Wasserstein distance along them.
+
+    Rabin et al. 2012 (Wasserstein barycenter and its application to texture mixing),
+    with absolute differences, as Karras et al. take them. Along a direction, the
+    distance is the mean difference of the sorted projections.
+
+    Args:
+      first: function that projects the first set.
+      second: function that projects the second set, of the same size.
+      directions: (K, F) random directions.
+      block: number of directions that are projected at once.
+    """
     total = 0.0
     for i in tqdm.trange(
         0,
@@ -227,10 +199,6 @@ def _check(
             f"images are {real.shape[1]}x{real.shape[2]} pixels, but a patch takes "
             f"{PATCH}x{PATCH}: give larger images."
         )
-    _check_counts(patches_per_image, num_projections)
-
-
-def _check_counts(patches_per_image: int, num_projections: int) -> None:
     if patches_per_image < 1 or num_projections < 1:
         raise ValueError(
             f"{patches_per_image} patches an image and {num_projections} projections, "
