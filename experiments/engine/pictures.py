@@ -1,11 +1,15 @@
 """Joins the sample pictures of several rows in a labelled grid or an animation."""
 
 from collections.abc import Mapping, Sequence
+import io
 from pathlib import Path
 import re
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+
+from gan_jax.run import files
+from gan_jax.run import images as images_lib
 
 PNG_BYTES = 100_000
 GIF_BYTES = 1_000_000
@@ -27,13 +31,13 @@ def save_small(image: Image.Image, path: Path) -> bool:
     Returns:
       Whether the file is small.
     """
-    unfinished = path.with_name(path.name + ".tmp")
     for colours in (256, 64, 24, 8):
-        _quantised(image, colours).save(unfinished, format="PNG", optimize=True)
-        if unfinished.stat().st_size <= PNG_BYTES:
+        content = io.BytesIO()
+        _quantised(image, colours).save(content, format="PNG", optimize=True)
+        is_small = len(content.getvalue()) <= PNG_BYTES
+        if is_small:
             break
-    is_small = unfinished.stat().st_size <= PNG_BYTES
-    unfinished.replace(path)
+    files.write_whole(path, content.getvalue())
     return is_small
 
 
@@ -86,16 +90,15 @@ def animate(frames: Mapping[str, Sequence[Path]], path: Path) -> None:
 
 
 def _save_gif(images: Sequence[Image.Image], path: Path) -> None:
-    unfinished = path.with_name(path.name + ".tmp")
-    images[0].save(
-        unfinished,
-        format="GIF",
-        save_all=True,
-        append_images=images[1:],
-        duration=[300] * (len(images) - 1) + [2_500],  # milliseconds
-        loop=0,
-    )
-    unfinished.replace(path)
+    with images_lib.writing_whole(path) as file:
+        images[0].save(
+            file,
+            format="GIF",
+            save_all=True,
+            append_images=images[1:],
+            duration=[300] * (len(images) - 1) + [2_500],  # milliseconds
+            loop=0,
+        )
 
 
 def _frame(

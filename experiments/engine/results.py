@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.engine.spec import Result, Trial
+from gan_jax.run import files
 
 DIGITS = 6  # significant digits of a float
 
@@ -40,9 +41,7 @@ def write(path: Path, results: Iterable[Result], *, made_on: str) -> None:
         f'"environments": {environments},\n'
         f'"results": [\n{lines}\n]}}\n'
     )
-    unfinished = path.with_name(path.name + ".tmp")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)
+    files.write_whole(path, text)
 
 
 def read(path: Path) -> Saved:
