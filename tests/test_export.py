@@ -154,7 +154,12 @@ def test_the_card_says_what_a_user_must_know(run, tmp_path):
             "truncation": "any largest magnitude above 0",
         },
         "labels": {"dtype": "int32", "range": [0, 2]},
-        "images": {"shape": [16, 16, 1], "dtype": "float32", "range": [-1, 1]},
+        "images": {
+            "shape": [16, 16, 1],
+            "dtype": "float32",
+            "range": [-1, 1],
+            "to_bytes": "clip(rint((images + 1) * 127.5), 0, 255)",
+        },
         "data": "array",
         "licence_of_the_data": "not known for array",
         "scores": [SCORES],

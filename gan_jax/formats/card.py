@@ -6,7 +6,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from gan_jax import version
+from gan_jax import own_parts, version
 from gan_jax.run import config_file, files, trained
 
 # Name of the data in the config -> terms of use, as their authors state them.
@@ -17,6 +17,8 @@ LICENCES = {
     "ring": "drawn by gan_jax, no terms",
     "grid": "drawn by gan_jax, no terms",
 }
+# run.images.to_uint8, in words of numpy
+TO_BYTES = "clip(rint((images + 1) * 127.5), 0, 255)"
 
 
 def create(
@@ -45,15 +47,28 @@ def create(
         "generator": kind,
         "latents": _latents(run),
         "labels": _labels(run),
-        "images": {
-            "shape": [data.image_size, data.image_size, data.channels],
-            "dtype": "float32",
-            "range": None if data.channels == 2 else [-1, 1],
-        },
+        "images": _images(run),
         "data": data.name,
         "licence_of_the_data": LICENCES.get(data.name, f"not known for {data.name}"),
         "scores": _scores(workdir, run.step, kind),
         "config": public_config(run.config),
+    }
+
+
+def _images(run: trained.Run) -> dict[str, Any]:
+    """The images, whose range may exceed the [-1, 1] of the data.
+
+    The range is None if it is unbounded, or not known since the networks are the
+    user's own.
+    """
+    data, name = run.config.data, run.config.model.name
+    is_bounded = getattr(run.generator, "output", "tanh") != "linear"
+    bounds = [-3, 1] if name == "pacgan" else [-1, 1]
+    return {
+        "shape": [data.image_size, data.image_size, data.channels],
+        "dtype": "float32",
+        "range": bounds if is_bounded and not own_parts.is_named(name) else None,
+        "to_bytes": None if data.channels == 2 else TO_BYTES,
     }
 
 

@@ -1,8 +1,10 @@
 """A generator as a program with its weights inside, for use without this code.
 
 The program takes latents (B, Z) float32 and, if the run is conditional, labels (B,)
-int32. It returns images (B, H, W, C) float32 in [-1, 1], or points (B, 1, 1, 2). B is
-free. Floats leave the rounding to bytes to the user: `gan_jax.run.images.to_uint8` is
+int32. It returns images (B, H, W, C) float32, or points (B, 1, 1, 2). B is free. Black
+is -1 and white is 1. Most generators end in a tanh and stay in this range, but not all
+do: the model card has the range of each. Floats leave the clipping and the rounding to
+bytes to the user: `gan_jax.run.images.to_uint8` is
 `clip(rint((images + 1) * 127.5), 0, 255)`.
 """
 
