@@ -61,7 +61,8 @@ _PAIRS = flags.DEFINE_string(
     "neighbours",
     "",
     "A picture is written to this PNG file, which shows generated images, each to the "
-    "left of its nearest training image. Points have no such picture.",
+    "left of its nearest training image. Points have no such picture, and images of a "
+    "file have none.",
 )
 # The other flags override the evaluation section of the run's config.
 _SETTINGS = (
@@ -292,13 +293,19 @@ def _check_pairs(data_config: ConfigDict) -> None:
     """Refuses --neighbours before anything is computed for it.
 
     Raises:
-      ValueError: the run has points, or the file cannot be written.
+      ValueError: the run has points, --images is given too, or the file cannot be
+        written.
     """
     if data_config.name in data.MIXTURES:
         raise ValueError(
             "--neighbours draws pairs of images, but the run has points of "
             f"{data_config.name}: leave --neighbours out, or draw the points with "
             "python -m gan_jax.sample."
+        )
+    if _IMAGES.value:
+        raise ValueError(
+            "--neighbours shows images that the run's generator draws, so it does not "
+            "go with --images: leave one of them out."
         )
     images_lib.check_output(Path(_PAIRS.value), "--neighbours")
 
@@ -335,7 +342,7 @@ def _score(workdir: Path) -> None:
     protocol = next(iter(columns.values())).protocol
     known = {k: v for k, v in protocol.items() if v not in ("", None)}
     print("protocol:", ", ".join(f"{k} {v}" for k, v in known.items()), flush=True)
-    if _PAIRS.value and not _IMAGES.value:
+    if _PAIRS.value:
         _save_pairs(Path(_PAIRS.value), run, scorer.training.images)
 
 

@@ -99,6 +99,10 @@ def test_the_training_images_give_the_floor(run, command):
         (["--num_images=1"], "num_images is 1, but must be at least 2"),
         (["--best"], "no checkpoint in .*best: there is none"),
         (["--neighbours=/"], "--neighbours is /, which is a folder: add the name"),
+        (
+            ["--neighbours=pairs.png", "--images=training"],
+            "--neighbours shows images .* does not go with --images: leave one",
+        ),
     ],
 )
 def test_a_users_mistake_is_one_sentence(run, command, flags, message):
