@@ -74,7 +74,7 @@ def printing_to_log(workdir: Path) -> Iterator[None]:
 
 
 class Writers:
-    """The writers of all runs, which train.run_steps uses like a single writer.
+    """The writers of all runs, which loop.run_steps uses like a single writer.
 
     A run that fails is marked and no longer written; the others go on.
     """

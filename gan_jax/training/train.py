@@ -1,13 +1,10 @@
-"""The training loop: checks a run, drives its program and says what happens."""
+"""A run from its checks to its end: opens it, drives its program, says what happens."""
 
-import collections
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 import contextlib
 import functools
 from pathlib import Path
 import shlex
-import signal
-import time
 from typing import Any
 
 from absl import logging
@@ -20,7 +17,7 @@ from gan_jax import checks, data, memory, models, own_parts, parallel
 from gan_jax.data import batches, feed
 from gan_jax.run import checkpoints, config_file, files
 from gan_jax.step import recipes, states
-from gan_jax.training import preflight, programs, watchdog
+from gan_jax.training import loop, preflight, programs, watchdog
 from gan_jax.training import writer as writer_lib
 
 
@@ -80,109 +77,6 @@ def check(config: ConfigDict, *, runs: int = 1) -> None:
         key=key,
         runs=runs,
     )
-
-
-@contextlib.contextmanager
-def catch_signals() -> Iterator[list[str]]:
-    """Collects the names of SIGTERM and SIGINT as they come; a second one kills."""
-    caught: list[str] = []
-    second: dict[signal.Signals, Any] = {
-        signal.SIGTERM: signal.SIG_DFL,
-        signal.SIGINT: signal.default_int_handler,
-    }
-
-    def handle(number: Any, frame: Any) -> None:
-        del frame
-        caught.append(signal.Signals(number).name)
-        signal.signal(number, second[number])
-
-    previous = {number: signal.signal(number, handle) for number in second}
-    try:
-        yield caught
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-
-
-def run_steps(
-    config: ConfigDict,
-    state: Any,
-    inputs: feed.Feed,
-    *,
-    call: Callable[..., Any],
-    key: Any,
-    first_step: int,
-    writer: Any,
-    on_first_call: Callable[[], None],
-) -> int:
-    """Runs the remaining steps and returns the last one that was done.
-
-    While a call runs, the metrics of the one before are fetched and what was due after
-    it is written, so that the device never waits for the host. Only an evaluation is
-    waited for: it takes the cores or the device that the next call needs. A signal that
-    reached any host reaches all of them with the metrics, so that they leave after the
-    same step, the last of which is saved.
-
-    Args:
-      config: the whole config.
-      state: the replicated GANState after first_step steps; donated.
-      inputs: the batches of the steps from first_step on.
-      call: several compiled steps, see programs.make_call.
-      key: the run's train key, the last argument of the compiled step.
-      first_step: steps done before.
-      writer: host 0's writer_lib.Writer, or sweep.Writers; None on the others.
-      on_first_call: is called once, when steps have been done that are not saved.
-    """
-    # Not parallel.replicate, whose second copy is for what is donated.
-    resident = parallel.place(jax.tree.map(parallel.on_each_device, inputs.resident))
-    calls = inputs.calls
-    del inputs  # the host's copy of the data
-    last, step, leaving = config.num_train_steps, first_step, False
-    in_flight: collections.deque[tuple[int, Any, Any]] = collections.deque()
-
-    def settle() -> bool:
-        done, outcome, kept = in_flight.popleft()
-        metrics, stop = jax.tree.map(np.asarray, outcome)
-        if writer:
-            writer.settle(done, metrics)
-            if kept:
-                writer.write(done, kept)
-        return bool(stop)
-
-    logging.info(
-        "Compiling the step: up to a minute, less the next time. Then there is a line "
-        "every %d steps.",
-        config.log_every_steps or last,
-    )
-    with catch_signals() as caught, contextlib.closing(calls):
-        for one in calls:
-            start = time.perf_counter()
-            stop = parallel.on_each_device(np.int32(len(caught)))
-            state, *outcome = call(state, resident, one, key, stop)
-            if step == first_step:
-                on_first_call()
-                logging.info("Compiled in %.1f s.", time.perf_counter() - start)
-                if writer:
-                    writer.start_clock()
-            step += programs.steps_per_call(config, first_step)
-            outcome = parallel.start_fetch(parallel.copy_first_replica(outcome))
-            boundary = writer and writer_lib.is_boundary(config, step)
-            kept = writer.keep(step, state) if boundary else None
-            in_flight.append((step, outcome, kept))
-            waits = step == last or writer_lib.is_evaluated(config, step)
-            while len(in_flight) > (0 if waits or leaving else 1):
-                leaving = settle() or leaving
-            if writer and leaving:
-                writer.save(step, state)
-            if leaving:
-                break
-    if caught and step < last:
-        logging.info(
-            "Left after step %d because of %s: the same command goes on from there.",
-            step,
-            caught[0],
-        )
-    return step
 
 
 def _do_nothing() -> None:
@@ -343,7 +237,7 @@ def drive(
             writer = program.gather(writers)
         if writer and first_step == 0:
             writer.save_samples(0, state)
-        return run_steps(
+        return loop.run_steps(
             configs[0],
             state,
             make_feed(programs.steps_per_call(configs[0], first_step)),

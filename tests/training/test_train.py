@@ -16,7 +16,7 @@ import gan_jax
 from gan_jax import data, parallel
 from gan_jax.data import feed
 from gan_jax.run import checkpoints, images
-from gan_jax.training import log, programs, train, watchdog, writer
+from gan_jax.training import log, loop, programs, train, watchdog, writer
 from tests import support
 
 pytestmark = pytest.mark.slow
@@ -147,7 +147,7 @@ def test_a_second_training_of_the_same_folder_is_refused(
     shared_folder, tmp_path, monkeypatch
 ):
     config = support.make_dense_config(shared_folder)
-    run_steps, refused = train.run_steps, []
+    run_steps, refused = loop.run_steps, []
 
     def try_again_and_run_steps(*arguments, **options):
         with pytest.raises(OSError, match="run is being trained by process"):
@@ -155,7 +155,7 @@ def test_a_second_training_of_the_same_folder_is_refused(
         refused.append(True)
         return run_steps(*arguments, **options)
 
-    monkeypatch.setattr(train, "run_steps", try_again_and_run_steps)
+    monkeypatch.setattr(loop, "run_steps", try_again_and_run_steps)
     train.train_and_evaluate(config, tmp_path / "run")
     assert refused == [True]
     assert [line["step"] for line in read_metrics(tmp_path / "run")] == [2, 4]
