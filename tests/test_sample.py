@@ -3,14 +3,12 @@
 import re
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from configs import ring
 import gan_jax
-from gan_jax import sample
 from gan_jax.run import latents as latents_lib
 from gan_jax.training import train
 from tests import support
@@ -74,13 +72,20 @@ def test_flags_that_cannot_be_are_refused(run, flag, message):
     assert re.search(message, done.stderr) and len(done.stderr.splitlines()) == 1
 
 
-def test_a_path_through_latents_that_decide_a_dropout_is_refused(monkeypatch):
-    run = SimpleNamespace(is_smooth=False, config=None)
-    for kind in ("between", "walk", "arithmetic"):
-        monkeypatch.setattr(sample, "_kind", lambda kind=kind: kind)
-        run.config = support.get_config("cgan", "paper")
-        with pytest.raises(ValueError, match=f"--{kind} was given, but .* dropout"):
-            sample._check_run(run)
+def test_a_path_through_latents_that_decide_a_dropout_is_refused(
+    shared_folder, tmp_path
+):
+    config = support.make_dense_config(shared_folder)
+    config.model.generator.hidden_dropout = 0.5
+    config.model.generator.test_dropout = True
+    train.train_and_evaluate(config, tmp_path / "run")
+    for flag in ("--between=0,1", "--walk=0", "--arithmetic=0-1+2"):
+        done = command(tmp_path / "run", flag, f"--output={tmp_path / 'path.png'}")
+        kind = flag.partition("=")[0]
+        assert done.returncode == 1 and len(done.stderr.splitlines()) == 1
+        assert re.search(f"{kind} was given, but .* drawn with dropout", done.stderr)
+    done = command(tmp_path / "run", "--num=4", f"--output={tmp_path / 'plain.png'}")
+    assert done.returncode == 0
 
 
 def command(run, *flags):
