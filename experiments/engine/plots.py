@@ -37,10 +37,11 @@ def draw(name: str, part: Part, results: Sequence[Result], folder: Path) -> list
     """Writes the plots for which a part has results, and returns their paths."""
     mine = [result for result in results if result.trial.part == name]
     finished = [result for result in mine if result.status == "finished"]
+    curves = [r.curves.get(number, ()) for r in finished for number in part.curves]
     written = []
     for kind, plot, is_there in (
         ("dots", dots, any(result.numbers for result in finished)),
-        ("lines", lines, any(set(part.curves) & set(r.curves) for r in finished)),
+        ("lines", lines, any(len(curve) > 1 for curve in curves)),
         ("sensitivity", sensitivity, part.search is not None and bool(finished)),
     ):
         if is_there:

@@ -1,4 +1,4 @@
-"""Published tables that take a GPU or a TPU pod: two begun, all ready to run."""
+"""Published tables, most of which take a GPU or a TPU pod; all are ready to run."""
 
 from collections.abc import Sequence
 from typing import Any

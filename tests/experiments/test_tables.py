@@ -197,6 +197,9 @@ def test_plots_montage_and_animation_appear_and_are_small(tmp_path):
     paths = plots.draw("ring", part, found, tmp_path)
     names = ["ring_dots.png", "ring_lines.png", "ring_sensitivity.png"]
     assert [path.name for path in paths] == names
+    single = [x._replace(curves={"coverage": [(3, 0.2)]}) for x in found]
+    drawn = plots.draw("ring", part, single, tmp_path)
+    assert [path.name for path in drawn] == [names[0], names[2]]  # a point is no line
     frames = [tmp_path / f"step_{step:07d}.png" for step in (0, 500, 1000)]
     for grey, frame in enumerate(frames):
         Image.new("L", (200, 200), 100 * grey).save(frame)
