@@ -1,7 +1,6 @@
 """Data as arrays: a name in the config leads to a source."""
 
 from collections.abc import Callable, Mapping
-import re
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
@@ -63,57 +62,6 @@ RANGES = {
 def held_out_split(config: ConfigDict) -> str:
     """The split "test", or "train" for a source that has no other split."""
     return "train" if config.name in ("folder", "array") else "test"
-
-
-def overlap(one: str, other: str) -> bool:
-    """Whether two splits can have images in common, as far as their names tell.
-
-    "train[:50000]" and "train[50000:]" have none. Parts that are not counted alike, in
-    images or in percent, are taken to have some.
-    """
-    return one == other or any(
-        _parts_overlap(part, another)
-        for part in one.split("+")
-        for another in other.split("+")
-    )
-
-
-def _parts_overlap(one: str, other: str) -> bool:
-    found = [re.fullmatch(r"(\w+)(?:\[(.*):(.*)\])?", text) for text in (one, other)]
-    if None in found:  # another syntax, which is not understood here
-        return True
-    (name, *bounds), (other_name, *other_bounds) = (
-        match.groups("") for match in found if match
-    )
-    if name != other_name:
-        return "all" in (name, other_name)
-    given = [bound for bound in (*bounds, *other_bounds) if bound]
-    shares = [re.fullmatch(r"-?\d+(%?)", bound) for bound in given]
-    if not all(shares) or len({match[1] for match in shares if match}) > 1:
-        return True
-    start, end = _place(bounds[0], last=False), _place(bounds[1], last=True)
-    other_start = _place(other_bounds[0], last=False)
-    return start < _place(other_bounds[1], last=True) and other_start < end
-
-
-def _place(bound: str, *, last: bool) -> tuple[bool, int]:
-    """A bound of a slice as one that can be compared; False counts from the start."""
-    number = int(bound.rstrip("%") or 0)
-    from_end = number < 0 if bound else last
-    return from_end, number
-
-
-def left_out_split(config: ConfigDict) -> str:
-    """The part of the split "train" that config.split leaves out, or an empty text.
-
-    The split "train[:50000]" leaves "train[50000:]" out. Only slices with one end are
-    understood.
-    """
-    found = re.fullmatch(r"train\[(?:(\d+%?):|:(\d+%?))\]", config.split)
-    if not found:
-        return ""
-    start, end = found.groups()
-    return f"train[{end}:]" if end else f"train[:{start}]"
 
 
 def check(config: ConfigDict) -> None:

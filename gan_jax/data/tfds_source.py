@@ -6,7 +6,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from gan_jax.data import cache, raw_files
+from gan_jax.data import cache, raw_files, splits
 
 # These versions are pinned, so that their cache is found without asking TFDS.
 VERSIONS = {"mnist": "3.0.1", "celeb_a": "2.1.0"}
@@ -14,8 +14,6 @@ NUM_IMAGES = {  # by split, so that they are known before TFDS has prepared them
     "mnist": {"train": 60_000, "test": 10_000},
     "celeb_a": {"train": 162_770, "validation": 19_867, "test": 19_962},
 }
-# A part of a split, such as [:1000], [10%:20%] or [-500:].
-_PART = re.compile(r"\[(-?\d*)(%?):(-?\d*)(%?)\]")
 
 
 def check(config: ConfigDict) -> None:
@@ -24,19 +22,7 @@ def check(config: ConfigDict) -> None:
     Raises:
       ValueError: a part is empty.
     """
-    for part in _PART.finditer(config.split):
-        first, first_unit, last, last_unit = part.groups()
-        try:
-            numbers = int(first), int(last)
-        except ValueError:
-            continue  # The part is open at an end, or TFDS will refuse its syntax.
-        both_from_one_end = (numbers[0] < 0) == (numbers[1] < 0)
-        if first_unit == last_unit and both_from_one_end and numbers[0] >= numbers[1]:
-            raise ValueError(
-                f"config.data.split is {config.split!r}, whose part {part[0]} has 0"
-                " images. A part ends after it starts, as in 'train[:1000]'. Set"
-                " --config.data.split to such a part."
-            )
+    splits.check(config.split)
 
 
 def load(config: ConfigDict) -> cache.Dataset:
@@ -75,8 +61,7 @@ def foresee(config: ConfigDict) -> cache.Outlook:
 
 def count(config: ConfigDict) -> int | None:
     """The most images that the split can have; None if that is not known here."""
-    split = re.fullmatch(r"(\w+)(\[.*\])?", config.split)
-    return NUM_IMAGES.get(config.name, {}).get(split[1]) if split else None
+    return NUM_IMAGES.get(config.name, {}).get(splits.whole(config.split))
 
 
 def _key(config: ConfigDict, full_name: str) -> dict[str, str]:

@@ -15,6 +15,7 @@ import tqdm
 
 from gan_jax import checks, memory, own_parts, version
 from gan_jax import data as data_lib
+from gan_jax.data import splits
 from gan_jax.evaluation import estimate, features, probe, suite
 from gan_jax.evaluation.estimate import Estimate
 from gan_jax.run import trained
@@ -101,7 +102,7 @@ class Scorer:
         dataset = data_lib.create(_with_split(data, split))
         indices = _subset(len(dataset.images), settings.num_images, seed=0)
         images = np.asarray(dataset.images[indices])
-        self._is_held_out = not data_lib.overlap(split, data.split)
+        self._is_held_out = not splits.overlap(split, data.split)
         self._validation = functools.cache(
             functools.partial(_read_validation, data, self.training, split)
         )
@@ -302,7 +303,7 @@ def _read_validation(
     They are the last training images where it leaves none out, or where the scores
     compare with just these.
     """
-    left_out = data_lib.left_out_split(data)
+    left_out = splits.rest(data.split)
     if left_out and left_out != split:
         images = data_lib.create(_with_split(data, left_out)).images
         return images[: suite.VALIDATION]
@@ -386,7 +387,7 @@ def _numbers(config: ConfigDict, shape: tuple[int, int, int]) -> list[str]:
         available=_available(
             extractor,
             num_features=math.prod(shape) if extractor == "pixels" else 0,
-            is_held_out=not data_lib.overlap(split, data.split),
+            is_held_out=not splits.overlap(split, data.split),
             has_labels=config.model.generator.condition != "none",
             has_discriminator=True,
             is_mixture=data.name in data_lib.MIXTURES,

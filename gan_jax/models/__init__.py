@@ -4,9 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 import dataclasses
 from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
-from flax import errors
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
@@ -17,6 +15,7 @@ from gan_jax.models import (
     infogan,
     keras_dcgan,
     mlp,
+    own_pair,
     pacgan,
     resnet,
     unrolled,
@@ -119,9 +118,13 @@ def build(
     _check_layers("generator", generator)
     _check_layers("discriminator", discriminator)
     if own_parts.is_named(model.name):
-        size = (data.image_size, data.image_size, data.channels)
-        _check_shapes(config, generator, discriminator, size)
-        _check_own_statistics(config, generator)
+        own_pair.check_passes(
+            model.name,
+            generator,
+            discriminator,
+            latent_size=model.latent_size,
+            image_shape=(data.image_size, data.image_size, data.channels),
+        )
     return generator, discriminator
 
 
@@ -205,108 +208,11 @@ def _family(name: str) -> Any:
     """The module of a shipped model, or the own Pair `module:name`."""
     if not own_parts.is_named(name):
         return MODELS[name]
-    field = "model.name"
+    field, form = "model.name", "models.Pair(Generator, Discriminator)"
     pair = own_parts.load(name, field=field)
-    form = "models.Pair(Generator, Discriminator)"
     own_parts.check_type(pair, Pair, name, field=field, form=form)
-    for network, inputs in (("Generator", "latents"), ("Discriminator", "images")):
-        what, module = f"{name}.{network}", getattr(pair, network)
-        if not (isinstance(module, type) and issubclass(module, nn.Module)):
-            raise ValueError(
-                f"{what} is {module!r}, but must be a class derived from flax.linen."
-                f"Module: change it, or set --config.{field} to another name."
-            )
-        own_parts.check_call(
-            module.__call__,
-            f"{what}.__call__",
-            field=field,
-            positional=("self", inputs, "labels"),
-            keywords=("train",),
-        )
-        _check_attributes(module, what)
-    what = f"{name}.check_image_size"
-    size = ("image_size",)
-    own_parts.check_call(pair.check_image_size, what, field=field, positional=size)
+    own_pair.check_classes(pair, name, shared=SHARED)
     return pair
-
-
-def _check_attributes(module: Any, what: str) -> None:
-    """Refuses an own network without `condition` or without all defaults."""
-    fields = dataclasses.fields(module)
-    if "condition" not in {field.name for field in fields}:
-        raise ValueError(
-            f"{what} has no attribute condition, but must say how it uses labels: give "
-            "it the line `condition: Literal['none'] = 'none'` if it uses none, or set "
-            "--config.model.name to another name."
-        )
-    for field in fields:
-        if field.default is dataclasses.MISSING and field.name not in SHARED:
-            raise ValueError(
-                f"{what} has the attribute {field.name} without a default, but a "
-                "config is made from the defaults: give it a default that is a plain "
-                "value, or set --config.model.name to another name."
-            )
-
-
-def _check_shapes(
-    config: ConfigDict,
-    generator: nn.Module,
-    discriminator: nn.Module,
-    shape: tuple[int, int, int],
-) -> None:
-    """Refuses own networks whose outputs have another shape than steps need."""
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    labels = jax.ShapeDtypeStruct((2,), jnp.int32)
-    latents = jax.ShapeDtypeStruct((2, config.model.latent_size), jnp.float32)
-    images = jax.ShapeDtypeStruct((2, *shape), jnp.float32)
-    for network, module, inputs, wanted in (
-        ("Generator", generator, latents, (2, *shape)),
-        ("Discriminator", discriminator, images, (2,)),
-    ):
-
-        def run(key: Any, inputs: Any, labels: Any, module: nn.Module = module) -> Any:
-            keys = {"params": key, "dropout": key}
-            return module.init_with_output(keys, inputs, labels, train=True)[0]
-
-        result = jax.eval_shape(run, key, inputs, labels)
-        if getattr(result, "shape", None) != wanted:
-            raise ValueError(
-                f"{config.model.name}.{network} makes {result} of {inputs.shape}, but "
-                f"must make an array {wanted}: change it, or set --config.model.name "
-                "to another name."
-            )
-
-
-def _check_own_statistics(config: ConfigDict, generator: nn.Module) -> None:
-    """Refuses an own generator whose BatchNorm's statistics cannot be measured."""
-    name = f"{config.model.name}.Generator"
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    labels = jax.ShapeDtypeStruct((2,), jnp.int32)
-    latents = jax.ShapeDtypeStruct((2, config.model.latent_size), jnp.float32)
-
-    def measure(key: Any, latents: Any, labels: Any) -> Any:
-        keys = {"params": key, "dropout": key}
-        variables = generator.init(keys, latents, labels, train=True)
-        generator.apply(variables, latents, labels, train=True, mutable=["batch_stats"])
-        return variables.get("batch_stats", {})
-
-    try:
-        statistics = jax.eval_shape(measure, key, latents, labels)
-    except errors.InvalidRngError:
-        raise ValueError(
-            f"{name} needs a key for dropout in a training pass without one, which "
-            "measures BatchNorm's statistics: let its dropout be deterministic unless "
-            "`train and self.has_rng('dropout')`, or set --config.model.name to "
-            "another name."
-        ) from None
-    attributes = {field.name for field in dataclasses.fields(generator)}
-    missing = sorted({"norm_momentum", "axis_name"}.difference(attributes))
-    if statistics and missing:
-        raise ValueError(
-            f"{name} has BatchNorm but no attribute {missing[0]}: give it the lines "
-            "`norm_momentum: float = 0.9` and `axis_name: str | None = None` and hand "
-            "them to its BatchNorm, or set --config.model.name to another name."
-        )
 
 
 def _create(

@@ -121,45 +121,6 @@ def test_the_width_is_chosen_on_images_that_the_run_leaves_out(
     np.testing.assert_array_equal(found, np.arange(49_000, 50_000))
 
 
-@pytest.mark.parametrize(
-    "split, left_out",
-    [
-        ("train", ""),
-        ("train[:50000]", "train[50000:]"),
-        ("train[10%:]", "train[:10%]"),
-        ("train[7:9]", ""),
-        ("test[:9]", ""),
-    ],
-)
-def test_a_slice_leaves_the_rest_out(split, left_out):
-    config = support.get_config("gan", None).data
-    config.split = split
-    assert data.left_out_split(config) == left_out
-
-
-@pytest.mark.parametrize(
-    "one, other, expected",
-    [
-        ("train", "test", False),
-        ("train", "train", True),
-        ("train+test", "test", True),
-        ("train[:50000]", "train[50000:]", False),
-        ("train[:50000]", "train[49999:]", True),
-        ("train[:50000]+test", "test[:10]", True),
-        ("train", "train[5:]", True),
-        ("train[:-100]", "train[-100:]", False),
-        ("train[:-100]", "train[-200:]", True),
-        ("train[10%:20%]", "train[20%:]", False),
-        ("train[10%:21%]", "train[20%:]", True),
-        ("train[:50%]", "train[50000:]", True),  # not told apart
-        ("all", "test", True),
-        ("train[x]", "train[y]", True),
-    ],
-)
-def test_splits_with_common_images_overlap(one, other, expected):
-    assert data.overlap(one, other) == data.overlap(other, one) == expected
-
-
 def test_the_data_themselves_are_at_no_distance(config):
     scorer = make_scorer(config, num_images=48)
     found = scorer.score_images(scorer.training.images, scorer.training.labels)
