@@ -1,6 +1,7 @@
 """Names of splits in TFDS's syntax, such as "train[:50000]" or "train[50%:]+test"."""
 
 import re
+from typing import NamedTuple
 
 # The part of a split that stands in brackets: [:1000], [10%:20%] or [-500:].
 _PART = re.compile(r"\[(-?\d*)(%?):(-?\d*)(%?)\]")
@@ -52,7 +53,7 @@ def overlap(one: str, other: str) -> bool:
     """Whether two splits can have images in common, as far as their names tell.
 
     "train[:50000]" and "train[50000:]" have none. Parts that are not counted alike, in
-    images or in percent, are taken to have some.
+    images or in percent, or from the split's start or its end, are taken to have some.
     """
     return one == other or any(
         _parts_overlap(part, another)
@@ -76,11 +77,22 @@ def _parts_overlap(one: str, other: str) -> bool:
         return True
     start, end = _place(bounds[0], last=False), _place(bounds[1], last=True)
     other_start = _place(other_bounds[0], last=False)
-    return start < _place(other_bounds[1], last=True) and other_start < end
+    other_end = _place(other_bounds[1], last=True)
+    return not (_is_before(end, other_start) or _is_before(other_end, start))
 
 
-def _place(bound: str, *, last: bool) -> tuple[bool, int]:
-    """A bound of a slice as one that can be compared; False counts from the start."""
+class _Place(NamedTuple):
+    """A bound of a slice: `number` images or percent after the split's start or end."""
+
+    is_from_end: bool
+    number: int
+
+
+def _place(bound: str, *, last: bool) -> _Place:
     number = int(bound.rstrip("%") or 0)
-    from_end = number < 0 if bound else last
-    return from_end, number
+    return _Place(number < 0 if bound else last, number)
+
+
+def _is_before(end: _Place, start: _Place) -> bool:
+    """Whether a slice surely ends before another starts, whatever the split's size."""
+    return end.is_from_end == start.is_from_end and end.number <= start.number

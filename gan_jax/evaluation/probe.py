@@ -46,8 +46,9 @@ class Probe(NamedTuple):
 
 
 class _Call(NamedTuple):
-    """The inputs and outputs of a layer."""
+    """The inputs and outputs of a convolution or of a dense layer."""
 
+    is_conv: bool
     inputs: jax.Array
     outputs: jax.Array
 
@@ -66,9 +67,11 @@ def discriminator_features(
     convolutions, each max-pooled to 4x4 and flattened. The activation of a layer is
     what the next layer gets, after normalisation and nonlinearity;
     `capture_intermediates` does not see it, since nonlinearities are not modules. The
-    convolution to the logit is left out. A map whose side is not a multiple of 4 is
-    pooled over windows that overlap by a pixel, and a smaller map is kept. The hidden
-    dense layers are used if a discriminator has no convolutions.
+    convolution to the logit is left out. Where a dense layer follows the convolutions,
+    what it gets is the activation of the last one, which is pooled if it is the whole
+    map. A map whose side is not a multiple of 4 is pooled over windows that overlap by
+    a pixel, and a smaller map is kept. The hidden dense layers are used if a
+    discriminator has no convolutions.
 
     Args:
       discriminator: discriminator's module, which is called with train=False.
@@ -96,7 +99,8 @@ def discriminator_features(
         calls = _layer_calls(
             discriminator, variables, sampling.to_float(images), labels
         )
-        flat = [_pool(x).reshape(len(images), -1) for x in _activations(calls)]
+        hidden = _activations(calls, images.shape)
+        flat = [_pool(x).reshape(len(images), -1) for x in hidden]
         return jnp.concatenate(flat, axis=1).astype(jnp.float32)
 
     features = []
@@ -261,8 +265,8 @@ def _layer_calls(
     images: jax.Array,
     labels: jax.Array,
 ) -> list[_Call]:
-    """The calls of the convolutions in order, or of dense layers if there are none."""
-    calls: dict[bool, list[_Call]] = {True: [], False: []}
+    """The calls of the convolutions and the dense layers, in order."""
+    calls: list[_Call] = []
 
     def record(
         function: Callable[..., Any],
@@ -274,12 +278,12 @@ def _layer_calls(
         is_conv = isinstance(context.module, convolution.Conv | nn.Conv)
         is_layer = is_conv or isinstance(context.module, nn.Dense)
         if is_layer and context.method_name == "__call__":
-            calls[is_conv].append(_Call(args[0], outputs))
+            calls.append(_Call(is_conv, args[0], outputs))
         return outputs
 
     with nn.intercept_methods(record):
         discriminator.apply(variables, images, labels, train=False)
-    return calls[True] or calls[False]
+    return calls
 
 
 def _batch_statistics(
@@ -312,17 +316,23 @@ def _batch_statistics(
     return found
 
 
-def _activations(calls: list[_Call]) -> list[jax.Array]:
+def _activations(
+    calls: list[_Call], image_shape: tuple[int, ...]
+) -> list[jax.Array]:
     """The activations of the layers before the logit, the finest first."""
+    convs = [number for number, call in enumerate(calls) if call.is_conv]
+    if not convs:
+        return [call.inputs for call in calls[1:]]
     hidden = []
-    for number, call in enumerate(calls):
-        if math.prod(call.outputs.shape[1:-1]) == 1 and call.outputs.ndim == 4:
+    for number, after in zip(convs, [*convs[1:], convs[-1] + 1], strict=True):
+        shape = calls[number].outputs.shape
+        if math.prod(shape[1:-1]) == 1:
             continue  # this convolution takes the whole map to the logit or to classes
-        if number + 1 < len(calls):
-            hidden.append(calls[number + 1].inputs)
-        elif call.outputs.ndim == 4:
-            hidden.append(call.outputs)  # a dense layer follows: this map is the last
-    return hidden
+        inputs = calls[after].inputs
+        is_whole_map = inputs.size == math.prod(shape)  # flattened for a dense layer
+        hidden.append(inputs.reshape(shape) if is_whole_map else inputs)
+    # Beside a shortcut, the next convolution gets the images, which are no activation.
+    return [x for x in hidden if x.shape != image_shape]
 
 
 def _pool(x: jax.Array) -> jax.Array:

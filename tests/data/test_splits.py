@@ -43,6 +43,9 @@ def test_a_slice_leaves_the_rest_out(split, left_out):
         ("train", "train[5:]", True),
         ("train[:-100]", "train[-100:]", False),
         ("train[:-100]", "train[-200:]", True),
+        ("train[:50000]", "train[-20000:]", True),  # 10,000 of MNIST's 60,000
+        ("train[:90%]", "train[-20%:]", True),
+        ("train[-20:-10]", "train[-10:]", False),
         ("train[10%:20%]", "train[20%:]", False),
         ("train[10%:21%]", "train[20%:]", True),
         ("train[:50%]", "train[50000:]", True),  # not told apart

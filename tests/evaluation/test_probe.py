@@ -10,7 +10,7 @@ import pytest
 from scipy import optimize
 
 from gan_jax.evaluation import probe, suite
-from gan_jax.models import convolution, dcgan, keras_dcgan, mlp
+from gan_jax.models import convolution, dcgan, keras_dcgan, mlp, pacgan, resnet
 
 SIZE = 28
 
@@ -98,6 +98,43 @@ def test_keras_dcgan_features_end_with_its_last_map():
     np.testing.assert_allclose(
         features, np.concatenate(expected, axis=1), rtol=1e-4, atol=1e-4
     )
+
+
+def dense_inputs(module, variables, images):
+    """What the dense layers get, in order."""
+    seen = []
+
+    def watch(function, args, kwargs, context):
+        is_dense = isinstance(context.module, nn.Dense)
+        if is_dense and context.method_name == "__call__":
+            seen.append(args[0])
+        return function(*args, **kwargs)
+
+    with nn.intercept_methods(watch):
+        module.apply(variables, images / 127.5 - 1, train=False)
+    return seen
+
+
+def test_pacgan_features_end_with_what_its_dense_layer_gets():
+    module = pacgan.Discriminator(features=2, convolution="lax")
+    variables = fill(module)
+    # A map of 2x2 positions after BatchNorm and LeakyReLU, flattened.
+    (last,) = dense_inputs(module, variables, images())
+    features = probe.discriminator_features(module, variables, images())
+    assert features.shape == (3, 16 * (2 + 4 + 8) + 4 * 16)
+    np.testing.assert_allclose(features[:, -4 * 16 :], last, rtol=1e-4, atol=1e-4)
+
+
+def test_resnet_features_are_no_pixels_and_end_with_the_pooled_map():
+    module = resnet.Discriminator(
+        image_size=32, features=(2, 3, 4, 5), convolution="lax"
+    )
+    variables, x = fill(module, 32), images(size=32)
+    (last,) = dense_inputs(module, variables, x)
+    features = probe.discriminator_features(module, variables, x)
+    np.testing.assert_allclose(features[:, -5:], last, rtol=1e-4, atol=1e-4)
+    pixels = slow_pool(x / 127.5 - 1)
+    assert not np.allclose(features[:, :16], pixels, rtol=0, atol=1e-3)
 
 
 @pytest.mark.parametrize("activation", ["leaky_relu", "maxout"])
