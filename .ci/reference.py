@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))  # for `python .ci/reference.py`
 
 from gan_jax import checks, command, models  # noqa: E402
-from gan_jax.evaluation import features, suite  # noqa: E402
+from gan_jax.evaluation import features, needs, suite  # noqa: E402
 from gan_jax.step import (  # noqa: E402
     augmentation,
     losses,
@@ -302,7 +302,7 @@ def metric_parts(
     numbers = (f"{code(x)} ({BETTER[sign]})" for x, sign in metric.numbers.items())
     yield f"- Numbers: {', '.join(numbers)}\n- Images: {metric.least:,} or more"
     if metric.needs:
-        reasons = "".join(f"\n- {escape(suite.ABSENT[need])}" for need in metric.needs)
+        reasons = "".join(f"\n- {escape(needs.REASONS[need])}" for need in metric.needs)
         yield f"The metric cannot be computed if one of these holds:\n{reasons}"
 
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from gan_jax import checks, command, data, parallel
 from gan_jax.data import array
-from gan_jax.evaluation import neighbours, scores, suite
+from gan_jax.evaluation import neighbours, scores
 from gan_jax.run import bucket, config_file, files, reader, trained
 from gan_jax.run import images as images_lib
 
@@ -91,7 +91,8 @@ _SETTINGS = (
         "draws",
         None,
         "Images are drawn and scored this number of times, with another seed each "
-        "time. Two or more draws give a standard error.",
+        "time. Two or more draws give a standard error. Draws from --images have no "
+        "image in common.",
     ),
     flags.DEFINE_string(
         "split",
@@ -273,10 +274,7 @@ def _generators(workdir: Path) -> Iterator[tuple[str, trained.Run]]:
 
 def _score_images(scorer: scores.Scorer) -> scores.Scores:
     if _IMAGES.value == "training":
-        images, labels = scorer.training.images, scorer.training.labels
-        if len(images) > 2 * suite.VALIDATION:  # those choose Parzen's width
-            images, labels = (x[: -suite.VALIDATION] for x in (images, labels))
-        return scorer.score_images(images, labels)
+        return scorer.score_training()
     return scorer.score_images(*_read_images(Path(_IMAGES.value)))
 
 

@@ -114,7 +114,11 @@ class Explorer:
         if not offsets.any():
             return start
         directions = self.directions(choice)[: len(offsets)]
-        return start + offsets[: len(directions)] @ directions
+        moved = start + offsets[: len(directions)] @ directions
+        if self.can_truncate:
+            return moved
+        reach = latents_lib.REACH["uniform"]  # the generator never got others
+        return np.clip(moved, -reach, reach)
 
     def directions(self, choice: Choice) -> np.ndarray:
         """Directions (SLIDERS or fewer, Z) float32 along which the sliders move."""

@@ -113,7 +113,6 @@ _OUTPUT = flags.DEFINE_string(
     "which each image is a .png.",
 )
 
-REACH = {"normal": 3.0, "uniform": 1.0}  # a walk goes from -reach to reach
 BY_CLASS_COLUMNS = 8
 SECONDS_PER_FRAME = 0.08
 PAIR = r"(\d{1,5}),(\d{1,5})"
@@ -317,7 +316,9 @@ def _plan(run: trained.Run) -> _Plan:
         latents = latents_lib.interpolate(start[0], end[0], num)
     else:
         assert _WALK.value is not None
-        reach = _TRUNCATION.value or REACH[run.config.model.latent_distribution]
+        reach = (
+            _TRUNCATION.value or latents_lib.REACH[run.config.model.latent_distribution]
+        )
         values = np.linspace(-reach, reach, num)
         latents = latents_lib.walk(_draw_latents(run, 1)[0], _WALK.value, values)
     return _Plan(latents, labels, _COLUMNS.value or num)

@@ -22,6 +22,7 @@ from ml_collections import ConfigDict, config_flags
 import numpy as np
 
 from gan_jax import checks, command, data
+from gan_jax.data import splits
 from gan_jax.evaluation import classifier, classifier_training
 from gan_jax.run import images as images_lib
 
@@ -105,7 +106,7 @@ def load_examples(config: ConfigDict) -> tuple[Examples, Examples, int]:
             for rows in (~held_out, held_out)
         )
         return train, test, whole.num_classes
-    if "test" in config.split or "all" in config.split:
+    if splits.overlap(config.split, held_out_split):
         raise ValueError(
             f"config.data.split is {config.split!r}, but the accuracy is measured on "
             "the split 'test': train on another, --config.data.split=train."

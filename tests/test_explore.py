@@ -65,6 +65,14 @@ def test_truncation_bounds_the_latents(explorer):
     assert bounded.max() <= 0.5 < free.max()
 
 
+def test_sliders_keep_uniform_latents_in_their_range(explorer):
+    config = explorer._run.config.copy_and_resolve_references()
+    config.model.latent_distribution = "uniform"
+    uniform = explore.Explorer(explorer._run._replace(config=config), "uniform")
+    latents = uniform.latents(explore.Choice(offsets=(3.0,) * explore.SLIDERS))
+    assert np.abs(latents).max() == 1
+
+
 def test_points_are_refused(explorer):
     run = explorer._run
     config = run.config.copy_and_resolve_references()

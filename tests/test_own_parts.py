@@ -18,7 +18,7 @@ from experiments.own_parts import config as example
 from experiments.own_parts import penalty
 import gan_jax
 from gan_jax import data, models, own_parts
-from gan_jax.evaluation import suite
+from gan_jax.evaluation import needs, suite
 from gan_jax.run import config_file
 from gan_jax.step import losses, penalties
 from gan_jax.training import train
@@ -466,20 +466,20 @@ def test_metrics_that_do_not_fit(arguments, message, folder):
     text = "from gan_jax.evaluation import suite\ndef compute(sets): yield 1.0\n"
     write(folder, f"{text}metric = suite.Metric({arguments})")
     with pytest.raises(ValueError, match=message):
-        suite.select(["mine:metric"], available=suite.ABSENT, num=100)
+        suite.select(["mine:metric"], available=needs.REASONS, num=100)
 
 
 def test_own_metrics_follow_the_others_and_have_directions(folder):
     text = "from gan_jax.evaluation import suite\ndef compute(sets): yield 1.0\n"
     write(folder, f"{text}a = suite.Metric(compute, {{'mine': -1}})\nb = a\n")
     names = ["mine:a", "prdc"]
-    chosen = suite.select(names, available=suite.ABSENT, num=100)
+    chosen = suite.select(names, available=needs.REASONS, num=100)
     assert chosen == ["prdc", "mine:a"]
     assert suite.direction("mine", ["mine:a"]) == -1
     with pytest.raises(ValueError, match="no number 'mine' to choose by"):
         suite.direction("mine")
     with pytest.raises(ValueError, match="mine:a and mine:b give numbers of the same"):
-        suite.select(["mine:a", "mine:b"], available=suite.ABSENT, num=100)
+        suite.select(["mine:a", "mine:b"], available=needs.REASONS, num=100)
 
 
 def test_a_process_keeps_the_code_with_which_it_began(folder):

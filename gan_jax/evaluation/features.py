@@ -108,6 +108,7 @@ EXTRACTORS = ("pixels", "mnist", "stacked_mnist", "classifier", "inception")
 
 
 SHAPES = {"mnist": (28, 28, 1), "stacked_mnist": (28, 28, 3)}  # (H, W, C) of the images
+CLASSES = {"mnist": 10, "stacked_mnist": 1_000}  # that the extractors know
 
 
 def check(name: str, weights: str, shape: tuple[int, int, int]) -> None:

@@ -316,9 +316,7 @@ def _batch_statistics(
     return found
 
 
-def _activations(
-    calls: list[_Call], image_shape: tuple[int, ...]
-) -> list[jax.Array]:
+def _activations(calls: list[_Call], image_shape: tuple[int, ...]) -> list[jax.Array]:
     """The activations of the layers before the logit, the finest first."""
     convs = [number for number, call in enumerate(calls) if call.is_conv]
     if not convs:

@@ -16,7 +16,7 @@ import tqdm
 from gan_jax import checks, memory, own_parts, version
 from gan_jax import data as data_lib
 from gan_jax.data import splits
-from gan_jax.evaluation import estimate, features, probe, suite
+from gan_jax.evaluation import estimate, features, needs, probe, suite
 from gan_jax.evaluation.estimate import Estimate
 from gan_jax.run import trained
 
@@ -94,7 +94,7 @@ class Scorer:
         """
         advice = "change --config.{field}, or the flag of that name"
         checks.check_fields(settings, RANGES, path="evaluation", advice=advice)
-        self._settings = settings
+        self._data, self._settings = data, settings
         self._extractor = features.create(settings.extractor, settings.weights)
         self.training = data_lib.create(data)
         self._mixture = data_lib.MIXTURES.get(data.name)
@@ -174,11 +174,30 @@ class Scorer:
             "own_parts": self.protocol["own_parts"]
             | own_parts.digests(own_parts.names(run.config, ["model.name"])),
         }
-        return self._score(draw, discriminate, protocol)
+        takes_single_images = run.config.recipe.packing == 1
+        return self._score(
+            draw, discriminate if takes_single_images else None, protocol
+        )
 
-    @_in_float32()
+    def score_training(self) -> Scores:
+        """Scores of training images in the place of generated ones.
+
+        Those that choose a metric's width are left out if there are enough others.
+
+        Raises:
+          ValueError: there are too few training images.
+        """
+        images, labels, _ = self.training
+        kept = np.arange(len(images))
+        if len(images) > 2 * suite.VALIDATION:
+            kept = np.setdiff1d(kept, _choosing(self._data, len(images)))
+        return self._score_images(images, labels, kept)
+
     def score_images(self, images: np.ndarray, labels: np.ndarray | None) -> Scores:
         """Scores of (N, H, W, C) images; each draw takes a random part of them.
+
+        No two draws have an image in common. Labels of a single class say nothing, and
+        are left out.
 
         Raises:
           ValueError: there are too few images, their shape is not that of the real
@@ -192,17 +211,29 @@ class Scorer:
                 f"ones are {wanted} {dtype} each: give (N, H, W, C) {dtype} of that "
                 "size, bytes in [0, 255]."
             )
-        num = self._settings.num_images
-        if len(images) < num:
-            raise ValueError(
-                f"there are {len(images)} images to score, but {num} were asked for: "
-                "give more, or lower --num_images."
-            )
-
         _check_labels(labels, len(images), self.training.num_classes)
+        return self._score_images(images, labels, np.arange(len(images)))
+
+    @_in_float32()
+    def _score_images(
+        self, images: np.ndarray, labels: np.ndarray | None, among: np.ndarray
+    ) -> Scores:
+        """Scores of the images with the indices `among`, as score_images gives them."""
+        num, draws = self._settings.num_images, self._settings.draws
+        if len(among) < draws * num:
+            parts = f"in each of {draws} draws" if draws > 1 else "were asked for"
+            advice = "--num_images or --draws" if draws > 1 else "--num_images"
+            raise ValueError(
+                f"there are {len(among)} images to score, but {num} {parts}: give "
+                f"more, or lower {advice}."
+            )
+        if self.training.num_classes == 1:
+            labels = None
+        first_seed = self._settings.seed
+        order = among[_subset(len(among), draws * num, seed=first_seed)]
 
         def draw(seed: int) -> tuple[np.ndarray, np.ndarray | None]:
-            indices = _subset(len(images), num, seed=seed)
+            indices = order[(seed - first_seed) * num :][:num]
             return images[indices], None if labels is None else labels[indices]
 
         return self._score(draw, None, {"statistics": "", "batch_size": None})
@@ -245,15 +276,25 @@ class Scorer:
         )
 
     def _measure(self, sets: suite.Sets) -> Iterator[tuple[str, suite.Result]]:
+        read, labels = sets.real.probabilities, (sets.real.labels, sets.fake.labels)
         names = suite.select(
             self._settings.metrics.split(","),
-            available=_available(
+            available=needs.available(
                 self._extractor.name,
+                sets.real.images.shape[1:],
                 num_features=sets.real.features.shape[1],
+                num_read=0 if read is None else read.shape[1],
+                num_classes=sets.num_classes,
                 is_held_out=self._is_held_out,
                 has_labels=sets.fake.labels is not None,
                 has_discriminator=sets.discriminate is not None,
                 is_mixture=sets.mixture is not None,
+                two_of_each_class=all(
+                    np.bincount(x, minlength=sets.num_classes).min() >= 2
+                    for x in labels
+                    if x is not None
+                ),
+                enough_labels=suite.can_label(sets),
             ),
             num=self._settings.num_images,
         )
@@ -300,14 +341,25 @@ def _read_validation(
 ) -> np.ndarray:
     """Images to choose a metric's width on: those that the run's split leaves out.
 
-    They are the last training images where it leaves none out, or where the scores
-    compare with just these.
+    They are training images where it leaves none out, or where the scores compare with
+    just these.
     """
     left_out = splits.rest(data.split)
     if left_out and left_out != split:
         images = data_lib.create(_with_split(data, left_out)).images
         return images[: suite.VALIDATION]
-    return training.images[-suite.VALIDATION :]
+    return training.images[_choosing(data, len(training.images))]
+
+
+def _choosing(data: ConfigDict, size: int) -> np.ndarray:
+    """Indices of the training images that choose a width if no others can.
+
+    They are the last ones. A folder or an array may be sorted by class and has no test
+    split: there they are random, and not among the real images if there are enough.
+    """
+    is_whole = data_lib.held_out_split(data) == "train"
+    order = _subset(size, size, seed=0) if is_whole else np.arange(size)
+    return order[-suite.VALIDATION :]
 
 
 def _subset(size: int, count: int, *, seed: int) -> np.ndarray:
@@ -384,42 +436,24 @@ def _numbers(config: ConfigDict, shape: tuple[int, int, int]) -> list[str]:
     data_lib.check(_with_split(data, split))
     names = suite.select(
         settings.metrics.split(","),
-        available=_available(
+        available=needs.available(
             extractor,
+            shape,
             num_features=math.prod(shape) if extractor == "pixels" else 0,
+            num_read=features.CLASSES.get(extractor, data.num_classes),
+            num_classes=data.num_classes,
             is_held_out=not splits.overlap(split, data.split),
             has_labels=config.model.generator.condition != "none",
-            has_discriminator=True,
+            has_discriminator=config.recipe.packing == 1,
             is_mixture=data.name in data_lib.MIXTURES,
+            two_of_each_class=True,
+            enough_labels=True,
         ),
         num=settings.num_images,
     )
     aliases = suite.INCEPTION_NAMES if extractor == "inception" else {}
     numbers = [number for name in names for number in suite.get(name).numbers]
     return [aliases.get(number, number) for number in numbers]
-
-
-def _available(
-    extractor: str,
-    *,
-    num_features: int,
-    is_held_out: bool,
-    has_labels: bool,
-    has_discriminator: bool,
-    is_mixture: bool,
-) -> list[str]:
-    """The keys of suite.ABSENT that are available."""
-    available = {
-        "few_features": num_features <= suite.FRECHET_FEATURES,
-        "held_out": is_held_out,
-        "probabilities": extractor != "pixels",
-        "labels": has_labels,
-        "discriminator": has_discriminator,
-        "images": not is_mixture,
-        "mixture": is_mixture,
-        "stacked": extractor == "stacked_mnist",
-    }
-    return [name for name, there in available.items() if there]
 
 
 def format_table(columns: Mapping[str, Scores]) -> str:

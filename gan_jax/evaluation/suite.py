@@ -16,6 +16,7 @@ from gan_jax.evaluation import (
     classifier_training,
     frechet,
     kernel,
+    needs,
     neighbours,
     parzen,
     probe,
@@ -26,7 +27,6 @@ from gan_jax.evaluation import prdc as prdc_lib
 from gan_jax.evaluation import sliced_wasserstein as sliced_wasserstein_lib
 from gan_jax.evaluation.estimate import Estimate
 
-FRECHET_FEATURES = 4_096  # more features would take minutes and gigabytes
 MEMORISED = 1_000  # generated images whose nearest training image is searched
 TRAINING = 60_000  # training images among which the nearest is searched
 VALIDATION = 1_000  # images on which Parzen's width is chosen
@@ -69,8 +69,8 @@ class Sets(NamedTuple):
       fake: images to score.
       training: (T, H, W, C) uint8 training images of the generator.
       training_labels: (T,) int32.
-      validation: function that reads (V, H, W, C) real images, other than those of
-        `real`, on which a metric chooses its width.
+      validation: function that reads (V, H, W, C) real images on which a metric
+        chooses its width. They are not among those of `real` if there are enough.
       num_classes: K, number of the labels' classes.
       discriminate: function from images to the discriminator's features (N, F); None
         without a discriminator.
@@ -100,7 +100,7 @@ class Metric(NamedTuple):
       compute: function that yields a result for each of the numbers.
       numbers: names of the numbers, each with +1 if more is better, -1 if less is
         better, 0 if the value of real images is the aim.
-      needs: keys of ABSENT.
+      needs: keys of needs.REASONS.
       least: smallest number of generated images.
       is_cheap: whether 10,000 images of 28x28 take seconds, so that the metric is
         computed by default.
@@ -297,6 +297,14 @@ def label_efficiency(sets: Sets) -> Iterable[Result]:
         yield from _probe(sets, represent, choosing, choices)
 
 
+def can_label(sets: Sets) -> bool:
+    """Whether label_efficiency has enough training images of each class."""
+    _, others = _split_training(sets)
+    counts = np.bincount(sets.training_labels[others], minlength=sets.num_classes)
+    shares = [count // sets.num_classes for count in LABELLED]
+    return bool(min(shares) >= 1 and max(shares) <= counts.min())
+
+
 def _split_training(sets: Sets) -> tuple[np.ndarray, np.ndarray]:
     """Indices of the training images that choose a probe's C, and of the others."""
     order = np.random.default_rng((sets.seed, 0)).permutation(len(sets.training))
@@ -356,14 +364,14 @@ METRICS: Mapping[str, Metric] = {
     "label_accuracy": Metric(
         label_accuracy,
         {"label_accuracy": 1},
-        ["probabilities", "labels"],
+        ["probabilities", "labels", "own_classes"],
         100,
         formulas=[classes.label_accuracy],
     ),
     "intra_class_frechet_distance": Metric(
         intra_class_frechet_distance,
         {"intra_class_frechet_distance": -1},
-        ["labels", "few_features"],
+        ["labels", "few_features", "two_of_each_class"],
         1_000,
         formulas=[frechet.intra_class_frechet_distance],
     ),
@@ -380,12 +388,15 @@ METRICS: Mapping[str, Metric] = {
         formulas=[modes_lib.stacked_score],
     ),
     "ms_ssim": Metric(
-        ms_ssim, {"ms_ssim": 0}, ["images"], formulas=[ssim.diversity, ssim.ms_ssim]
+        ms_ssim,
+        {"ms_ssim": 0},
+        ["images", "window"],
+        formulas=[ssim.diversity, ssim.ms_ssim],
     ),
     "sliced_wasserstein": Metric(
         sliced_wasserstein,
         {"sliced_wasserstein": -1},
-        ["images"],
+        ["images", "patch"],
         formulas=[sliced_wasserstein_lib.sliced_wasserstein],
     ),
     "memorisation": Metric(
@@ -419,7 +430,7 @@ METRICS: Mapping[str, Metric] = {
     "linear_probe": Metric(
         linear_probe,
         {"linear_probe": 1},
-        ["discriminator"],
+        ["discriminator", "several_classes"],
         is_cheap=False,
         formulas=[
             probe.discriminator_features,
@@ -433,26 +444,11 @@ METRICS: Mapping[str, Metric] = {
             **{f"probe_{count}": 1 for count in LABELLED},
             **{f"pixels_{count}": 0 for count in LABELLED},
         },
-        ["discriminator"],
+        ["discriminator", "several_classes", "enough_labels"],
         is_cheap=False,
         formulas=[probe.label_subset, probe.linear_probe],
     ),
 }
-
-# What a metric may need, with the message that says why it is absent.
-ABSENT = {
-    "few_features": f"it takes minutes with more than {FRECHET_FEATURES} features (set "
-    "another extractor)",
-    "held_out": "the real images are the training images (choose another split)",
-    "probabilities": "the extractor knows no classes (set another extractor)",
-    "labels": "the images have no requested labels (the run is unconditional)",
-    "discriminator": "there is no discriminator (images from a file)",
-    "images": "the data are points (set --metrics=modes)",
-    "stacked": "it counts the modes of stacked MNIST (set the extractor stacked_mnist)",
-    "mixture": "the data are no mixture of Gaussians (config.data.name is not ring or "
-    "grid)",
-}
-
 
 # The names that papers give to these numbers if the features are Inception's.
 INCEPTION_NAMES = {
@@ -486,11 +482,11 @@ def get(name: str) -> Metric:
             f"--config.{field}."
         )
     for need in metric.needs:
-        if need not in ABSENT:
+        if need not in needs.REASONS:
             raise ValueError(
-                f"{name} needs {need!r}{checks.nearest(need, ABSENT)}, but a metric "
-                f"can need {', '.join(ABSENT)}: change its needs, or leave it out of "
-                f"--config.{field}."
+                f"{name} needs {need!r}{checks.nearest(need, needs.REASONS)}, but a "
+                f"metric can need {', '.join(needs.REASONS)}: change its needs, or "
+                f"leave it out of --config.{field}."
             )
     return metric
 
@@ -529,7 +525,7 @@ def select(names: Sequence[str], *, available: Iterable[str], num: int) -> list[
       names: names in METRICS or `module:name` of own metrics; "all" stands for all
         metrics of METRICS that can be computed, and "cheap" for the cheap ones among
         them.
-      available: keys of ABSENT that are available.
+      available: keys of needs.REASONS that are available, see needs.available.
       num: number of generated images.
 
     Raises:
@@ -556,8 +552,8 @@ def select(names: Sequence[str], *, available: Iterable[str], num: int) -> list[
         for need in get(name).needs:
             if need not in available:
                 raise ValueError(
-                    f"the metric {name} cannot be computed: {ABSENT[need]}; leave it "
-                    "out of --metrics."
+                    f"the metric {name} cannot be computed: {needs.REASONS[need]}; "
+                    "leave it out of --metrics."
                 )
         chosen.add(name)
     order = list(dict.fromkeys([*METRICS, *names]))

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
+REACH = {"normal": 3.0, "uniform": 1.0}  # walks go to this distance from zero
 OPPOSITE = 1e-4  # angles to pi, in radians, below which two latents count as opposite
 
 

@@ -121,6 +121,77 @@ def test_the_width_is_chosen_on_images_that_the_run_leaves_out(
     np.testing.assert_array_equal(found, np.arange(49_000, 50_000))
 
 
+@pytest.fixture
+def sorted_config(config, tmp_path):
+    """Three classes of 1,000 dark to bright images, sorted by class."""
+    labels = np.repeat(np.arange(3, dtype=np.int32), 1_000)
+    images = np.broadcast_to(
+        np.uint8(100 * labels + np.arange(3_000) % 50)[:, None, None, None],
+        (3_000, 16, 16, 1),
+    )
+    np.savez(tmp_path / "sorted.npz", images=images, labels=labels)
+    config.data.manual_dir = str(tmp_path / "sorted.npz")
+    return config
+
+
+def test_a_width_is_chosen_on_all_classes_of_a_sorted_array(sorted_config):
+    scorer = make_scorer(sorted_config, num_images=2_000)
+    chosen = scores._choosing(sorted_config.data, 3_000)
+    shares = np.bincount(scorer.training.labels[chosen]) / 1_000
+    np.testing.assert_allclose(shares, 1 / 3, rtol=0, atol=0.05)
+    real = scores._subset(3_000, 2_000, seed=0)
+    assert not np.intersect1d(chosen, real).size
+    np.testing.assert_array_equal(scorer._validation(), scorer.training.images[chosen])
+
+
+def test_training_images_to_score_have_all_classes_of_a_sorted_array(
+    sorted_config, monkeypatch
+):
+    seen = []
+    monkeypatch.setattr(
+        scores.Scorer, "_score", lambda self, draw, *rest: seen.append(draw(0))
+    )
+    make_scorer(sorted_config, num_images=2_000).score_training()
+    ((images, labels),) = seen
+    assert len(images) == 2_000
+    np.testing.assert_allclose(np.bincount(labels) / 2_000, 1 / 3, rtol=0, atol=0.05)
+
+
+def test_draws_from_given_images_have_no_image_in_common(config):
+    scorer = make_scorer(config, num_images=20, draws=3, seed=4)
+    images = np.arange(60, dtype=np.uint8)[:, None, None, None]
+    images = np.broadcast_to(images, (60, 16, 16, 1))
+    drawn = []
+    scorer._score = lambda draw, *rest: drawn.extend(
+        draw(seed)[0] for seed in (4, 5, 6)
+    )
+    scorer.score_images(images, None)
+    places = np.stack(drawn)[..., 0, 0, 0]
+    np.testing.assert_array_equal(np.sort(places.ravel()), np.arange(60))
+    with pytest.raises(ValueError, match="59 images to score, but 20 in each of 3"):
+        scorer.score_images(images[:59], None)
+
+
+def test_labels_of_a_single_class_are_left_out(config):
+    scorer = make_scorer(config, num_images=20)
+    scorer.training = scorer.training._replace(num_classes=1)
+    drawn = []
+    scorer._score = lambda draw, *rest: drawn.append(draw(0))
+    scorer.score_images(np.zeros((20, 16, 16, 1), np.uint8), np.zeros(20, int))
+    assert drawn[0][1] is None
+
+
+def test_a_packed_discriminator_has_no_features(config, run):
+    config.recipe.packing = 2
+    run = run._replace(config=config)
+    scorer = make_scorer(config, metrics="linear_probe")
+    with pytest.raises(ValueError, match="recipe.packing is above 1"):
+        scorer.score_run(run)
+    config.eval_every_steps = 2
+    with pytest.raises(ValueError, match="recipe.packing is above 1"):
+        scores.check(config)
+
+
 def test_the_data_themselves_are_at_no_distance(config):
     scorer = make_scorer(config, num_images=48)
     found = scorer.score_images(scorer.training.images, scorer.training.labels)

@@ -7,7 +7,7 @@ import pytest
 
 from experiments.engine import published, spec, trials
 from gan_jax import models
-from gan_jax.evaluation import suite
+from gan_jax.evaluation import needs, suite
 from gan_jax.step import optimizers, recipes
 from gan_jax.training import preflight
 
@@ -63,7 +63,7 @@ def test_every_row_computes_the_numbers_of_the_table_and_the_curves(part):
         # Of a run everything is there that a metric may need, but perhaps labels.
         names = suite.select(
             config.evaluation.metrics.split(","),
-            available=set(suite.ABSENT),
+            available=set(needs.REASONS),
             num=config.evaluation.num_images,
         )
         computed = {n for name in names for n in suite.METRICS[name].numbers}
