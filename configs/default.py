@@ -171,11 +171,11 @@ def get_config() -> ConfigDict:
     config.watchdog.action = "warn"  # a rule that stays broken only warns, or it stops
     # the run, as a number that is not finite always does
     config.watchdog.patience = 5  # measurements in a row below a threshold before a
-    # warning; twice as many stop the run. Until a distance has first reached its
+    # warning; twice as many stop the run. As long as a distance has never reached its
     # threshold, a rise by a tenth starts the count again; at least 1
     config.watchdog.min_d_loss = 0.02  # how far the discriminator's loss must stay
     # above its least possible value; nearer: it has won. Losses without a least value
-    # have no such rule. At least 0, which turns this rule and each of the following off
+    # have no such rule. 0 turns this rule off, as it does for each of the following
     config.watchdog.min_grad_norm = 1e-6  # norm of a network's gradient; lower: it has
     # stopped learning
     config.watchdog.min_sample_distance = 0.1  # distance between the images of a sample

@@ -166,9 +166,9 @@ def _summarise(
     if len(classes) > _CLASSES_SHOWN:
         classes[_CLASSES_SHOWN:] = ["..."]
     logging.info(
-        "Read %d images of %d classes from %s (%s); %s",
+        "Read %d images of %s from %s (%s); %s",
         used.total(),
-        len(used),
+        "1 class" if len(used) == 1 else f"{len(used)} classes",
         folder,
         ", ".join(classes),
         skipped,

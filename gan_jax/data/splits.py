@@ -28,6 +28,11 @@ def check(split: str) -> None:
             )
 
 
+def names(split: str) -> set[str]:
+    """The names of the splits of which it has parts: {"train"} for "train[:9]"."""
+    return {part.partition("[")[0].strip() for part in split.split("+")}
+
+
 def whole(split: str) -> str:
     """The split of which this is one part: "train" for "train[:1000]".
 

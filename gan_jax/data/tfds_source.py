@@ -6,6 +6,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from gan_jax import checks
 from gan_jax.data import cache, raw_files, splits
 
 # These versions are pinned, so that their cache is found without asking TFDS.
@@ -17,12 +18,29 @@ NUM_IMAGES = {  # by split, so that they are known before TFDS has prepared them
 
 
 def check(config: ConfigDict) -> None:
-    """Refuses a split with a part that ends before it starts; TFDS is not asked.
+    """Refuses what can be told without asking TFDS.
 
     Raises:
-      ValueError: a part is empty.
+      ValueError: a part of the split is empty; or MNIST or CelebA has no such split, or
+        another number of classes.
     """
     splits.check(config.split)
+    known = NUM_IMAGES.get(config.name)
+    if not known:
+        return
+    unknown = sorted(splits.names(config.split).difference(known, ["all"]))
+    if unknown:
+        raise ValueError(
+            f"config.data.split is {config.split!r}, but {config.name} has no split"
+            f" {unknown[0]!r}{checks.nearest(unknown[0], known)}. Its splits are"
+            f" {', '.join(known)}, whole or in parts such as 'train[:1000]'. Set"
+            " --config.data.split to one."
+        )
+    if config.name == "mnist" and config.num_classes not in (0, 10):
+        raise ValueError(
+            f"config.data.num_classes is {config.num_classes}, but mnist has 10"
+            " classes. Set --config.data.num_classes=10."
+        )
 
 
 def load(config: ConfigDict) -> cache.Dataset:

@@ -137,7 +137,8 @@ def _check_weights(name: str, weights: str) -> None:
             f"extractor {name!r} "
             + ("needs a weights file" if wanted else f"takes no weights, not {weights}")
             + f": {'give' if wanted else 'leave out'} --weights or "
-            "--config.evaluation.weights."
+            "--config.evaluation.weights"
+            + ("; README says where to get the file." if name == "inception" else ".")
         )
     path = Path(weights).expanduser()
     if wanted and not path.is_file():

@@ -23,8 +23,8 @@ REASONS = {
     "discriminator": "there is no discriminator of single images (the images are those "
     "of a file, or recipe.packing is above 1)",
     "images": "the data are points (set --metrics=modes)",
-    "window": f"its window takes images of {_WINDOW} or more",
-    "patch": f"its patches take images of {_PATCH} or more",
+    "window": f"the images are smaller than its window of {_WINDOW}",
+    "patch": f"the images are smaller than its patches of {_PATCH}",
     "stacked": "it counts the modes of stacked MNIST (set the extractor stacked_mnist)",
     "mixture": "the data are no mixture of Gaussians (config.data.name is not ring or "
     "grid)",

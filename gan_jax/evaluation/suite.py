@@ -523,14 +523,14 @@ def select(names: Sequence[str], *, available: Iterable[str], num: int) -> list[
 
     Args:
       names: names in METRICS or `module:name` of own metrics; "all" stands for all
-        metrics of METRICS that can be computed, and "cheap" for the cheap ones among
-        them.
+        metrics of METRICS that can be computed from so many images, and "cheap" for the
+        cheap ones among them.
       available: keys of needs.REASONS that are available, see needs.available.
       num: number of generated images.
 
     Raises:
       ValueError: a name is unknown, a metric lacks what it needs, or there are too few
-        images.
+        images for a metric or for any.
     """
     available = set(available)
     chosen = set()
@@ -541,8 +541,15 @@ def select(names: Sequence[str], *, available: Iterable[str], num: int) -> list[
                 for key, metric in METRICS.items()
                 if (name == "all" or metric.is_cheap)
                 and available.issuperset(metric.needs)
+                and num >= metric.least
             }
             continue
+        if name in INCEPTION_NAMES.values():
+            (plain,) = (key for key, alias in INCEPTION_NAMES.items() if alias == name)
+            raise ValueError(
+                f"{name} is what the metric {plain} gives with the extractor inception:"
+                f" set --metrics={plain} --extractor=inception, and --weights."
+            )
         if name not in METRICS and not own_parts.is_named(name):
             raise ValueError(
                 f"there is no metric {name!r}, there are: {', '.join(METRICS)}; "
@@ -564,6 +571,11 @@ def select(names: Sequence[str], *, available: Iterable[str], num: int) -> list[
                 f"{num}: raise --num_images, or leave it out of --metrics."
             )
     selected = [name for name in order if name in chosen]
+    if not selected:
+        raise ValueError(
+            f"no metric of {','.join(names)} can be computed from {num} images: raise "
+            "--num_images, 1,000 are enough for each."
+        )
     own = [name for name in selected if own_parts.is_named(name)]
     numbers = [number for name in own for number in get(name).numbers]
     if len(numbers) != len(set(numbers)):

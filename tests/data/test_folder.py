@@ -145,7 +145,7 @@ def test_bad_files_are_named_and_counted_and_the_rest_is_read(config, folder, ca
     for name, reason in reasons.items():
         assert f"Skipped {folder / name}: {reason}" in caplog.text
     (summary,) = [line for line in caplog.messages if line.startswith("Read ")]
-    assert "Read 2 images of 1 classes" in summary and "skipped 16 (" in summary
+    assert "Read 2 images of 1 class" in summary and "skipped 16 (" in summary
     assert "3 truncated or damaged" in summary and "1 empty" in summary
     assert "4 animated or of several pages" in summary and "2 too large" in summary
 

@@ -18,6 +18,18 @@ def test_a_part_belongs_to_a_whole_split(split, whole):
 
 
 @pytest.mark.parametrize(
+    "split, names",
+    [
+        ("train", {"train"}),
+        ("train[:9]+test[10%:]", {"train", "test"}),
+        ("train[:1%](closest)", {"train"}),
+    ],
+)
+def test_a_split_names_those_whose_parts_it_has(split, names):
+    assert splits.names(split) == names
+
+
+@pytest.mark.parametrize(
     "split, left_out",
     [
         ("train", ""),

@@ -192,6 +192,8 @@ def test_splits_have_the_syntax_of_tfds(celeb_a, celeb_a_examples):
         ({"crop": -1}, "crop is -1"),
         ({"num_classes": -1}, "num_classes is -1"),
         ({"name": "celebA"}, "'celebA' .did you mean 'celeb_a'?.*mnist, celeb_a"),
+        ({"name": "mnist", "split": "trian[:9]"}, "no split 'trian' .did you mean 't"),
+        ({"name": "mnist", "num_classes": 9}, "is 9, but mnist has 10 classes"),
         ({"name": "mnits"}, "Unknown data set 'mnits' .did you mean 'mnist'?"),
         ({"name": "glue"}, "glue/cola/2.0.0 has no 8-bit feature 'image'"),
         ({"name": "mnist:9.9.9"}, "cannot open the set 'mnist:9.9.9'.*3.0.1"),

@@ -54,6 +54,15 @@ def test_what_cannot_be_computed_is_left_out(changes, missing):
     assert select() - select(**changes) == missing
 
 
+def test_metrics_that_take_more_images_are_left_out():
+    there = needs.available("mnist", (28, 28, 1), **MNIST)
+    few = suite.select(["cheap"], available=there, num=20)
+    assert set(few) == {
+        *("frechet_distance", "kernel_distance", "prdc"),
+        *("ms_ssim", "sliced_wasserstein"),
+    }
+
+
 def test_a_metric_asked_for_by_name_is_refused_with_the_reason():
     there = needs.available("inception", (28, 28, 1), **MNIST)
     with pytest.raises(

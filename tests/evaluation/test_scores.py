@@ -234,7 +234,9 @@ def test_settings_out_of_range_are_refused(config, settings, message):
 @pytest.mark.parametrize(
     "metrics, num, message",
     [
-        ("fid", 20, "no metric 'fid', there are: frechet_distance"),
+        ("fret", 20, "no metric 'fret', there are: frechet_distance"),
+        ("fid", 20, "fid is what the metric frechet_distance gives with"),
+        ("cheap", 5, "no metric of cheap can be computed from 5 images"),
         ("classifier_score", 200, "classifier_score cannot be computed: the extractor"),
         ("memorisation", 200, "memorisation cannot be computed: the real images are"),
         ("prdc", 5, "prdc needs at least 10 images, not 5: raise --num_images"),
