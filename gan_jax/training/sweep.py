@@ -110,6 +110,8 @@ class Writers:
 
     def write(self, step: int, kept: Mapping[int, writer_lib.Kept]) -> None:
         """Draws, logs, evaluates and saves what is due after `step` steps."""
+        if any(writer.is_saved(step) for _, writer, _ in self._all):
+            self._wait()
         for one in list(self._all):
             index, writer, workdir = one
             with self._failing_alone(one, step), printing_to_log(workdir):
@@ -133,8 +135,21 @@ class Writers:
 
     def save(self, step: int, state: Any) -> None:
         """Starts to save the replicated state."""
+        self._wait()
         for _, writer, _ in self._all:
             writer.save(step, state)
+
+    def _wait(self) -> None:
+        """Returns when the checkpoints of all runs are on disk.
+
+        A run that saves deletes an old checkpoint. So no run may save before all have
+        the one before, or else there might be no step from which all can go on.
+
+        Raises:
+          OSError: a checkpoint could not be written.
+        """
+        for _, writer, _ in self._all:
+            writer.checkpoints.wait()
 
 
 def _join_calls(feeds: Sequence[feed.Feed]) -> Generator[dict[str, np.ndarray]]:
@@ -159,14 +174,16 @@ def train_and_evaluate(configs: Sequence[ConfigDict], workdirs: Sequence[Path]) 
 
     Apart from rounding, each run has the parameters that it would have if it trained
     alone. A run that diverges is marked, see `failure`, and the others go on. Memory
-    grows linearly with the number of runs.
+    grows linearly with the number of runs. Each run keeps at least two checkpoints, so
+    that all can go on from a common step wherever the program ends.
 
     Args:
       configs: configs of the runs, which differ only in the seed and in vmapped.FLOATS.
       workdirs: folders of the runs.
 
     Raises:
-      ValueError: the runs cannot train together, or a config cannot be run.
+      ValueError: the runs cannot train together, a config cannot be run, or the runs
+        have checkpoints but no step in common.
       OSError: a checkpoint could not be written, or another process trains a run.
     """
     config, floats = configs[0], vmapped.differing_floats(configs)

@@ -169,6 +169,7 @@ def drive(
     """Trains the runs of a program to the end, and returns the last step done.
 
     They start from the newest step of which all have a good checkpoint, or from 0.
+    Several runs keep at least two checkpoints each, see sweep.Writers.
 
     Args:
       configs: the configs of the runs, which were checked.
@@ -176,6 +177,9 @@ def drive(
       make_program: makes the program of a recipe and both networks.
       failed: whether each run failed before; such a run is not written.
       on_first_call: is called once, when steps have been done that are not saved.
+
+    Raises:
+      ValueError: several runs have checkpoints, but none of a step that all have.
     """
     config, last = configs[0], configs[0].num_train_steps
     slots = parallel.local_slots(config.batch_size)
@@ -183,7 +187,7 @@ def drive(
     networks = models.build(config, axis_name=parallel.AXIS)
     living = [x for x, is_failed in zip(workdirs, failed, strict=True) if not is_failed]
     seen = [checkpoints.steps(workdir / "checkpoints") for workdir in workdirs]
-    first_step = _first_step(living)
+    first_step = _first_step(living, config.checkpoint_every_steps or last)
     if first_step >= last:
         return last
     with contextlib.ExitStack() as stack:
@@ -227,6 +231,7 @@ def drive(
                         networks[0],
                         dataset,
                         first_step=first_step,
+                        least_kept=min(2, len(workdirs)),
                         copy=functools.partial(program.copy, index),
                     )
                 )
@@ -256,6 +261,7 @@ def _open_writer(
     dataset: data.Dataset,
     *,
     first_step: int,
+    least_kept: int,
     copy: Callable[[Any], Any],
 ) -> contextlib.AbstractContextManager[writer_lib.Writer]:
     """Claims a run's folder, and gives the run's writer to enter."""
@@ -267,6 +273,7 @@ def _open_writer(
         draw=writer_lib.make_draw(config, generator, sample_key),
         real_images=some_images(config, dataset),
         first_step=first_step,
+        least_kept=least_kept,
         copy=copy,
     )
 
@@ -364,15 +371,36 @@ def some_images(config: ConfigDict, dataset: data.Dataset) -> np.ndarray:
     return dataset.images[indices]
 
 
-def _first_step(workdirs: Sequence[Path]) -> int:
+def _first_step(workdirs: Sequence[Path], interval: int) -> int:
     """The newest good step that all runs have saved, as host 0 sees it, on all hosts.
 
     Without a run it is the largest step that there can be.
+
+    Args:
+      workdirs: the folders of the runs.
+      interval: steps up to the first checkpoint. Several runs without a common step
+        start again only if none has a later one, as when they were killed while they
+        saved for the first time.
+
+    Raises:
+      ValueError: several runs have later checkpoints, but none of a common step.
     """
     step = np.iinfo(np.int32).max
     if parallel.is_writer() and workdirs:
         folders = [workdir / "checkpoints" for workdir in workdirs]
         step = checkpoints.newest_step(*folders) or 0
+        saved = [checkpoints.steps(folder) for folder in folders]
+        if step == 0 and len(workdirs) > 1 and max(sum(saved, [0])) > interval:
+            listed = ", ".join(
+                f"{folder} has {steps or 'none'}"
+                for folder, steps in zip(folders, saved, strict=True)
+            )
+            raise ValueError(
+                "runs that train together go on from a step of which all have a good "
+                f"checkpoint, but there is none: {listed}. Restore a missing or "
+                "damaged checkpoint from a copy, or remove all that there are to "
+                "train the runs from step 0."
+            )
     return int(parallel.broadcast_from_writer(np.int32(step)))
 
 

@@ -182,7 +182,7 @@ class Writer:
         drawn = copy = None
         if due(self.config.sample_every_steps):
             drawn = self._draw(state)
-        if due(self.config.checkpoint_every_steps) or is_evaluated(self.config, step):
+        if self.is_saved(step) or is_evaluated(self.config, step):
             copy = parallel.start_fetch(self.copy(state))
         return Kept(drawn, copy)
 
@@ -206,8 +206,13 @@ class Writer:
                 state = jax.tree.map(np.asarray, kept.state)
                 found = self.evaluator.evaluate(step, state)
             self.outputs.log_scores(step, found)
-        if due(self.config.checkpoint_every_steps):  # last, so that the rest is done
+        if self.is_saved(step):  # last, so that the rest is done
             self._save(step, kept.state)
+
+    def is_saved(self, step: int) -> bool:
+        """Whether a checkpoint is due after `step` steps."""
+        every = self.config.checkpoint_every_steps
+        return is_due(step, every, self.config.num_train_steps)
 
     def save_samples(self, step: int, state: Any) -> None:
         """Draws the sample grid from the replicated state and writes it."""
@@ -241,6 +246,7 @@ def open_writer(
     draw: Callable[[Any, Any], Drawn],
     real_images: np.ndarray,
     first_step: int,
+    least_kept: int = 1,
     copy: Callable[[Any], Any] = parallel.copy_first_replica,
 ) -> Iterator[Writer]:
     """A context with a Writer, whose files are on disk and closed at the end.
@@ -251,12 +257,13 @@ def open_writer(
       draw: function that draws the images of the sample grid, see make_draw.
       real_images: as many real images (N, H, W, C) as the grid has.
       first_step: number of steps done before.
+      least_kept: as many checkpoints are kept, even where the config keeps fewer.
       copy: function that copies the run's part of a replicated tree on a device.
     """
     worker = files.Worker()
     checkpoints = checkpoints_lib.Checkpoints(
         workdir / "checkpoints",
-        keep=config.checkpoints_to_keep,
+        keep=max(config.checkpoints_to_keep, least_kept),
         first_step=first_step,
         worker=worker,
     )

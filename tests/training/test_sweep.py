@@ -1,12 +1,13 @@
 """Runs trained together: each is the run that it would be alone."""
 
 import json
+import shutil
 
 import jax
 import numpy as np
 import pytest
 
-from gan_jax.run import reader
+from gan_jax.run import checkpoints, reader
 from gan_jax.step import states
 from gan_jax.training import sweep, train
 from tests import support
@@ -143,6 +144,55 @@ def test_a_run_that_diverges_is_marked_and_the_others_go_on(shared_folder, tmp_p
     before = (workdirs[1] / "log.txt").read_text()
     train_together(configs, tmp_path)  # all done: nothing is run again
     assert (workdirs[1] / "log.txt").read_text() == before
+
+
+@pytest.mark.parametrize("keep", [1, 2])
+def test_runs_go_on_from_a_common_step_after_one_could_not_save(
+    shared_folder, tmp_path, monkeypatch, keep
+):
+    configs = [make_config(shared_folder, seed) for seed in SEEDS[:2]]
+    for config in configs:
+        config.num_train_steps, config.checkpoints_to_keep = 8, keep
+    write_folder = checkpoints.Checkpoints._write_folder
+
+    def fail_at_6(self, step, *arguments):
+        if step == 6 and self._directory.parent.name == "run1":
+            raise OSError("no space left")
+        write_folder(self, step, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints.Checkpoints, "_write_folder", fail_at_6)
+        with pytest.raises(OSError, match="run1.*no space left"):
+            train_together(configs, tmp_path)
+    saved = [reader.steps(tmp_path / name) for name in ("run0", "run1")]
+    assert saved == [[4, 6], [2, 4]]
+    for workdir in train_together(configs, tmp_path):
+        assert [line["step"] for line in lines(workdir)] == [2, 4, 6, 8]
+        assert reader.steps(workdir) == [6, 8]
+
+
+def test_runs_without_a_common_step_are_refused(shared_folder, tmp_path):
+    configs = [make_config(shared_folder, seed) for seed in SEEDS[:2]]
+    workdirs = train_together(configs, tmp_path)
+    for workdir, step in zip(workdirs, (2, 4), strict=True):
+        shutil.rmtree(workdir / "checkpoints" / str(step))
+    with pytest.raises(
+        ValueError, match=r"there is none: .*run0.* has \[4\], .*run1.* has \[2\]\. Re"
+    ):
+        train_together(configs, tmp_path)
+    assert [reader.steps(workdir) for workdir in workdirs] == [[4], [2]]
+
+
+def test_runs_that_were_killed_at_their_first_checkpoint_start_again(
+    shared_folder, tmp_path
+):
+    configs = [make_config(shared_folder, seed) for seed in SEEDS[:2]]
+    workdirs = train_together(configs, tmp_path)
+    for workdir, steps in zip(workdirs, ([4], [2, 4]), strict=True):
+        for step in steps:
+            shutil.rmtree(workdir / "checkpoints" / str(step))
+    train_together(configs, tmp_path)
+    assert [reader.steps(workdir) for workdir in workdirs] == [[2, 4], [2, 4]]
 
 
 def test_a_damaged_mark_is_named(tmp_path):
