@@ -57,7 +57,8 @@ def run_steps(
     it is written, so that the device never waits for the host. Only an evaluation is
     waited for: it takes the cores or the device that the next call needs. A signal that
     reached any host reaches all of them with the metrics, so that they leave after the
-    same step, the last of which is saved.
+    same step, the last of which is saved. In the same way all hosts leave once all runs
+    of the program have failed.
 
     Args:
       config: the whole config.
@@ -93,7 +94,8 @@ def run_steps(
     with catch_signals() as caught, contextlib.closing(calls):
         for one in calls:
             start = time.perf_counter()
-            stop = parallel.on_each_device(np.int32(len(caught)))
+            is_over = bool(caught) or bool(writer and writer.has_failed)
+            stop = parallel.on_each_device(np.int32(is_over))
             state, *outcome = call(state, resident, one, key, stop)
             if step == first_step:
                 on_first_call()

@@ -76,7 +76,8 @@ def printing_to_log(workdir: Path) -> Iterator[None]:
 class Writers:
     """The writers of all runs, which loop.run_steps uses like a single writer.
 
-    A run that fails is marked and no longer written; the others go on.
+    A run that fails is marked and no longer written; the others go on. Once all have
+    failed, the loop stops on all hosts.
     """
 
     def __init__(
@@ -90,6 +91,11 @@ class Writers:
             )
             if writer
         ]
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether all runs have failed."""
+        return not self._all
 
     def start_clock(self) -> None:
         """Starts to count seconds, once the first call is compiled."""
@@ -173,9 +179,9 @@ def train_and_evaluate(configs: Sequence[ConfigDict], workdirs: Sequence[Path]) 
     """Trains runs together, from the newest step that all have saved to the end.
 
     Apart from rounding, each run has the parameters that it would have if it trained
-    alone. A run that diverges is marked, see `failure`, and the others go on. Memory
-    grows linearly with the number of runs. Each run keeps at least two checkpoints, so
-    that all can go on from a common step wherever the program ends.
+    alone. A run that diverges is marked, see `failure`, and the others go on, until
+    none is left. Memory grows linearly with the number of runs. Each run keeps at least
+    two checkpoints, so that all can go on from a common step wherever the program ends.
 
     Args:
       configs: configs of the runs, which differ only in the seed and in vmapped.FLOATS.

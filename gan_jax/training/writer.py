@@ -167,6 +167,11 @@ class Writer:
     copy: Callable[[Any], Any]
     worker: files.Worker
 
+    @property
+    def has_failed(self) -> bool:
+        """False, since a run that fails alone raises an error instead."""
+        return False
+
     def start_clock(self) -> None:
         """Starts to count seconds, once the first call is compiled."""
         self.outputs.clock.restart()

@@ -9,7 +9,7 @@ import pytest
 
 from gan_jax.run import checkpoints, reader
 from gan_jax.step import states
-from gan_jax.training import sweep, train
+from gan_jax.training import loop, sweep, train
 from tests import support
 
 pytestmark = pytest.mark.slow
@@ -144,6 +144,29 @@ def test_a_run_that_diverges_is_marked_and_the_others_go_on(shared_folder, tmp_p
     before = (workdirs[1] / "log.txt").read_text()
     train_together(configs, tmp_path)  # all done: nothing is run again
     assert (workdirs[1] / "log.txt").read_text() == before
+
+
+def test_a_program_whose_runs_have_all_failed_stops(
+    shared_folder, tmp_path, monkeypatch
+):
+    configs = [
+        make_config(shared_folder, seed, optimizer__generator__learning_rate=1e38)
+        for seed in SEEDS[:2]
+    ]
+    for config in configs:
+        config.num_train_steps = 40
+    last_steps, run_steps = [], loop.run_steps
+
+    def run_steps_and_note(*arguments, **options):
+        last_steps.append(run_steps(*arguments, **options))
+        return last_steps[-1]
+
+    monkeypatch.setattr(loop, "run_steps", run_steps_and_note)
+    workdirs = train_together(configs, tmp_path)
+    assert all(sweep.failure(workdir)["step"] <= 4 for workdir in workdirs)
+    assert last_steps[0] <= 12
+    train_together(configs, tmp_path)
+    assert len(last_steps) == 1  # nothing is run again
 
 
 @pytest.mark.parametrize("keep", [1, 2])
