@@ -121,7 +121,8 @@ class Writers:
         for one in list(self._all):
             index, writer, workdir = one
             with self._failing_alone(one, step), printing_to_log(workdir):
-                writer.write(step, kept[index])
+                clocks = [x.outputs.clock for _, x, _ in self._all if x is not writer]
+                writer.write(step, kept[index], clocks=clocks)
 
     @contextlib.contextmanager
     def _failing_alone(self, one: Any, step: int) -> Iterator[None]:

@@ -1,6 +1,6 @@
 """Checks, shows, logs, draws, evaluates and saves a run between calls, on host 0."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 import contextlib
 import dataclasses
 import functools
@@ -191,8 +191,13 @@ class Writer:
             copy = parallel.start_fetch(self.copy(state))
         return Kept(drawn, copy)
 
-    def write(self, step: int, kept: Kept) -> None:
+    def write(self, step: int, kept: Kept, *, clocks: Sequence[log.Clock] = ()) -> None:
         """Draws, logs, evaluates and saves what is due after `step` steps.
+
+        Args:
+          step: number of steps done.
+          kept: result of `keep` after this step.
+          clocks: clocks of the other runs in the program, which an evaluation stops.
 
         Raises:
           FailedError: a rule of the watchdog stops the run.
@@ -207,7 +212,9 @@ class Writer:
             means = self.outputs.log(step)
             self.watchdog.observe(step, means, self.checkpoints.all_steps())
         if self.evaluator and is_evaluated(self.config, step):
-            with self.outputs.clock.stopped():
+            with contextlib.ExitStack() as stack:
+                for clock in (self.outputs.clock, *clocks):
+                    stack.enter_context(clock.stopped())
                 state = jax.tree.map(np.asarray, kept.state)
                 found = self.evaluator.evaluate(step, state)
             self.outputs.log_scores(step, found)

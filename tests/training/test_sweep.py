@@ -9,7 +9,7 @@ import pytest
 
 from gan_jax.run import checkpoints, reader
 from gan_jax.step import states
-from gan_jax.training import loop, sweep, train
+from gan_jax.training import evaluator, log, loop, sweep, train
 from tests import support
 
 pytestmark = pytest.mark.slow
@@ -167,6 +167,39 @@ def test_a_program_whose_runs_have_all_failed_stops(
     assert last_steps[0] <= 12
     train_together(configs, tmp_path)
     assert len(last_steps) == 1  # nothing is run again
+
+
+def test_an_evaluation_stops_the_clocks_of_all_runs(
+    shared_folder, tmp_path, monkeypatch
+):
+    class Time:
+        now = 0.0
+
+        def perf_counter(self):
+            return self.now
+
+    def evaluate(self, step, state):
+        time.now += 500
+        return {}
+
+    time = Time()
+    monkeypatch.setattr(log, "time", time)
+    monkeypatch.setattr(evaluator.Evaluator, "evaluate", evaluate)
+    monkeypatch.setattr(log.Outputs, "log_scores", lambda *arguments: None)
+    settle = sweep.Writers.settle
+
+    def settle_after_a_second(self, step, metrics):
+        time.now += 1
+        settle(self, step, metrics)
+
+    monkeypatch.setattr(sweep.Writers, "settle", settle_after_a_second)
+    configs = [make_config(shared_folder, seed) for seed in SEEDS]
+    for config in configs:
+        config.num_train_steps, config.eval_every_steps = 8, 4
+    for workdir in train_together(configs, tmp_path):
+        assert [line["seconds"] for line in lines(workdir)] == [1, 2, 3, 4]
+        rates = [line["steps_per_second"] for line in lines(workdir)]
+        assert rates == [2, 2, 2, 2]  # a call has two steps
 
 
 @pytest.mark.parametrize("keep", [1, 2])
