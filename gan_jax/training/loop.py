@@ -19,9 +19,14 @@ from gan_jax.training import writer as writer_lib
 
 
 @contextlib.contextmanager
-def catch_signals() -> Iterator[list[str]]:
-    """Collects the names of SIGTERM and SIGINT as they come; a second one kills."""
+def catching_signals() -> Iterator[Callable[[], list[str]]]:
+    """A context with a function that starts to catch SIGTERM and SIGINT.
+
+    From its first call to the end of the context they are caught; a second one kills.
+    Each call gives the list to which the names of the signals are added as they come.
+    """
     caught: list[str] = []
+    previous: dict[signal.Signals, Any] = {}
     second: dict[signal.Signals, Any] = {
         signal.SIGTERM: signal.SIG_DFL,
         signal.SIGINT: signal.default_int_handler,
@@ -32,9 +37,13 @@ def catch_signals() -> Iterator[list[str]]:
         caught.append(signal.Signals(number).name)
         signal.signal(number, second[number])
 
-    previous = {number: signal.signal(number, handle) for number in second}
+    def catch() -> list[str]:
+        if not previous:
+            previous.update({x: signal.signal(x, handle) for x in second})
+        return caught
+
     try:
-        yield caught
+        yield catch
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
@@ -50,6 +59,7 @@ def run_steps(
     first_step: int,
     writer: Any,
     on_first_call: Callable[[], None],
+    catch: Callable[[], list[str]],
 ) -> int:
     """Runs the remaining steps and returns the last one that was done.
 
@@ -69,6 +79,7 @@ def run_steps(
       first_step: steps done before.
       writer: host 0's writer_lib.Writer, or sweep.Writers; None on the others.
       on_first_call: is called once, when steps have been done that are not saved.
+      catch: starts to catch signals, see catching_signals.
     """
     # Not parallel.replicate, whose second copy is for what is donated.
     resident = parallel.place(jax.tree.map(parallel.on_each_device, inputs.resident))
@@ -91,7 +102,8 @@ def run_steps(
         "every %d steps.",
         config.log_every_steps or last,
     )
-    with catch_signals() as caught, contextlib.closing(calls):
+    caught = catch()
+    with contextlib.closing(calls):
         for one in calls:
             start = time.perf_counter()
             is_over = bool(caught) or bool(writer and writer.has_failed)

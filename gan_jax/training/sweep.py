@@ -22,7 +22,7 @@ from gan_jax import parallel
 from gan_jax.data import feed
 from gan_jax.run import config_file, files
 from gan_jax.step import recipes
-from gan_jax.training import preflight, programs, train, vmapped, watchdog
+from gan_jax.training import loop, preflight, programs, train, vmapped, watchdog
 from gan_jax.training import writer as writer_lib
 
 FAILURE = "failed.json"  # in the folder of a run that diverged: the step and the error
@@ -230,4 +230,5 @@ def train_and_evaluate(configs: Sequence[ConfigDict], workdirs: Sequence[Path]) 
         )
 
     failed = [bool(failure(workdir)) for workdir in workdirs]
-    train.drive(configs, workdirs, make_program, failed=failed)
+    with loop.catching_signals() as catch:
+        train.drive(configs, workdirs, make_program, failed=failed, catch=catch)

@@ -109,17 +109,29 @@ def train_and_evaluate(
     if parallel.is_writer() and not override_config:
         config_file.check(workdir, config)
 
-    while True:
-        retries = _count_retries(workdir)
-        make_program = functools.partial(programs.of_one_run, config, retries=retries)
-        try:
-            step = drive([config], [workdir], make_program, on_first_call=on_first_call)
-            break
-        except watchdog.FailedError as error:
-            if retries >= config.watchdog.retries:
-                raise
-            _set_back(workdir, error, retries, config.watchdog.retries)
-            on_first_call = _do_nothing  # it was called before
+    with loop.catching_signals() as catch:
+        while True:
+            retries = _count_retries(workdir)
+            make_program = functools.partial(
+                programs.of_one_run, config, retries=retries
+            )
+            try:
+                step = drive(
+                    [config],
+                    [workdir],
+                    make_program,
+                    on_first_call=on_first_call,
+                    catch=catch,
+                )
+                break
+            except watchdog.FailedError as error:
+                if retries >= config.watchdog.retries:
+                    raise
+                _set_back(workdir, error, retries, config.watchdog.retries)
+                on_first_call = _do_nothing  # it was called before
+            if caught := catch():
+                logging.info("Left before this retry because of %s.", caught[0])
+                return False
     is_finished = step == config.num_train_steps
     if parallel.is_writer() and is_finished:
         _say_what_lies_where(config, workdir)
@@ -163,6 +175,7 @@ def drive(
         [recipes.Recipe, tuple[nn.Module, nn.Module]], programs.Program
     ],
     *,
+    catch: Callable[[], list[str]],
     failed: Sequence[bool] = (False,),
     on_first_call: Callable[[], None] = _do_nothing,
 ) -> int:
@@ -175,6 +188,7 @@ def drive(
       configs: the configs of the runs, which were checked.
       workdirs: their folders.
       make_program: makes the program of a recipe and both networks.
+      catch: starts to catch signals, see loop.catching_signals.
       failed: whether each run failed before; such a run is not written.
       on_first_call: is called once, when steps have been done that are not saved.
 
@@ -251,6 +265,7 @@ def drive(
             first_step=first_step,
             writer=writer,
             on_first_call=on_first_call,
+            catch=catch,
         )
 
 

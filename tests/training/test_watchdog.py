@@ -2,17 +2,20 @@
 
 import json
 import math
+import os
 import pathlib
+import signal
 
 import jax
 import numpy as np
 import pytest
 
 from configs import default
+from gan_jax import interrupt
 from gan_jax.models import dcgan
 from gan_jax.run import checkpoints, files
 from gan_jax.step import losses
-from gan_jax.training import train, watchdog
+from gan_jax.training import log, train, watchdog
 from tests import support
 
 RUN = pathlib.Path("runs", "one")
@@ -374,6 +377,39 @@ def test_a_failed_run_is_set_back_and_goes_on_with_other_latents(
         jax.tree.leaves(read(name, 6)["params"])[-1] for name in ("one", "unbroken")
     ]
     assert np.abs(kernels[0] - kernels[1]).max() > 1e-6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["closing", "set back", "restoring"])
+def test_a_signal_while_a_retry_is_prepared_is_heeded(
+    shared_folder, tmp_path, monkeypatch, moment
+):
+    config = support.make_dense_config(shared_folder)
+    config.num_train_steps, config.watchdog.retries = 16, 1
+    observe, failures = watchdog.Watchdog.observe, []
+
+    def fail_at_6(self, step, means, saved):
+        observe(self, step, means, saved)
+        if step == 6 and not failures:
+            failures.append(step)
+            raise watchdog.FailedError("Made up.", rule="made_up", step=6)
+
+    module, name = {
+        "closing": (log.Outputs, "close"),
+        "set back": (train, "_set_back"),
+        "restoring": (train, "_restore"),
+    }[moment]
+    function = getattr(module, name)
+
+    def send_and_do(*arguments):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return function(*arguments)
+
+    monkeypatch.setattr(watchdog.Watchdog, "observe", fail_at_6)
+    monkeypatch.setattr(module, name, send_and_do)
+    with interrupt.leaving_at_once(signal.SIGTERM, "left", status=75) as stay:
+        done = train.train_and_evaluate(config, tmp_path / "run", on_first_call=stay)
+    assert not done and checkpoints.steps(tmp_path / "run" / "checkpoints")[-1] < 16
 
 
 @pytest.mark.slow
