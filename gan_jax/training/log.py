@@ -209,7 +209,8 @@ class Outputs:
         other divided by that of real images. It is near 1 as long as the generator has
         not collapsed. For a conditional run it also has `label_distance`, the mean
         change of an image by another label, divided by the mean distance of the images
-        from each other. It is 0 if the generator ignores its labels.
+        from each other. It is 0 if the generator ignores its labels. A grid of a single
+        image has neither.
 
         Args:
           step: number of steps done.
@@ -219,11 +220,15 @@ class Outputs:
             without labels.
         """
         images = images_lib.as_stored(images)
-        distance = images_lib.mean_distance(images)
-        self._distances = {"sample_distance": distance / max(self._real_distance, 1e-9)}
-        if relabelled is not None:
-            change = images_lib.mean_change(images, images_lib.as_stored(relabelled))
-            self._distances["label_distance"] = change / max(distance, 1e-9)
+        self._distances = {}
+        if len(images) > 1:
+            distance = images_lib.mean_distance(images)
+            real_distance = max(self._real_distance, 1e-9)
+            self._distances["sample_distance"] = distance / real_distance
+            if relabelled is not None:
+                others = images_lib.as_stored(relabelled)
+                change = images_lib.mean_change(images, others)
+                self._distances["label_distance"] = change / max(distance, 1e-9)
 
         def write() -> None:
             grid = images_lib.make_picture(images, columns, extent=self._extent)

@@ -148,6 +148,17 @@ def test_a_log_weighs_every_step_alike(run, time, tmp_path):
     assert {name: record[name] for name in NAMES} == dict.fromkeys(NAMES, 4.0)
 
 
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_grid_of_one_image_has_no_distances(run, time, tmp_path, count):
+    train(run, time, 10, seconds=1)
+    images = np.linspace(-1, 1, count * 16, dtype=np.float32).reshape(count, 4, 4, 1)
+    run.save_samples(10, images, 1, relabelled=images / 2)
+    run.log(10)
+    (record,) = files.read_lines(tmp_path / "metrics.jsonl")
+    names = {"sample_distance", "label_distance"}
+    assert names & record.keys() == (names if count > 1 else set())
+
+
 def test_progress_line_says_how_the_run_stands():
     line = log.progress_line(
         500,
