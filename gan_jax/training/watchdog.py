@@ -185,7 +185,9 @@ class Watchdog:
             streak = self._streaks.get(name, Streak()).add(step, found[metric])
             self._streaks[name] = streak
             times, rest = divmod(streak.length - streak.risen, self._config.patience)
-            if rest or times & (times - 1):  # not patience times 1, 2, 4, 8, ...
+            stops = times >= 2 and self._config.action == "stop"
+            is_warned = rest == 0 and times & (times - 1) == 0  # 1, 2, 4, 8, ...
+            if not stops and not is_warned:
                 continue
             good = say_last_good(last_good_step(saved, streak.first))
             message = (
@@ -194,7 +196,7 @@ class Watchdog:
                 f"{rule.threshold}) as in all {streak.length} measurements since step "
                 f"{streak.first}; {good}"
             )
-            if times >= 2 and self._config.action == "stop":
+            if stops:
                 raise FailedError(
                     f"{message}. The run stops; change its recipe or learning rates in "
                     "another --workdir, or go on with --config.watchdog.action=warn.",

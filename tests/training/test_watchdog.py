@@ -91,6 +91,16 @@ def test_a_warning_comes_back_ever_more_rarely(config, caplog):
     assert [int(count) for count in counts] == [2, 4, 8, 16, 32]
 
 
+def test_a_long_streak_that_was_only_warned_of_stops_the_run_at_once(config):
+    config.watchdog.action = "warn"
+    dog = watchdog.Watchdog(config, RUN)
+    observe_all(dog, 9 * [0], "d_loss")  # more than twice the patience
+    config.watchdog.action = "stop"
+    later = watchdog.Watchdog(config, RUN, dog.progress())
+    with pytest.raises(watchdog.FailedError, match="in all 10 measurements"):
+        later.observe(1_000, GOOD | {"d_loss": 0}, [])
+
+
 def test_zero_turns_a_rule_off(config):
     config.watchdog.min_d_loss = 0
     observe_all(watchdog.Watchdog(config, RUN), 40 * [0], "d_loss")
