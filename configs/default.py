@@ -184,7 +184,8 @@ def get_config() -> ConfigDict:
     # latents and different labels, divided by that of the grid's images; lower: the
     # labels are ignored
     config.watchdog.retries = 0  # how often a run that stopped goes on from its last
-    # good checkpoint, with other latents; needs one process; [0, 100]
+    # good checkpoint, with other latents; this checkpoint is kept while a rule is
+    # broken. Needs one process; [0, 100]
     return config
 
 

@@ -6,7 +6,7 @@ of it or nothing. Its file SHA256SUMS lists the digests of the other files, in t
 format of `sha256sum -c`, so that a bit that flips later is noticed.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent import futures
 import contextlib
 import functools
@@ -92,6 +92,8 @@ class Checkpoints:
         step: int,
         state: states.GANState,
         progress: Mapping[str, Any] | None = None,
+        *,
+        spared: Collection[int] = (),
     ) -> None:
         """Starts to save a state; returns before it is on disk.
 
@@ -100,6 +102,7 @@ class Checkpoints:
           state: state of NumPy arrays, which must not change any more, or of arrays on
             a device, which must not be donated.
           progress: JSON object that `read_progress` returns.
+          spared: steps of older checkpoints that this save does not delete.
 
         Raises:
           OSError: this or an earlier checkpoint could not be written.
@@ -111,7 +114,7 @@ class Checkpoints:
         with self._failures_named():
             self._check_room(tree)
         self._saving = self._worker.submit(
-            functools.partial(self._write, step, tree, progress or {})
+            functools.partial(self._write, step, tree, progress or {}, spared)
         )
 
     def wait(self) -> None:
@@ -128,10 +131,16 @@ class Checkpoints:
         """Ends the background thread."""
         self._worker.close()
 
-    def _write(self, step: int, tree: Any, progress: Mapping[str, Any]) -> None:
+    def _write(
+        self,
+        step: int,
+        tree: Any,
+        progress: Mapping[str, Any],
+        spared: Collection[int],
+    ) -> None:
         with self._failures_named():
             self._write_folder(step, jax.tree.map(np.asarray, tree), progress)
-            self._delete_old(step)
+            self._delete_old({step, *spared})
 
     def _write_folder(self, step: int, tree: Any, progress: Mapping[str, Any]) -> None:
         final = self._directory / str(step)
@@ -149,11 +158,11 @@ class Checkpoints:
             shutil.rmtree(unfinished, ignore_errors=True)
             raise
 
-    def _delete_old(self, newest: int) -> None:
+    def _delete_old(self, spared: Collection[int]) -> None:
         if self._keep is None:
             return
         for step in self._steps[: -self._keep]:
-            if step != newest:
+            if step not in spared:
                 self._steps = [one for one in self._steps if one != step]
                 folder = self._directory / str(step)
                 if folder.exists():

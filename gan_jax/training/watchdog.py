@@ -162,6 +162,18 @@ class Watchdog:
         """The state as a JSON object, for a run that goes on from here."""
         return {name: list(streak) for name, streak in self._streaks.items()}
 
+    def spared(self, saved: list[int]) -> set[int]:
+        """Those of the saved steps to which a retry would set the run back.
+
+        While a rule is broken, its checkpoint must not be deleted, since the run may
+        save several more before it is stopped. Without retries there is none.
+        """
+        if self._config.action != "stop" or not self._config.retries:
+            return set()
+        streaks = (self._streaks.get(name, Streak()) for name in self._rules)
+        steps = (last_good_step(saved, one.first) for one in streaks if one.length)
+        return {step for step in steps if step is not None}
+
     def observe(self, step: int, means: Mapping[str, float], saved: list[int]) -> None:
         """Looks at a line of the log.
 

@@ -247,7 +247,9 @@ class Writer:
     def _save(self, step: int, state: Any) -> None:
         progress = self.outputs.progress(step)
         progress[WATCHDOG] = self.watchdog.progress()
-        self.checkpoints.save(step, state, progress)
+        self.checkpoints.wait()  # the one before may have to be spared
+        spared = self.watchdog.spared(self.checkpoints.all_steps())
+        self.checkpoints.save(step, state, progress, spared=spared)
 
 
 @contextlib.contextmanager

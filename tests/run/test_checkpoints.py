@@ -72,6 +72,16 @@ def test_newest_two_are_kept_and_read_takes_the_newest(saved, folder):
         checkpoints.read(folder, 1)
 
 
+def test_an_older_checkpoint_is_spared_as_long_as_that_is_asked_for(saved, folder):
+    fill(saved, 1, 2)
+    for step in (3, 4):
+        saved.save(step, make_state(step), spared={1})
+    saved.wait()
+    assert checkpoints.steps(folder) == [1, 3, 4]
+    fill(saved, 5)
+    assert checkpoints.steps(folder) == [4, 5]
+
+
 def test_saving_a_step_twice_keeps_the_first(saved, folder):
     fill(saved, 4)
     saved.save(4, make_state(5.0))
