@@ -230,7 +230,12 @@ class Run(NamedTuple):
 
 
 def averaged_variables(
-    config: ConfigDict, generator: nn.Module, variables: Any, averaged: Any
+    config: ConfigDict,
+    generator: nn.Module,
+    variables: Any,
+    averaged: Any,
+    *,
+    waits: bool = True,
 ) -> dict[str, Any]:
     """The averaged parameters, with BatchNorm statistics that fit them.
 
@@ -241,16 +246,22 @@ def averaged_variables(
       generator: generator's module.
       variables: raw generator's `params` and `batch_stats`.
       averaged: averaged parameters.
+      waits: as in recompute_batch_stats.
     """
     variables = {**variables, "params": averaged}
     if not variables["batch_stats"]:
         return variables
-    statistics = recompute_batch_stats(config, generator, variables)
+    statistics = recompute_batch_stats(config, generator, variables, waits=waits)
     return {**variables, "batch_stats": statistics}
 
 
 def recompute_batch_stats(
-    config: ConfigDict, generator: nn.Module, variables: Any, *, batches: int = 100
+    config: ConfigDict,
+    generator: nn.Module,
+    variables: Any,
+    *,
+    batches: int = 100,
+    waits: bool = True,
 ) -> Any:
     """The means of BatchNorm's statistics over generated batches of the training size.
 
@@ -263,6 +274,8 @@ def recompute_batch_stats(
       variables: generator's `params` and `batch_stats`, the latter only for their
         shapes.
       batches: number of generated batches.
+      waits: show progress, for which the device is waited for; otherwise its work is
+        only started.
     """
     total = jax.tree.map(jnp.zeros_like, variables["batch_stats"])
     for first in tqdm.trange(
@@ -273,7 +286,7 @@ def recompute_batch_stats(
         unit_scale=PART,
         unit=" batches",
         delay=5,
-        disable=None,
+        disable=None if waits else True,  # None: where there is no terminal
         leave=False,
     ):
         with jax.default_matmul_precision(config.matmul_precision):
@@ -288,7 +301,8 @@ def recompute_batch_stats(
                 distribution=config.model.latent_distribution,
                 num_classes=max(1, config.data.num_classes),
             )
-        jax.block_until_ready(total)  # otherwise the bar would be full at once
+        if waits:
+            jax.block_until_ready(total)  # otherwise the bar would be full at once
     return jax.tree.map(lambda leaf: leaf / batches, total)
 
 

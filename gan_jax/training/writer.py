@@ -79,7 +79,8 @@ def make_draw(
     """A function that draws the images of the sample grid.
 
     It takes the generator's variables and averaged parameters, and uses the latter if
-    the run keeps them. The latents are always the same, and row r has class r.
+    the run keeps them. It waits for nothing. The latents are always the same, and row r
+    has class r.
     """
     count = config.sample_rows * config.sample_columns
     latents = sampling.draw_latents(
@@ -96,7 +97,7 @@ def make_draw(
     def draw(variables: Any, averaged: Any) -> Drawn:
         if averaged:
             variables = trained.averaged_variables(
-                config, generator, variables, averaged
+                config, generator, variables, averaged, waits=False
             )
         images = _draw(generator, variables, latents=latents, labels=labels)
         if not has_labels:

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import gan_jax
-from gan_jax.run import reader
+from gan_jax.run import reader, trained
 from gan_jax.step import sampling
-from gan_jax.training import train
+from gan_jax.training import train, writer
 from tests import support
 
 pytestmark = pytest.mark.slow
@@ -164,6 +164,21 @@ def test_the_averaged_generator_has_its_parameters_and_statistics_of_its_own(run
         strict=True,
     )
     assert all(np.any(one != other) for one, other in pairs)
+
+
+def test_a_sample_grid_of_the_averaged_generator_waits_for_nothing(run, monkeypatch):
+    expected = run.with_averaged().variables
+
+    def refuse(tree):
+        raise AssertionError("the device was waited for")
+
+    monkeypatch.setattr(jax, "block_until_ready", refuse)
+    draw = writer.make_draw(run.config, run.generator, jax.random.key(0))
+    assert draw(run.variables, run.averaged).images.shape == (4, 16, 16, 1)
+    found = trained.averaged_variables(
+        run.config, run.generator, run.variables, run.averaged, waits=False
+    )
+    jax.tree.map(np.testing.assert_array_equal, found, expected)
 
 
 def test_a_step_is_a_step_however_many_updates_it_holds(shared_folder, tmp_path):
