@@ -107,7 +107,7 @@ def progress_line(
     images_per_second: float,
     seconds_left: float,
 ) -> str:
-    """A line of at most 100 characters that shows the progress of the run."""
+    """A line of about 100 characters that shows the progress of the run."""
     left = tqdm.tqdm.format_interval(round(seconds_left))
     return (
         f"step {step}/{num_steps}"
