@@ -4,7 +4,7 @@ from collections.abc import Iterator
 import contextlib
 import os
 from pathlib import Path
-import shutil
+import tempfile
 from typing import BinaryIO
 
 import numpy as np
@@ -151,7 +151,6 @@ def save_folder(path: Path, images: np.ndarray) -> None:
       OSError: the folder or a file cannot be written.
     """
     digits = max(5, len(str(len(images) - 1)))
-    unfinished = path.with_name(path.name + ".tmp")
     numbered = tqdm.tqdm(
         enumerate(images),
         "writing",
@@ -162,15 +161,17 @@ def save_folder(path: Path, images: np.ndarray) -> None:
         leave=False,
     )
     try:
-        unfinished.mkdir()
-        for number, image in numbered:
-            save_png(unfinished / f"{number:0{digits}}.png", image)
-        unfinished.replace(path)
-    except BaseException as error:  # Ctrl-C too
-        shutil.rmtree(unfinished, ignore_errors=True)
-        if isinstance(error, OSError):
-            raise _unwritable(path, error) from None
-        raise
+        # Only its owner may enter a temporary folder, but anyone the folder inside.
+        with tempfile.TemporaryDirectory(
+            dir=path.parent, prefix=f"{path.name}.", ignore_cleanup_errors=True
+        ) as outer:
+            unfinished = Path(outer) / "images"
+            unfinished.mkdir()
+            for number, image in numbered:
+                save_png(unfinished / f"{number:0{digits}}.png", image)
+            unfinished.replace(path)
+    except OSError as error:
+        raise _unwritable(path, error) from None
 
 
 def _without_one_channel(image: np.ndarray) -> np.ndarray:

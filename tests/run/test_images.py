@@ -65,3 +65,30 @@ def test_a_file_that_cannot_be_written_is_named_and_leaves_nothing(
     with pytest.raises(OSError, match="out cannot be written: No space left"):
         getattr(images, save)(tmp_path / "out", *arguments)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_of_images_leaves_its_neighbours_alone(tmp_path):
+    mine = tmp_path / "faces.tmp" / "photo.jpg"
+    mine.parent.mkdir()
+    mine.write_text("mine")
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    faces = tmp_path / "faces"
+    images.save_folder(faces, np.zeros((2, 4, 4, 1), np.uint8))
+    assert sorted(path.name for path in faces.iterdir()) == ["00000.png", "00001.png"]
+    assert faces.stat().st_mode == plain.stat().st_mode
+    assert sorted(tmp_path.iterdir()) == [faces, mine.parent, plain]
+    assert mine.read_text() == "mine"
+
+
+def test_a_folder_of_images_that_cannot_be_written_leaves_nothing(
+    tmp_path, monkeypatch
+):
+    def fail(path, image):
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(images, "save_png", fail)
+    with pytest.raises(OSError, match="faces cannot be written: No space left"):
+        images.save_folder(tmp_path / "faces", np.zeros((2, 4, 4, 1), np.uint8))
+    assert list(tmp_path.iterdir()) == []
