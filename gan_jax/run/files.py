@@ -176,15 +176,22 @@ def to_json(value: Any, *, indent: int | None = None) -> str:
 def append_line(path: Path, record: Mapping[str, Any]) -> None:
     """Adds one record to a file of JSON lines, in the form of `to_json`.
 
+    The record has a line of its own even if the writer of the last line was killed.
+
     Raises:
-      OSError: the file cannot be written.
+      OSError: the file cannot be written; it keeps its former lines.
     """
     line = (to_json(record) + "\n").encode()
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT
     try:
         # A single unbuffered write keeps the lines of two processes apart.
-        with open(open_own_file(path, flags), "ab", buffering=0) as file:
-            if file.write(line) != len(line):
+        with open(open_own_file(path, flags), "ab+", buffering=0) as file:
+            size = file.seek(0, os.SEEK_END)
+            if size and os.pread(file.fileno(), 1, size - 1) != b"\n":
+                line = b"\n" + line
+            written = file.write(line)
+            if written != len(line):
+                file.truncate(file.tell() - written)
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     except OSError as error:
         raise OSError(f"{path} cannot be written: {cause(error)}.") from None

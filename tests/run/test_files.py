@@ -38,6 +38,40 @@ def test_metrics_after_a_step_are_dropped_with_a_torn_line(tmp_path):
     assert [other.name for other in tmp_path.iterdir()] == ["metrics.jsonl"]
 
 
+def test_a_record_after_a_torn_line_is_not_lost(tmp_path):
+    path = tmp_path / "scores.jsonl"
+    write_records(path, 10)
+    with path.open("a") as file:
+        file.write('{"step": 20, "d_')
+    write_records(path, 30, 40)
+    assert steps_of(path) == [10, 30, 40]
+    assert path.read_bytes().count(b"\n") == 4
+
+
+def test_a_line_that_a_full_disk_cuts_off_is_taken_back(tmp_path):
+    # No file may grow beyond 60 bytes, which are one and a half of the lines.
+    code = (
+        "import pathlib, resource\n"
+        "from gan_jax.run import files\n"
+        f"path = pathlib.Path({str(tmp_path)!r}) / 'scores.jsonl'\n"
+        "record = {'step': 10, 'd_loss': 1.5, 'g_loss': 1.5}\n"
+        "files.append_line(path, record)\n"
+        "whole = path.read_bytes()\n"
+        "_, most = resource.getrlimit(resource.RLIMIT_FSIZE)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (60, most))\n"
+        "try:\n"
+        "    files.append_line(path, record)\n"
+        "except OSError as error:\n"
+        "    print(error)\n"
+        "assert path.read_bytes() == whole\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("cannot be written: No space left on device.\n")
+
+
 @pytest.mark.parametrize(
     "damage", ["{", "[1]", "7", "null", '{"d_loss": 1.0}', '{"step": "x"}', "\xff"]
 )
