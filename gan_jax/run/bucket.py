@@ -5,7 +5,7 @@ of many kinds. Here they all become an OSError that says its cause. mirror.py co
 run to its bucket while it trains.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 import contextlib
 import datetime
 import os
@@ -24,8 +24,10 @@ _METADATA = f"/{listing.ARRAYS}/_METADATA"
 _IN_CHECKPOINT = re.compile(rf"((?:{'|'.join(FOLDERS)})/(?:0|[1-9]\d{{0,17}}))/.+")
 _EVENTS = "events.out.tfevents"  # TensorBoard's files, which no command reads
 _TIMES = ("mtime", "LastModified", "modified", "created")  # names in file systems
-# Takes the address and the names of all files there; returns the names to fetch.
-Choose = Callable[[str, Sequence[str]], list[str]]
+# Takes the address, the names of all files there, and a function that says whether a
+# checkpoint, such as best/500, is undamaged; it may be asked once the checkpoint's
+# names have been given. Gives the names to fetch, in order.
+Choose = Callable[[str, Sequence[str], Callable[[str], bool]], Iterable[str]]
 
 
 def is_address(place: str) -> bool:
@@ -179,15 +181,19 @@ def choose_checkpoints(folder: str, wanted: Sequence[int | None]) -> Choose:
 
     Args:
       folder: folder of the checkpoints, "checkpoints" or "best".
-      wanted: steps of the checkpoints; None stands for the newest one.
+      wanted: steps of the checkpoints; None stands for the newest undamaged one. The
+        damaged ones after it come along, and whoever reads them names them.
     """
 
-    def choose(address: str, names: Sequence[str]) -> list[str]:
-        chosen = [name for name in choose_history(address, names) if "/" not in name]
+    def choose(
+        address: str, names: Sequence[str], is_good: Callable[[str], bool]
+    ) -> Iterator[str]:
+        for name in choose_history(address, names, is_good):
+            if "/" not in name:
+                yield name
         there = steps(complete(names), folder)
         for step in wanted:
-            taken = there[-1] if step is None and there else step
-            if taken not in there:
+            if not there or step not in (None, *there):
                 found = (
                     f"there are those of steps {there}" if there else "none is there"
                 )
@@ -196,29 +202,49 @@ def choose_checkpoints(folder: str, wanted: Sequence[int | None]) -> Choose:
                     f"{address}/{folder}: {found}. Train until one is saved, or give "
                     "another --step or --workdir."
                 )
-            one = f"{folder}/{taken}"
-            chosen += [name for name in names if checkpoint_of(name) == one]
-        return chosen
+            if step is None:
+                yield from _newest_good(folder, names, is_good)
+            else:
+                yield from _names_of(f"{folder}/{step}", names)
 
     return choose
+
+
+def _names_of(checkpoint: str, names: Sequence[str]) -> list[str]:
+    return [name for name in names if checkpoint_of(name) == checkpoint]
+
+
+def _newest_good(
+    folder: str, names: Sequence[str], is_good: Callable[[str], bool]
+) -> Iterator[str]:
+    """The files of checkpoints, from the newest one to the first undamaged one."""
+    for step in reversed(steps(complete(names), folder)):
+        yield from _names_of(f"{folder}/{step}", names)
+        if is_good(f"{folder}/{step}"):
+            return
 
 
 def choose_all_checkpoints(folder: str) -> Choose:
     """Chooses a run's config, its lines and all its checkpoints in a folder."""
 
-    def choose(address: str, names: Sequence[str]) -> list[str]:
+    def choose(
+        address: str, names: Sequence[str], is_good: Callable[[str], bool]
+    ) -> Iterable[str]:
         found = steps(complete(names), folder)
-        return choose_checkpoints(folder, found or [None])(address, names)
+        return choose_checkpoints(folder, found or [None])(address, names, is_good)
 
     return choose
 
 
-def choose_history(address: str, names: Sequence[str]) -> list[str]:
+def choose_history(
+    address: str, names: Sequence[str], is_good: Callable[[str], bool]
+) -> list[str]:
     """Chooses everything but checkpoints and TensorBoard's files.
 
     Raises:
       ValueError: there is no run.
     """
+    del is_good
     if "config.json" not in names:
         raise ValueError(
             f"{address} holds no run: {address}/config.json does not exist; give the "
@@ -231,17 +257,20 @@ def choose_history(address: str, names: Sequence[str]) -> list[str]:
     ]
 
 
-def choose_start(address: str, names: Sequence[str]) -> list[str]:
-    """Chooses what training would go on from; empty if there is no run."""
+def choose_start(
+    address: str, names: Sequence[str], is_good: Callable[[str], bool]
+) -> Iterator[str]:
+    """Chooses what training would go on from; nothing if there is no run."""
     del address
-    found = steps(complete(names), "checkpoints")
-    newest = f"checkpoints/{found[-1]}" if found else ""
-    return [x for x in names if x == "config.json" or checkpoint_of(x) == newest]
+    yield from (name for name in names if name == "config.json")
+    yield from _newest_good("checkpoints", names, is_good)
 
 
-def choose_overview(address: str, names: Sequence[str]) -> list[str]:
+def choose_overview(
+    address: str, names: Sequence[str], is_good: Callable[[str], bool]
+) -> list[str]:
     """Chooses the small files of all runs below an address, as gan_jax.runs reads."""
-    del address
+    del address, is_good
     small = {"config.json", files.METRICS, files.SCORES}
     return [
         name
@@ -259,7 +288,8 @@ def fetched(place: str, choose: Choose) -> Iterator[Path]:
       choose: function that says which files are fetched from a bucket.
 
     Raises:
-      ValueError: the address has no library, or no such run.
+      ValueError: the address has no library, or no such run. A ValueError that occurs
+        in the context names the address, and not the temporary copy.
       OSError: the bucket cannot be read.
     """
     if not is_address(place):
@@ -269,15 +299,28 @@ def fetched(place: str, choose: Choose) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="gan_jax-") as folder:
         local = Path(folder) / last_name(place)
         local.mkdir()
+
+        def is_good(checkpoint: str) -> bool:
+            from gan_jax.run import checkpoints  # takes seconds; few commands need it
+
+            path = local / checkpoint
+            return checkpoints.is_good(path.parent, int(path.name))
+
         try:
-            for name in choose(bucket.address, bucket.names()):
+            for name in choose(bucket.address, bucket.names(), is_good):
                 bucket.download(name, local / name)
         except OSError as error:
             raise OSError(
                 f"{place} cannot be read: {cause(error)}. Check the address, the "
                 "network and your rights, and try again."
             ) from error
-        yield local
+        try:
+            yield local
+        except ValueError as error:
+            if str(local) not in str(error):
+                raise
+            sentence = str(error).replace(str(local), bucket.address)
+            raise ValueError(sentence) from error
 
 
 def send(place: str, folder: Path, name: str) -> None:

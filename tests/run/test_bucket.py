@@ -63,12 +63,12 @@ def test_a_folder_is_no_address_and_is_read_where_it_is(place):
         (bucket.choose_checkpoints("best", [None]), [8, 10, 0, 1]),
         (bucket.choose_all_checkpoints("checkpoints"), [8, 10, 3, 4, 5, 6, 7]),
         (bucket.choose_history, [8, 10, 11]),
-        (bucket.choose_start, [5, 6, 7, 8]),
+        (bucket.choose_start, [8, 5, 6, 7]),
         (bucket.choose_overview, [0, 1, 2, 3, 4, 5, 6, 8, 10]),
     ],
 )
 def test_a_command_fetches_what_it_needs(choose, expected):
-    chosen = choose("gs://a/b", FILES)
+    chosen = list(choose("gs://a/b", FILES, lambda checkpoint: True))
     assert chosen == [FILES[index] for index in expected]
 
 
@@ -82,7 +82,27 @@ def test_a_command_fetches_what_it_needs(choose, expected):
 )
 def test_what_is_not_in_the_bucket_is_named(names, step, message):
     with pytest.raises(ValueError, match=message):
-        bucket.choose_checkpoints("checkpoints", [step])("gs://a/b", names)
+        list(bucket.choose_checkpoints("checkpoints", [step])("gs://a/b", names, None))
+
+
+@pytest.mark.parametrize(
+    "choose", [bucket.choose_checkpoints("checkpoints", [None]), bucket.choose_start]
+)
+def test_an_older_checkpoint_is_fetched_after_a_damaged_one(choose):
+    chosen = list(choose("gs://a/b", FILES, lambda checkpoint: checkpoint[-1] == "2"))
+    assert {*FILES[3:8]} < {*chosen}
+
+
+@pytest.mark.slow
+def test_a_damaged_checkpoint_in_a_bucket_is_left_out(conditional_run, address):
+    put(conditional_run, address)
+    remote = bucket.Bucket(address)
+    steps = listing.steps(conditional_run / "checkpoints")
+    for step in reversed(steps):
+        assert gan_jax.load(address).step == step
+        remote.write(f"checkpoints/{step}/progress.json", b"damage")
+    with pytest.raises(ValueError, match=f"no good checkpoint in {address}/checkpoint"):
+        gan_jax.load(address)
 
 
 @pytest.mark.slow
