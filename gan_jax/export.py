@@ -54,12 +54,9 @@ def main() -> None:
     choose = bucket.choose_checkpoints(folder, [generator_flags.STEP.value])
     with bucket.fetched(generator_flags.WORKDIR.value, choose) as workdir:
         run = generator_flags.load(workdir)
-        averaged = generator_flags.AVERAGED.value and bool(run.averaged)
         _check_finite(run)
         content = formats.FORMATS[name].create(run)
-        described = card.create(
-            run, content, workdir=workdir, name=name, averaged=averaged
-        )
+        described = card.create(run, content, workdir=workdir, name=name)
     for path, whole in (
         (output, content),
         (beside, files.to_json(described, indent=2).encode()),
@@ -68,7 +65,7 @@ def main() -> None:
             file.write(whole)
     logging.info(
         "Wrote %s of step %d as %s to %s (%s bytes) and its model card to %s.",
-        "the averaged generator" if averaged else "the generator",
+        "the averaged generator" if run.kind == "averaged" else "the generator",
         run.step,
         name,
         output,

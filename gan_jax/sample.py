@@ -145,7 +145,6 @@ def main() -> None:
     _check_flags()
     _check_output()
     run = generator_flags.load()
-    averaged = generator_flags.AVERAGED.value and bool(run.averaged)
     _check_run(run)
     labels: np.ndarray | int | None
     if _STATISTICS.value == "batch":
@@ -165,7 +164,7 @@ def main() -> None:
     logging.info(
         "Wrote %d images of %s of step %d to %s.",
         len(images),
-        "the averaged generator" if averaged else "the generator",
+        "the averaged generator" if run.kind == "averaged" else "the generator",
         run.step,
         _OUTPUT.value,
     )

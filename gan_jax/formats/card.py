@@ -22,7 +22,7 @@ TO_BYTES = "clip(rint((images + 1) * 127.5), 0, 255)"
 
 
 def create(
-    run: trained.Run, content: bytes, *, workdir: Path, name: str, averaged: bool
+    run: trained.Run, content: bytes, *, workdir: Path, name: str
 ) -> dict[str, Any]:
     """The model card of a file.
 
@@ -31,26 +31,24 @@ def create(
       content: content of the file.
       workdir: folder of the run, which has its scores.
       name: format of the file.
-      averaged: whether the generator is the averaged one.
 
     Raises:
       ValueError: the run's scores cannot be read.
     """
     data = run.config.data
-    kind = "averaged" if averaged else "raw"
     return {
         "format": name,
         "sha256": hashlib.sha256(content).hexdigest(),
         "made_by": f"gan_jax {version.VERSION}",
         "run": workdir.resolve().name,
         "step": run.step,
-        "generator": kind,
+        "generator": run.kind,
         "latents": _latents(run),
         "labels": _labels(run),
         "images": _images(run),
         "data": data.name,
         "licence_of_the_data": LICENCES.get(data.name, f"not known for {data.name}"),
-        "scores": _scores(workdir, run.step, kind),
+        "scores": _scores(workdir, run.step, run.kind),
         "config": public_config(run.config),
     }
 

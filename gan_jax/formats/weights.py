@@ -56,6 +56,7 @@ def to_npz(run: trained.Run) -> bytes:
     facts = {
         "version": version.VERSION,
         "step": run.step,
+        "generator": run.kind,
         "config": card.public_config(run.config),
     }
     arrays[reader.FACTS] = np.array(json.dumps(facts, sort_keys=True))

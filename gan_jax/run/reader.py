@@ -48,7 +48,7 @@ def load(
         describe the networks of the checkpoint, or code is not allowed.
     """
     if workdir.suffix == ".npz" and workdir.is_file():
-        return _load_file(workdir, step)
+        return _load_file(workdir, step, folder)
     config = config_file.read(workdir)
     config_file.check_code(workdir, ["model.name"], allow_code=allow_code)
     with config_file.naming_version(workdir):
@@ -76,7 +76,7 @@ def load(
     )
 
 
-def _load_file(path: Path, step: int | None) -> trained.Run:
+def _load_file(path: Path, step: int | None, folder: str) -> trained.Run:
     """The generator of an .npz file, as a run without a discriminator or an average."""
     arrays, facts = _read_arrays(path)
     config = config_file.with_added(facts["config"])
@@ -84,6 +84,11 @@ def _load_file(path: Path, step: int | None) -> trained.Run:
         raise ValueError(
             f"{path} holds the generator of step {facts['step']} alone, but step "
             f"{step} was asked for: leave the step out."
+        )
+    if folder == "best":
+        raise ValueError(
+            f"{path} holds the generator of step {facts['step']} alone, but the best "
+            "checkpoint was asked for: leave --best out."
         )
     try:
         _check(config, advice=_FROM_FILE)
@@ -107,9 +112,9 @@ def _load_file(path: Path, step: int | None) -> trained.Run:
         )
     variables = traverse_util.unflatten_dict(arrays, sep="/")
     variables = {"params": {}, "batch_stats": {}} | variables
-    return trained.Run(
-        config, facts["step"], generator, discriminator, variables, {}, {}
-    )
+    kind = facts.get("generator", "raw")  # older files do not tell
+    step = facts["step"]
+    return trained.Run(config, step, generator, discriminator, variables, {}, {}, kind)
 
 
 def _read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -123,6 +128,8 @@ def _read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         facts = json.loads(npz.read_text(path, FACTS, claims, _LARGEST_FACTS))
         if type(facts["step"]) is not int or config_file.damage(facts["config"]):
             raise ValueError("its config is damaged")
+        if facts.get("generator", "raw") not in ("raw", "averaged"):
+            raise ValueError("its kind of generator is not known")
         del claims[FACTS]
         if any(claim.dtype.kind != "f" for claim in claims.values()):
             raise ValueError("its arrays are no floating point numbers")

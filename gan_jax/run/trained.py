@@ -30,6 +30,7 @@ class Run(NamedTuple):
       variables: generator's `params` and `batch_stats`.
       averaged: generator's averaged parameters; an empty dict if the run keeps none.
       discriminator_variables: discriminator's `params` and `batch_stats`.
+      kind: generator in `variables`, "raw" or "averaged".
     """
 
     config: ConfigDict
@@ -39,6 +40,7 @@ class Run(NamedTuple):
     variables: Any
     averaged: Any
     discriminator_variables: Any
+    kind: str = "raw"
 
     @property
     def is_conditional(self) -> bool:
@@ -225,7 +227,8 @@ class Run(NamedTuple):
         return self._replace(
             variables=averaged_variables(
                 self.config, self.generator, self.variables, self.averaged
-            )
+            ),
+            kind="averaged",
         )
 
 

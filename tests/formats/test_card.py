@@ -26,7 +26,7 @@ def make_run(name, preset, scale=1.0, **generator):
 
 
 def described(run, folder):
-    found = card.create(run, b"", workdir=folder, name="npz", averaged=False)
+    found = card.create(run, b"", workdir=folder, name="npz")
     return found["images"]
 
 

@@ -69,6 +69,22 @@ def test_another_step_is_refused(path):
         gan_jax.load(path, 2)
 
 
+def test_the_best_checkpoint_is_refused(path):
+    with pytest.raises(ValueError, match="step 4 alone, but the best checkpoint was a"):
+        gan_jax.load(path, best=True)
+
+
+def test_a_file_says_which_generator_it_holds(model, path, conditional_run):
+    assert model.kind == gan_jax.load(path).kind == "averaged"
+    path.write_bytes(weights.to_npz(gan_jax.load(conditional_run, raw=True)))
+    assert gan_jax.load(path).kind == "raw"
+    rewrite(path, lambda arrays, facts: facts.pop("generator"))
+    assert gan_jax.load(path).kind == "raw"
+    rewrite(path, lambda arrays, facts: facts.update(generator=["x"]))
+    with pytest.raises(ValueError, match="its kind of generator is not known"):
+        gan_jax.load(path)
+
+
 def rewrite(path, change):
     with np.load(path) as opened:
         arrays = dict(opened)
