@@ -48,7 +48,8 @@ _WORKDIR = flags.DEFINE_string(
 _OVERRIDE = flags.DEFINE_bool(
     "override_config",
     False,
-    "The run in --workdir goes on although it was started with another config.",
+    "The run in --workdir goes on although it was started with another config. The "
+    "numbers of updates a step may not change.",
 )
 _DRY_RUN = flags.DEFINE_bool(
     "dry_run",

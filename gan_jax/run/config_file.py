@@ -49,6 +49,10 @@ CHANGEABLE = {
     "watchdog",  # when a run stops; a retry is recorded
 }
 
+# Fields that may not even be overridden: the step of a run, and with it its keys and
+# rates, is the number of the networks' updates divided by these numbers.
+UPDATES = ("recipe.discriminator_steps", "recipe.generator_steps")
+
 # Fields with a path of the machine that trains, which concerns no other machine.
 PATHS = (
     "compilation_cache_dir",
@@ -328,6 +332,30 @@ def check(workdir: Path, config: ConfigDict) -> None:
             schedule,
             *reversed(differing["num_train_steps"]),
             config.num_train_steps,
+        )
+
+
+def check_updates(workdir: Path, config: ConfigDict) -> None:
+    """Refuses another number of updates a step than that of the run in `workdir`.
+
+    It is refused even with --override_config. Nothing is written.
+
+    Raises:
+      ValueError: a field in UPDATES differs.
+    """
+    try:
+        differing = differences(read(workdir), as_json(config))
+    except ValueError:  # there is no run, or --override_config replaces the file
+        return
+    changed = {name: differing[name] for name in UPDATES if name in differing}
+    if changed:
+        listed = "; ".join(
+            f"{name} was {old!r}, now {new!r}" for name, (old, new) in changed.items()
+        )
+        raise ValueError(
+            f"{workdir} belongs to a run whose step is counted by its updates: {listed}"
+            ". Give the old values, or another --workdir; --override_config does not "
+            "change these."
         )
 
 

@@ -71,6 +71,7 @@ def show(
       OSError: the run's folder could not be written.
     """
     train.check(config)
+    config_file.check_updates(workdir, config)
     if not override_config:
         config_file.check(workdir, config)
     files.check_writable(workdir)

@@ -106,6 +106,8 @@ def train_and_evaluate(
       OSError: a checkpoint could not be written, or another process trains the run.
     """
     check(config)
+    if parallel.is_writer():
+        config_file.check_updates(workdir, config)
     if parallel.is_writer() and not override_config:
         config_file.check(workdir, config)
 

@@ -41,6 +41,20 @@ def test_another_config_is_refused(tiny_config, tmp_path):
         config_file.check(tmp_path, tiny_config)
 
 
+def test_another_number_of_updates_a_step_is_refused(tiny_config, tmp_path):
+    config_file.check_updates(tmp_path, tiny_config)  # nobody's folder yet
+    config_file.claim(tmp_path, tiny_config)
+    tiny_config.seed = 5
+    config_file.check_updates(tmp_path, tiny_config)
+    tiny_config.recipe.discriminator_steps = 3
+    with pytest.raises(
+        ValueError, match="discriminator_steps was 1, now 3.*not change"
+    ):
+        config_file.check_updates(tmp_path, tiny_config)
+    (tmp_path / "config.json").write_text("{")  # --override_config replaces it
+    config_file.check_updates(tmp_path, tiny_config)
+
+
 def test_a_folder_that_cannot_be_made_is_refused(tiny_config, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match=r"cannot write .*file/run: Not a directory"):

@@ -146,6 +146,9 @@ def test_what_a_run_refuses_is_refused_alike(config, tmp_path, capsys):
     config.seed = 5
     with pytest.raises(ValueError, match="seed was 0, now 5"):
         show(config, tmp_path / "run")
+    config.recipe.generator_steps = 2
+    with pytest.raises(ValueError, match="recipe.generator_steps was 1, now 2"):
+        show(config, tmp_path / "run", override_config=True)
     config.batch_size = 3
     with pytest.raises(ValueError, match="batch_size is 3, which 2 devices cannot"):
         show(config, tmp_path / "new")

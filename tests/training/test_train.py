@@ -371,6 +371,21 @@ def test_another_config_is_refused_unless_overridden(tiny_config, unbroken, tmp_
     assert read_metrics(workdir)[-1]["step"] == 6
 
 
+@pytest.mark.parametrize("field", ["generator_steps", "discriminator_steps"])
+def test_the_number_of_updates_a_step_cannot_be_overridden(
+    tiny_config, unbroken, tmp_path, field
+):
+    workdir = shutil.copytree(unbroken, tmp_path / "copy")
+    before = (workdir / "config.json").read_bytes()
+    tiny_config.num_train_steps = 6
+    tiny_config.recipe[field] = 2
+    with pytest.raises(
+        ValueError, match=rf"recipe.{field} was 1, now 2\. Give the old"
+    ):
+        train.train_and_evaluate(tiny_config, workdir, override_config=True)
+    assert (workdir / "config.json").read_bytes() == before
+
+
 @pytest.mark.parametrize(
     "changes",
     [
