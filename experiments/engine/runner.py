@@ -13,21 +13,22 @@ import tqdm
 
 from experiments.engine import environment
 from experiments.engine.trials import Program
-from gan_jax.training import sweep, train
+from gan_jax.training import sweep, train, watchdog
 
 
 def run_program(program: Program) -> bool:
     """Trains the trials of a program.
 
-    The output of a trial goes to log.txt in its folder. A trial that diverges or whose
-    config is refused is marked as failed.
+    The output of a trial goes to log.txt in its folder. A trial that diverges, or that
+    the watchdog stops, is marked as failed.
 
     Returns:
       Whether all trials are done; False after an interruption.
 
     Raises:
       OSError: a folder could not be written.
-      ValueError: the environment contradicts the field `deterministic`.
+      ValueError: the environment contradicts the field `deterministic`, or a config
+        cannot be run.
     """
     if program.is_done:
         return True
@@ -43,9 +44,9 @@ def run_program(program: Program) -> bool:
     try:
         with sweep.printing_to_log(workdir):
             train.train_and_evaluate(config, workdir)
-    except ValueError as error:
+    except watchdog.FailedError as error:
         logging.warning("%s: %s", workdir, error)
-        sweep.record_failure(workdir, 0, error)
+        sweep.record_failure(workdir, error.step, error)
     return program.is_done
 
 

@@ -150,7 +150,8 @@ class Result(NamedTuple):
 
     Attributes:
       trial: trial that was run.
-      status: "finished", "failed" (diverged, or an error), "unfinished" or "missing".
+      status: "finished", "failed" (diverged, or stopped by the watchdog), "unfinished"
+        or "missing".
       error: error of a failed trial, in a sentence.
       step: step of the numbers; 0 without numbers.
       numbers: numbers of the last evaluation, of the averaged generator if the run

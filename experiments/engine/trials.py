@@ -38,8 +38,11 @@ class Program(NamedTuple):
 
 
 def _is_done(config: ConfigDict, workdir: Path) -> bool:
-    saved = checkpoints.steps(workdir / "checkpoints")
-    return bool(sweep.failure(workdir)) or config.num_train_steps in saved
+    return _is_finished(config, workdir) or bool(sweep.failure(workdir))
+
+
+def _is_finished(config: ConfigDict, workdir: Path) -> bool:
+    return config.num_train_steps in checkpoints.steps(workdir / "checkpoints")
 
 
 def load(name: str) -> spec.Experiment:
@@ -210,7 +213,12 @@ def _evaluations(workdir: Path) -> dict[int, dict[str, float]]:
 
 
 def result(trial: spec.Trial, config: ConfigDict, workdir: Path) -> spec.Result:
-    """The result in the folder of a trial."""
+    """The result in the folder of a trial.
+
+    A trial with the checkpoint of its last step is finished, also if it has a mark of
+    failure: earlier versions marked finished trials too, when another start of them was
+    refused.
+    """
     records = _evaluations(workdir)
     lines = files.read_lines(
         workdir / files.METRICS,
@@ -221,11 +229,12 @@ def result(trial: spec.Trial, config: ConfigDict, workdir: Path) -> spec.Result:
         (step - before) / line["steps_per_second"]
         for before, step, line in zip(steps, steps[1:], lines, strict=False)
     )
-    failure = sweep.failure(workdir)
-    if failure:
-        status = "failed"
-    elif _is_done(config, workdir):
+    is_finished = _is_finished(config, workdir)
+    failure = None if is_finished else sweep.failure(workdir)
+    if is_finished:
         status = "finished"
+    elif failure:
+        status = "failed"
     else:
         status = "unfinished" if lines else "missing"
     last = max(records, default=0)

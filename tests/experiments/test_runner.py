@@ -22,6 +22,7 @@ from experiments.engine import (
     trials,
 )
 from gan_jax.run import files
+from gan_jax.training import sweep
 
 pytestmark = pytest.mark.slow
 
@@ -214,13 +215,34 @@ def test_what_is_finished_is_not_run_again(finished):
 
 
 def test_a_trial_that_diverges_is_a_row(tmp_path):
-    experiment = with_rows(good={RATE: 1e-3}, bad={RATE: 1e38}, odd={"recipe.loss": ""})
+    experiment = with_rows(good={RATE: 1e-3}, bad={RATE: 1e38})
     programs = trials.programs(experiment, tmp_path, runs_per_program=1)
     assert runner.run_all(programs, processes=1)
     status = {one.trial.row: one.status for one in all_results(experiment, tmp_path)}
-    assert status == {"good": "finished", "bad": "failed", "odd": "failed"}
+    assert status == {"good": "finished", "bad": "failed"}
     errors = {one.trial.row: one.error for one in all_results(experiment, tmp_path)}
-    assert "diverged" in errors["bad"] and "recipe.loss is ''" in errors["odd"]
+    assert "diverged" in errors["bad"]
+    step = sweep.failure(programs[1].workdirs[0])["step"]
+    assert step > 0 and f"at step {step}: the run has diverged" in errors["bad"]
+
+
+def test_a_config_that_is_refused_ends_the_command_and_marks_nothing(tmp_path):
+    experiment = with_rows(odd={"recipe.loss": ""})
+    with pytest.raises(ValueError, match="recipe.loss is ''"):
+        runner.run_all(trials.programs(experiment, tmp_path), processes=1)
+    assert [one.status for one in all_results(experiment, tmp_path)] == ["missing"]
+    mended = with_rows(odd={})
+    (program,) = trials.programs(mended, tmp_path)
+    assert not program.is_done and runner.run_program(program)
+
+
+def test_a_finished_trial_is_not_failed_by_a_mark(finished):
+    mark = finished / "points" / "slow" / "seed_0" / sweep.FAILURE
+    before = all_results(EXPERIMENT, finished)
+    sweep.record_failure(mark.parent, 0, ValueError("the disk is full"))
+    found = all_results(EXPERIMENT, finished)
+    mark.unlink()
+    assert found == before
 
 
 def test_a_search_comes_first_and_its_choice_alone_has_the_seeds(tmp_path):
