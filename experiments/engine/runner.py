@@ -27,8 +27,8 @@ def run_program(program: Program) -> bool:
 
     Raises:
       OSError: a folder could not be written.
-      ValueError: the environment contradicts the field `deterministic`, or a config
-        cannot be run.
+      ValueError: the environment contradicts the field `deterministic`, a config
+        cannot be run, or a folder belongs to a run with another config.
     """
     if program.is_done:
         return True
@@ -96,7 +96,9 @@ def run_all(todo: Sequence[Program], *, processes: int, cores: int = 0) -> bool:
       Whether all programs are done; False after an interruption.
 
     Raises:
-      ValueError: the processes need more cores than there are.
+      ValueError: the processes need more cores than there are, or `run_program`
+        refuses a program.
+      OSError: a folder could not be written.
     """
     done = [program.is_done for program in todo]
     left = [one for one, is_done in zip(todo, done, strict=True) if not is_done]

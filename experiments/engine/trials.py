@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from experiments.engine import spec, summary
-from gan_jax.run import checkpoints, files
+from gan_jax.run import checkpoints, config_file, files
 from gan_jax.training import sweep, vmapped
 
 FOLDER = Path(__file__).parent.parent  # experiments/
@@ -32,13 +32,29 @@ class Program(NamedTuple):
 
     @property
     def is_done(self) -> bool:
-        """Whether all trials are finished or failed."""
+        """Whether all trials are finished or failed.
+
+        Raises:
+          ValueError: a trial's folder belongs to a run with another config.
+        """
         pairs = zip(self.configs, self.workdirs, strict=True)
         return all(_is_done(*pair) for pair in pairs)
 
 
 def _is_done(config: ConfigDict, workdir: Path) -> bool:
+    _refuse_changed(config, workdir)
     return _is_finished(config, workdir) or bool(sweep.failure(workdir))
+
+
+def _refuse_changed(config: ConfigDict, workdir: Path) -> None:
+    """Refuses a folder whose run was trained with another config than the trial's."""
+    try:
+        config_file.check(workdir, config)
+    except ValueError as error:
+        raise ValueError(
+            f"{error} For a trial of an experiment, restore its row in experiment.py, "
+            "or move its folder away to train it anew."
+        ) from None
 
 
 def _is_finished(config: ConfigDict, workdir: Path) -> bool:
@@ -218,7 +234,12 @@ def result(trial: spec.Trial, config: ConfigDict, workdir: Path) -> spec.Result:
     A trial with the checkpoint of its last step is finished, also if it has a mark of
     failure: earlier versions marked finished trials too, when another start of them was
     refused.
+
+    Raises:
+      ValueError: the folder belongs to a run with another config, or a file in it is
+        damaged.
     """
+    _refuse_changed(config, workdir)
     records = _evaluations(workdir)
     lines = files.read_lines(
         workdir / files.METRICS,

@@ -208,6 +208,30 @@ def test_what_evaluate_adds_changes_no_number(finished):
     assert found == all_results(EXPERIMENT, finished)
 
 
+def test_results_of_another_config_are_refused(finished):
+    changed = with_rows(slow={RATE: 0.1})
+    (program,) = trials.programs(changed, finished)
+    message = "learning_rate was 0.0001, now 0.1.* restore its row in experiment.py"
+    with pytest.raises(ValueError, match=message):
+        runner.run_all([program], processes=1)
+    with pytest.raises(ValueError, match=message):
+        runner.run_program(program)
+    with pytest.raises(ValueError, match=message):
+        all_results(changed, finished)
+
+
+def test_a_run_without_fields_that_were_added_since_is_collected(finished):
+    path = finished / "points" / "slow" / "seed_0" / "config.json"
+    text = path.read_text()
+    fields = json.loads(text)
+    del fields["deterministic"], fields["recipe"]["augment"]
+    fields["evaluation"]["metrics"] = "prdc"
+    path.write_text(json.dumps(fields))
+    found = all_results(EXPERIMENT, finished)
+    path.write_text(text)
+    assert found == all_results(EXPERIMENT, finished)
+
+
 def test_what_is_finished_is_not_run_again(finished):
     logs = {path: path.read_text() for path in finished.rglob("log.txt")}
     assert runner.run_all(trials.programs(EXPERIMENT, finished), processes=1)
