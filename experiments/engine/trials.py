@@ -219,7 +219,8 @@ def _evaluations(workdir: Path) -> dict[int, dict[str, float]]:
     found = files.read_scores(workdir / files.SCORES)
     for line in found:
         # Earlier versions of gan_jax.evaluate added records of other protocols here.
-        if line["generator"] in KINDS and line["protocol"] == found[0]["protocol"]:
+        is_same = files.same_protocol(line["protocol"], found[0]["protocol"])
+        if line["generator"] in KINDS and is_same:
             numbers = {name: one["value"] for name, one in line["numbers"].items()}
             if line["generator"] == "averaged":
                 raw = records.get(line["step"], {})
@@ -266,7 +267,11 @@ def result(trial: spec.Trial, config: ConfigDict, workdir: Path) -> spec.Result:
         step=last,
         numbers=records.get(last, {}),
         curves={
-            name: [(step, records[step][name]) for step in sorted(records)]
+            name: [
+                (step, records[step][name])
+                for step in sorted(records)
+                if name in records[step]  # another version may lack the number
+            ]
             for name in records.get(last, {})
         },
         seconds=seconds / sweep.sweep_size(workdir),

@@ -1,7 +1,6 @@
 """The curves of a page: which numbers a chart shows, and its lines of reference."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-import json
 import math
 from typing import Any, NamedTuple
 
@@ -174,7 +173,11 @@ def _scores(runs: Sequence[History]) -> Iterator[Chart]:
         name for run in runs for record in run.scores for name in record["numbers"]
     )
     protocols = list(
-        dict.fromkeys(protocol(record) for run in runs for record in run.scores)
+        dict.fromkeys(
+            files.protocol_key(record["protocol"])
+            for run in runs
+            for record in run.scores
+        )
     )
     for name in numbers:
         found: dict[tuple[int, str, str], dict[int, float]] = {}
@@ -182,7 +185,8 @@ def _scores(runs: Sequence[History]) -> Iterator[Chart]:
             for record in run.scores:
                 value = record["numbers"].get(name, {}).get("value")
                 if files.is_number(value):
-                    key = number, record["generator"], protocol(record)
+                    by = files.protocol_key(record["protocol"])
+                    key = number, record["generator"], by
                     found.setdefault(key, {})[record["step"]] = value
         kinds = list(dict.fromkeys(key[1:] for key in found))
         curves = [
@@ -206,11 +210,6 @@ def _score_label(
     if len(protocols) > 1:
         label += f", protocol {protocols.index(by) + 1}"
     return label
-
-
-def protocol(record: Mapping[str, Any]) -> str:
-    """The protocol of a record of scores, as text that two records can share."""
-    return json.dumps(record["protocol"], sort_keys=True)
 
 
 def _thinned(points: Mapping[int, float]) -> Mapping[int, float]:

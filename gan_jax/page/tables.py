@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import tqdm
 
 from gan_jax.evaluation import suite
-from gan_jax.page import charts
 from gan_jax.page.history import History
 from gan_jax.run import files
 
@@ -73,7 +72,7 @@ def scores(runs: Sequence[History]) -> list[Table]:
     found: dict[str, dict[tuple[str, str], Mapping[str, Any]]] = {}
     for run in runs:
         for record in run.scores:
-            columns = found.setdefault(charts.protocol(record), {})
+            columns = found.setdefault(files.protocol_key(record["protocol"]), {})
             columns[run.name, record["generator"]] = record
     single = len(runs) == 1
     return [
@@ -100,7 +99,16 @@ def _score_table(
         )
         for name in names
     ]
-    return Table(title, headings, rows, list(_flat(records[0]["protocol"]).items()))
+    return Table(title, headings, rows, _protocol(records))
+
+
+def _protocol(records: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """The values of the records' protocol, which may differ in their versions."""
+    values: dict[str, dict[str, None]] = {}
+    for record in records:
+        for name, value in _flat(record["protocol"]).items():
+            values.setdefault(name, {})[value] = None
+    return [(name, " and ".join(found)) for name, found in values.items()]
 
 
 def _flat(protocol: Mapping[str, Any]) -> dict[str, str]:

@@ -290,6 +290,21 @@ def read_scores(path: Path) -> list[dict[str, Any]]:
     return [_with_nan(record) for record in read_lines(path, _is_score)]
 
 
+def same_protocol(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether numbers of two protocols may be compared.
+
+    The versions of gan_jax and of its libraries may differ, so that an upgrade in the
+    middle of a run does not part its scores. Every other difference counts.
+    """
+    return protocol_key(one) == protocol_key(other)
+
+
+def protocol_key(protocol: Mapping[str, Any]) -> str:
+    """A text that protocols have in common if their numbers may be compared."""
+    counted = {name: value for name, value in protocol.items() if name != "versions"}
+    return json.dumps(counted, sort_keys=True)
+
+
 def _is_score(record: Mapping[str, Any]) -> bool:
     kinds = {"generator": str, "numbers": dict, "protocol": dict}
     return all(isinstance(record.get(x), kind) for x, kind in kinds.items()) and all(

@@ -1,6 +1,7 @@
 """Evaluation during training, and the checkpoint with the best value of a metric."""
 
 from collections.abc import Mapping
+import math
 from pathlib import Path
 
 from absl import logging
@@ -99,6 +100,7 @@ class Evaluator:
         """Whether these scores beat those of the best checkpoint there is.
 
         Scores of another protocol, and those of no checkpoint, are not compared with.
+        A score of nan never beats anything, and any other number beats nan.
         """
         assert self._best is not None
         name = self._best_metric
@@ -115,11 +117,13 @@ class Evaluator:
             for record in files.read_scores(self._records)
             if record["step"] == best_step
             and record["generator"] == kind
-            and record["protocol"] == found.as_record()["protocol"]
+            and files.same_protocol(record["protocol"], found.as_record()["protocol"])
             and name in record["numbers"]
         ]
         value = self._sign * found.numbers[name].value
-        return all(value > self._sign * other for other in before)
+        return not math.isnan(value) and all(
+            math.isnan(other) or value > self._sign * other for other in before
+        )
 
     def close(self) -> None:
         """Returns when the best checkpoint is on disk.

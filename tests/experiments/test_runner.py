@@ -208,6 +208,24 @@ def test_what_evaluate_adds_changes_no_number(finished):
     assert found == all_results(EXPERIMENT, finished)
 
 
+def test_an_upgrade_in_the_middle_of_a_run_hides_no_number(finished):
+    path = finished / "points" / "slow" / "seed_0" / files.SCORES
+    before = path.read_text()
+    wanted = all_results(EXPERIMENT, finished)[0]
+    first, last = files.read_scores(path)
+    last["protocol"]["versions"]["numpy"] = "9.9"
+    path.unlink()
+    del first["numbers"]["modes"]  # another version may have fewer numbers
+    for record in (first, last):
+        files.append_line(path, record)
+    found = all_results(EXPERIMENT, finished)[0]
+    path.write_text(before)
+    assert found.step == 40 and found.numbers == wanted.numbers
+    quality = "high_quality"
+    assert found.curves[quality] == wanted.curves[quality]
+    assert found.curves["modes"] == wanted.curves["modes"][1:]
+
+
 def test_results_of_another_config_are_refused(finished):
     changed = with_rows(slow={RATE: 0.1})
     (program,) = trials.programs(changed, finished)

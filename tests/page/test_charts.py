@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from gan_jax.page import charts, history
+from gan_jax.page import charts, history, tables
 from gan_jax.run import files
 from tests.page import support
 
@@ -76,3 +76,22 @@ def test_values_that_no_chart_can_show_are_left_out(run):
     path.write_text(f"{path.read_text()}{text}\n")
     last = history.read(run.workdir, "run").metrics[-1]
     assert last == {"step": 400, "d_real": 1}
+
+
+def test_an_upgrade_in_the_middle_of_a_run_parts_no_curve(tmp_path):
+    workdir = support.make_run(tmp_path / "run")
+    score = {"frechet_distance": {"value": 4.0, "standard_error": None}}
+    record = {"step": 400, "generator": "raw", "numbers": score}
+    for changes in ({"versions": {"jax": "0.11.0"}}, {"split": "train"}):
+        record["protocol"] = support.PROTOCOL | changes
+        files.append_line(workdir / files.SCORES, record)
+    run = history.read(workdir, "run")
+    (curve,) = chart([run], "Score: frechet_distance").curves
+    assert curve.label == "raw, protocol 1" and list(curve.points)[-1] == 400
+    upgraded, other = tables.scores([run])
+    assert upgraded.columns == other.columns == ["raw, step 400"]
+    assert ("versions: jax", "0.11.0") in upgraded.notes
+    second = history.read(support.make_run(tmp_path / "second"), "second")
+    both, _ = tables.scores([run, second])
+    assert both.columns == ["run: raw, step 400", "second: raw, step 300"]
+    assert ("versions: jax", "0.11.0 and 0.10.2") in both.notes

@@ -157,6 +157,15 @@ def test_a_record_without_its_numbers_is_named(tmp_path, caplog):
     assert all(f"line {number} is damaged" in caplog.text for number in (1, 2, 3, 4))
 
 
+def test_protocols_may_differ_in_their_versions_only():
+    old = {"split": "test", "versions": {"numpy": "2.2.0"}, "own_parts": {"a:b": "1"}}
+    assert files.same_protocol(old, old | {"versions": {"numpy": "2.3.0"}})
+    assert files.same_protocol(old, {x: y for x, y in old.items() if x != "versions"})
+    assert not files.same_protocol(old, old | {"split": "train"})
+    assert not files.same_protocol(old, old | {"own_parts": {"a:b": "2"}})
+    assert not files.same_protocol(old, old | {"label": ""})
+
+
 def refuse(constant):
     raise AssertionError(f"{constant} is not JSON")
 

@@ -52,13 +52,13 @@ def test_a_resumed_run_has_the_records_of_an_unbroken_one(config, tmp_path):
 class Given:
     """Stands for a Scorer: gives the numbers in turn, under one protocol."""
 
-    def __init__(self, *values, protocol="a"):
+    def __init__(self, *values, protocol="a", **more):
         self.values = list(values)
-        self.protocol = protocol
+        self.protocol = {"name": protocol, **more}
 
     def score_run(self, run):
         numbers = {"frechet_distance": Estimate(self.values.pop(0), None)}
-        return scores.Scores(numbers, None, {"name": self.protocol}, 0.0)
+        return scores.Scores(numbers, None, self.protocol, 0.0)
 
 
 @pytest.fixture
@@ -89,6 +89,36 @@ def test_numbers_of_another_protocol_are_not_compared(judge, state, tmp_path):
     judge._scorer = Given(1.0, protocol="a")
     judge.evaluate(1, state)
     judge._scorer = Given(5.0, protocol="b")
+    judge.evaluate(2, state)
+    judge.close()
+    assert checkpoints.steps(tmp_path / "best") == [2]
+
+
+def test_the_best_stays_the_best_after_an_upgrade(judge, state, tmp_path):
+    for step, value, version in [(1, 1.0, "0.1.0"), (2, 5.0, "0.2.0")]:
+        judge._scorer = Given(value, versions={"gan_jax": version})
+        judge.evaluate(step, state)
+    judge.close()
+    assert checkpoints.steps(tmp_path / "best") == [1]
+
+
+def test_nan_is_never_the_best(judge, state, tmp_path):
+    judge._scorer = Given(float("nan"), 3.0, 1.0, float("nan"))
+    best = []
+    for step in (1, 2, 3, 4):
+        judge.evaluate(step, state)
+        judge._best.wait()
+        best.append(checkpoints.steps(tmp_path / "best"))
+    assert best == [[], [2], [3], [3]]
+
+
+def test_any_number_beats_nan(judge, state, tmp_path):
+    judge._scorer = Given(2.0, 5.0)
+    judge.evaluate(1, state)
+    (record,) = files.read_scores(tmp_path / files.SCORES)
+    record["numbers"]["frechet_distance"]["value"] = float("nan")
+    (tmp_path / files.SCORES).unlink()  # as earlier versions chose nan as the best
+    files.append_line(tmp_path / files.SCORES, record)
     judge.evaluate(2, state)
     judge.close()
     assert checkpoints.steps(tmp_path / "best") == [2]
