@@ -143,11 +143,24 @@ def programs(
         each part.
       foresee: take the first choice if a search is not done.
       decided: choices by part and row, which are taken if a search is not done.
+
+    Raises:
+      ValueError: two trials have the same folder, a folder belongs to a run with
+        another config, or an override names a field that the config does not have.
     """
     chosen = {**decided, **_chosen(experiment, workdir, foresee=foresee)}
     searched = set(spec.searches(experiment))
     joined: dict[str, list[tuple[spec.Trial, ConfigDict, Path]]] = {}
+    folders: dict[str, spec.Trial] = {}
     for trial in spec.trials(experiment, chosen):
+        other = folders.setdefault(trial.folder, trial)
+        if other is not trial:
+            raise ValueError(
+                f"two trials have the folder {trial.folder}: {other} and {trial}. The "
+                "names must differ in letters, digits or the signs . _ - + =, and the "
+                "seeds of a search from those of the table: change a name or a seed in "
+                "experiment.py."
+            )
         part = experiment.parts[trial.part]
         config = make_config(part, trial)
         key = f"{trial.part} {trial in searched} {shared_fields(config)}"

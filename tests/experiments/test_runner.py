@@ -103,6 +103,18 @@ def test_trials_that_differ_in_floats_and_seeds_share_programs(tmp_path):
     assert {one.row for one in only.trials} == {"packed"}
 
 
+def test_two_trials_with_one_folder_are_refused(tmp_path):
+    rows = {"rate < 1e-3": {RATE: 1e-4}, "rate > 1e-3": {RATE: 1e-2}}
+    message = "two trials have the folder points/rate___1e-3/seed_0: .*'rate > 1e-3'"
+    with pytest.raises(ValueError, match=message):
+        trials.programs(with_rows(**rows), tmp_path)
+    search = spec.Search({"a": {}}, "high_quality", (0,))
+    part = EXPERIMENT.parts["points"]._replace(search=search)
+    experiment = EXPERIMENT._replace(parts={"points": part})
+    with pytest.raises(ValueError, match="two trials have the folder points/slow/a/"):
+        trials.programs(experiment, tmp_path, foresee=True)
+
+
 def test_a_seed_alone_is_run_in_its_program(tmp_path):
     first, *_ = trials.programs(EXPERIMENT, tmp_path)
     only = trials.programs(EXPERIMENT, tmp_path, only="points/slow/seed_1")
