@@ -31,7 +31,11 @@ def region(means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def results(part_name: str, part: spec.Part) -> Iterator[spec.Result]:
-    """Yields a result for each reference row of the part and each seed."""
+    """Yields a result for each reference row of the part and each seed.
+
+    Raises:
+      ValueError: evaluation.num_images is larger than the training set of a row REAL.
+    """
     if not part.references:
         return
     row = next(iter(part.rows))
@@ -48,9 +52,16 @@ def results(part_name: str, part: spec.Part) -> Iterator[spec.Result]:
 
 
 def _without_discriminator(settings: ConfigDict) -> ConfigDict:
-    """The evaluation section without the metrics that need a discriminator."""
+    """The evaluation section without the metrics that need a discriminator.
+
+    "cheap" and "all" stay, since they stand for the metrics that can be computed.
+    """
     names = settings.metrics.split(",")
-    alone = [x for x in names if "discriminator" not in suite.get(x).needs]
+    alone = [
+        name
+        for name in names
+        if name in ("cheap", "all") or "discriminator" not in suite.get(name).needs
+    ]
     settings = settings.copy_and_resolve_references()
     settings.metrics = ",".join(alone)
     return settings
@@ -73,7 +84,14 @@ def _real(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Training data in the place of generated data."""
     images, labels, _ = scorer.training
-    chosen = rng.choice(len(images), config.evaluation.num_images, replace=False)
+    num_images = config.evaluation.num_images
+    if num_images > len(images):
+        raise ValueError(
+            f"evaluation.num_images is {num_images}, but the training set has only "
+            f"{len(images)} images for the reference row {spec.REAL!r}: lower it in "
+            "experiment.py, or leave the row out of Part.references."
+        )
+    chosen = rng.choice(len(images), num_images, replace=False)
     return np.asarray(images[chosen]), labels[chosen]
 
 

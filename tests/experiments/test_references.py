@@ -72,3 +72,32 @@ def test_real_images_score_without_a_discriminator():
     found = list(references.results("digits", part))
     assert [sorted(one.numbers) for one in found] == [["frechet_distance"]] * 2
     assert found[0].numbers != found[1].numbers
+
+
+@pytest.mark.parametrize("reference", [spec.UNIFORM, spec.UNTRAINED])
+def test_references_have_the_cheap_metrics(reference, monkeypatch):
+    monkeypatch.setattr(references, "SEEDS", range(1))
+    part = Part(
+        "Points",
+        "configs/ring.py",
+        {"GAN": {}},
+        COLUMNS,
+        overrides={"evaluation.metrics": "cheap", "evaluation.num_images": 100},
+        references=(reference,),
+    )
+    (found,) = references.results("points", part)
+    assert {"modes", "high_quality"} <= found.numbers.keys()
+
+
+def test_more_images_than_the_training_set_has_are_refused():
+    part = Part(
+        "Points",
+        "configs/ring.py",
+        {"GAN": {}},
+        COLUMNS,
+        overrides={"evaluation.num_images": 200_000},
+        references=(spec.REAL,),
+    )
+    message = "num_images is 200000, but the training set has only .* row 'real': lower"
+    with pytest.raises(ValueError, match=message):
+        next(references.results("points", part))
