@@ -10,6 +10,7 @@ from experiments.engine import (
     references,
     results,
     spec,
+    summary,
     tables,
     trials,
 )
@@ -136,11 +137,18 @@ def _draw_samples(
     workdir: Path,
     output: Path,
 ) -> None:
-    """Draws the samples of each row's first seed, for points as an animation."""
+    """Draws the samples of each row's first seed, for points as an animation.
+
+    A part with a search shows those of each row's present choice.
+    """
     frames: dict[str, list[Path]] = {}
+    first = {
+        spec.Trial(part_name, row, choice, part.seeds[0])
+        for row, choice in summary.choose(part_name, part, found).items()
+        if choice is not None
+    }
     for trial in (one.trial for one in found):
-        is_first = trial.seed == part.seeds[0] and trial.row in part.rows
-        if trial.part == part_name and is_first:
+        if trial in first:
             paths = sorted((workdir / trial.folder / "samples").glob("*.png"))
             frames |= {trial.row: paths} if paths else {}
             config = trials.make_config(part, trial)

@@ -424,6 +424,29 @@ def test_the_page_is_written_from_the_folders(finished, tmp_path, use_template):
     assert (tmp_path / "page" / "README.md").read_text() == before
 
 
+def test_the_page_shows_samples_of_the_present_choice(tmp_path, monkeypatch):
+    search = spec.Search({"a": {}, "b": {}}, "high_quality", (9,))
+    part = EXPERIMENT.parts["points"]._replace(search=search, rows={"one": {}})
+
+    def make(choice, seed, value):
+        trial = spec.Trial("points", "one", choice, seed)
+        numbers = {"high_quality": value}
+        return spec.Result(trial, "finished", step=20, numbers=numbers)
+
+    found = [make("a", 9, 0.1), make("b", 9, 0.9), make("b", 0, 0.9), make("a", 0, 0.1)]
+    for one in found:
+        folder = tmp_path / one.trial.folder / "samples"
+        folder.mkdir(parents=True)
+        (folder / "step_0000020.png").touch()
+    drawn = []
+    monkeypatch.setattr(
+        collect.pictures, "animate", lambda frames, _: drawn.append(frames)
+    )
+    collect._draw_samples("points", part, found, tmp_path, tmp_path)
+    chosen = tmp_path / "points" / "one" / "b" / "seed_0" / "samples"
+    assert drawn == [{"one": [chosen / "step_0000020.png"]}]
+
+
 def call(*arguments):
     return subprocess.run(
         [sys.executable, "-m", "experiments.run", *arguments],
