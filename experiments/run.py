@@ -14,7 +14,7 @@ same command goes on.
 """
 
 import collections
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import functools
 from pathlib import Path
 
@@ -153,20 +153,47 @@ def _options() -> dict[str, object]:
 
 
 def _submit(
-    todo: Sequence[trials.Program], workdir: Path, *, cluster: str, cores: int
-) -> None:
-    jobs = runner.submit(
-        todo,
-        workdir / "jobs",
-        cluster=cluster,
-        options=_options(),
-        cores=cores,
-    )
-    print(f"{len(jobs)} jobs, their output in {workdir / 'jobs'}: ", end="")
-    print(", ".join(str(job.job_id) for job in jobs))
-    if cluster == "local":
-        for job in jobs:
-            job.result()
+    find: Callable[..., list[trials.Program]],
+    workdir: Path,
+    *,
+    cluster: str,
+    cores: int,
+) -> int:
+    """Runs the programs as jobs: to their end for "local", otherwise it starts them.
+
+    Args:
+      find: finds the programs, which are more once a search has made its choice.
+      workdir: folder of the experiment.
+      cluster: "slurm" or "local".
+      cores: number of cores of a job.
+
+    Returns:
+      The exit status: 0, or command.UNFINISHED if a signal came and runs were saved.
+    """
+    todo, options = find(), _options()
+    while not all(program.is_done for program in todo):
+        jobs = runner.submit(
+            todo, workdir / "jobs", cluster=cluster, options=options, cores=cores
+        )
+        print(f"{len(jobs)} jobs, their output in {workdir / 'jobs'}: ", end="")
+        print(", ".join(str(job.job_id) for job in jobs))
+        if cluster != "local":
+            if _count_trials(find(foresee=True)) > _count_trials(todo):
+                print(
+                    "A search has not made its choice yet: give the same command again "
+                    "when these jobs are done, for the runs of the table."
+                )
+            return 0
+        outcomes = [job.result() for job in jobs]
+        if not all(outcomes):
+            print("interrupted: the same command continues the experiment.")
+            return command.UNFINISHED
+        todo = find()
+    return 0
+
+
+def _count_trials(found: Sequence[trials.Program]) -> int:
+    return sum(len(program.trials) for program in found)
 
 
 def _choices_of_the_page(experiment: spec.Experiment) -> dict[tuple[str, str], str]:
@@ -215,7 +242,7 @@ def main() -> int:
         collect.collect(_EXPERIMENT.value, experiment, workdir, output)
         print(f"the page is {output / 'README.md'}")
     elif _CLUSTER.value:
-        _submit(todo, workdir, cluster=_CLUSTER.value, cores=cores)
+        return _submit(find, workdir, cluster=_CLUSTER.value, cores=cores)
     else:
         if _PROCESSES.value == 1:
             runner.keep_to(*runner.shares(1, cores))

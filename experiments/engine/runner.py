@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent import futures
+from concurrent.futures import process
+import contextlib
 import itertools
 import multiprocessing
 import os
@@ -98,7 +100,7 @@ def run_all(todo: Sequence[Program], *, processes: int, cores: int = 0) -> bool:
     Raises:
       ValueError: the processes need more cores than there are, or `run_program`
         refuses a program.
-      OSError: a folder could not be written.
+      OSError: a folder could not be written, or the process of a program was killed.
     """
     done = [program.is_done for program in todo]
     left = [one for one, is_done in zip(todo, done, strict=True) if not is_done]
@@ -127,9 +129,12 @@ def _outcomes(
     queue: Any = context.Queue()
     for share in shares(processes, cores):
         queue.put(share)
-    with futures.ProcessPoolExecutor(
-        processes, context, initializer=_start_process, initargs=(queue,)
-    ) as pool:
+    with (
+        _errors_in_words(),
+        futures.ProcessPoolExecutor(
+            processes, context, initializer=_start_process, initargs=(queue,)
+        ) as pool,
+    ):
         # Programs are submitted only when a process is free, since a pool goes on with
         # all submitted programs when it is interrupted.
         waiting, running = iter(left), {}
@@ -141,6 +146,27 @@ def _outcomes(
                 yield running.pop(future), future.result()
                 for program in itertools.islice(waiting, 1):
                     running[pool.submit(run_program, program)] = program
+
+
+@contextlib.contextmanager
+def _errors_in_words() -> Iterator[None]:
+    """A context in which the errors of a pool's processes are raised as in this one.
+
+    A mistake that a process has found is raised here once more, since
+    gan_jax.command prints a sentence only for errors that our own code raises.
+    """
+    try:
+        yield
+    except process.BrokenProcessPool:
+        raise OSError(
+            "the process of a program was killed, perhaps because memory ran out: the "
+            "same command goes on from the last checkpoints; set --processes to less "
+            "if it happens again."
+        ) from None
+    except OSError as error:
+        raise OSError(str(error)) from error
+    except ValueError as error:
+        raise ValueError(str(error)) from error
 
 
 def _start_process(queue: Any) -> None:

@@ -69,6 +69,16 @@ PROSE = """
 """
 
 
+SEARCHED = spec.Experiment(
+    parts={
+        "points": EXPERIMENT.parts["points"]._replace(
+            rows={"one": {}},
+            search=spec.Search({"small": {RATE: 1e-4}}, "high_quality", (9,)),
+        )
+    }
+)
+
+
 def with_rows(**rows):
     part = EXPERIMENT.parts["points"]._replace(rows=rows, seeds=(0,))
     return EXPERIMENT._replace(parts={"points": part})
@@ -371,6 +381,76 @@ def test_processes_give_what_one_gives(finished, tmp_path):
     for one in all_results(EXPERIMENT, tmp_path):
         if one.trial.row == "packed":
             assert one.numbers == found[one.trial]
+
+
+def test_a_mistake_in_a_process_is_raised_in_words(tmp_path):
+    todo = trials.programs(EXPERIMENT, tmp_path, only="points/packed")
+    (first, _) = todo[0].workdirs
+    with files.own(first), pytest.raises(OSError, match="is being trained") as caught:
+        runner.run_all(todo, processes=2)
+    assert Path(caught.traceback[-1].path).name == "runner.py"  # see command.run
+
+
+def kill_itself(program):
+    del program
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_process_is_named_in_words(tmp_path, monkeypatch):
+    monkeypatch.setattr(runner, "run_program", kill_itself)
+    todo = trials.programs(EXPERIMENT, tmp_path, only="points/packed")
+    message = "was killed, perhaps because memory ran out: the same command goes on"
+    with pytest.raises(OSError, match=message) as caught:
+        runner.run_all(todo, processes=2)
+    assert Path(caught.traceback[-1].path).name == "runner.py"
+
+
+CLUSTER_SCRIPT = """
+import sys
+sys.path.insert(0, "tests/experiments")
+import jax
+jax.config.update("jax_num_cpu_devices", 2)
+from test_runner import SEARCHED, runner
+from experiments import run
+from gan_jax import command
+
+class Job:
+    job_id = 7
+
+    def __init__(self, program):
+        self._program = program
+
+    def result(self):
+        return runner.run_program(self._program)
+
+def submit(todo, folder, **options):
+    return [Job(one) for one in todo if not one.is_done]
+
+runner.submit = submit
+run.trials.load = lambda name: SEARCHED
+command.run(run.main)
+"""
+
+
+@pytest.mark.parametrize("cluster", ["local", "slurm"])
+def test_a_cluster_asks_for_more_once_a_search_has_chosen(cluster, tmp_path):
+    done = subprocess.run(
+        [
+            *(sys.executable, "-c", CLUSTER_SCRIPT, "--experiment=x"),
+            *(f"--workdir={tmp_path}", f"--cluster={cluster}"),
+        ],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    finished = [one.status == "finished" for one in all_results(SEARCHED, tmp_path)]
+    is_local = cluster == "local"
+    assert finished == ([True] * 3 if is_local else [False])
+    says = "A search has not made its choice yet: give the same command again"
+    assert (says in done.stdout) is not is_local
 
 
 def test_a_cluster_runs_each_program_as_a_job(tmp_path):
