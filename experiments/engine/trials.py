@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from experiments.engine import spec, summary
+from gan_jax import checks, own_parts
+from gan_jax.evaluation import suite
 from gan_jax.run import checkpoints, config_file, files
 from gan_jax.training import sweep, vmapped
 
@@ -80,11 +82,39 @@ def load(name: str) -> spec.Experiment:
 
 
 def load_config(name: str) -> ConfigDict:
-    """The config in a file; a colon and a preset may follow the file's name."""
+    """The config of a name like configs/ring.py:grid, or ring:grid in short.
+
+    Raises:
+      ValueError: there is no such file or preset.
+    """
     filename, _, preset = name.partition(":")
+    if not filename.endswith(".py"):
+        filename = f"configs/{filename}.py"
+    root = FOLDER.parent
+    if not (Path(filename).is_file() or (root / filename).is_file()):
+        known = sorted(path.stem for path in root.glob("configs/[!_]*.py"))
+        raise ValueError(
+            f"an experiment has the config {name!r}, but there is no {filename}, there "
+            f"are {', '.join(known)}: change Part.config in experiment.py."
+        )
     module = importlib.import_module(filename.removesuffix(".py").replace("/", "."))
     config: ConfigDict = module.get_config(preset or None)
     return config
+
+
+def _check_numbers(part: spec.Part, config: ConfigDict) -> None:
+    """Refuses a column, a curve or a search of a number that no metric gives."""
+    names = config.evaluation.metrics.split(",")
+    known = suite.numbers(filter(own_parts.is_named, names))
+    wanted = [*(column.number for column in part.columns), *part.curves]
+    for number in [*wanted, *([part.search.number] if part.search else [])]:
+        plain = number.removeprefix(spec.RAW)
+        if plain not in known:
+            raise ValueError(
+                f"the part {part.title!r} shows the number {plain!r}"
+                f"{checks.nearest(plain, known)}, but the metrics give "
+                f"{', '.join(known)}: change experiment.py."
+            )
 
 
 def make_config(part: spec.Part, trial: spec.Trial) -> ConfigDict:
@@ -146,7 +176,8 @@ def programs(
 
     Raises:
       ValueError: two trials have the same folder, a folder belongs to a run with
-        another config, or an override names a field that the config does not have.
+        another config, there is no such config or number, or an override names a field
+        that the config does not have.
     """
     chosen = {**decided, **_chosen(experiment, workdir, foresee=foresee)}
     searched = set(spec.searches(experiment))
@@ -163,6 +194,7 @@ def programs(
             )
         part = experiment.parts[trial.part]
         config = make_config(part, trial)
+        _check_numbers(part, config)
         key = f"{trial.part} {trial in searched} {shared_fields(config)}"
         joined.setdefault(key, []).append((trial, config, workdir / trial.folder))
     found = []

@@ -499,6 +499,11 @@ def _directions(metrics: Iterable[Metric]) -> dict[str, int]:
     return known | {alias: known[name] for name, alias in INCEPTION_NAMES.items()}
 
 
+def numbers(own: Iterable[str] = ()) -> list[str]:
+    """The names of all numbers of METRICS and of these own metrics `module:name`."""
+    return list(_directions(get(name) for name in own))
+
+
 def direction(number: str, own: Iterable[str] = ()) -> int:
     """+1 if more is better, -1 if less is better, 0 if real images set the aim.
 
@@ -577,11 +582,11 @@ def select(names: Sequence[str], *, available: Iterable[str], num: int) -> list[
             "--num_images, 1,000 are enough for each."
         )
     own = [name for name in selected if own_parts.is_named(name)]
-    numbers = [number for name in own for number in get(name).numbers]
-    if len(numbers) != len(set(numbers)):
+    given = [number for name in own for number in get(name).numbers]
+    if len(given) != len(set(given)):
         raise ValueError(
             f"the metrics {' and '.join(own)} give numbers of the same name, "
-            f"{', '.join(sorted(numbers))}: change the names in your files, or leave "
+            f"{', '.join(sorted(given))}: change the names in your files, or leave "
             "one of the metrics out of --metrics."
         )
     return selected

@@ -341,7 +341,7 @@ def _say_what_lies_where(config: ConfigDict, workdir: Path) -> None:
     if own_parts.names(config, ["model.name", "data.name"]):
         flag += " --allow_code"
     logging.info("To draw: python -m gan_jax.sample %s --output=samples.png", flag)
-    places = {name: config.data[name] for name in ("data_dir", "manual_dir", "cache_dir")}
+    places = {x: config.data[x] for x in ("data_dir", "manual_dir", "cache_dir")}
     for name, place in {**places, "weights": config.evaluation.weights}.items():
         if place:  # evaluate does not follow paths of a run, which may be a stranger's
             flag += f" --{name}={shlex.quote(str(place))}"

@@ -131,6 +131,29 @@ def test_a_seed_alone_is_run_in_its_program(tmp_path):
     assert only == [first]
 
 
+def test_configs_have_short_names_and_an_unknown_one_is_refused():
+    short, whole = (
+        trials.load_config(x) for x in ("ring:grid", "configs/ring.py:grid")
+    )
+    assert short == whole and short.data.name == "grid"
+    with pytest.raises(ValueError, match=r"'rings:grid', but there is no configs/rin"):
+        trials.load_config("rings:grid")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"columns": (spec.Column("high_qualty", "quality"),)},
+        {"columns": (spec.Column(f"{spec.RAW}high_qualty", "quality"),)},
+        {"curves": ("high_qualty",)},
+    ],
+)
+def test_a_number_that_no_metric_gives_is_refused(fields, tmp_path):
+    part = EXPERIMENT.parts["points"]._replace(**fields)
+    with pytest.raises(ValueError, match="'high_qualty' .did you mean 'high_quality'"):
+        trials.programs(spec.Experiment(parts={"points": part}), tmp_path)
+
+
 def test_overrides_reach_the_config(tmp_path):
     program = trials.programs(EXPERIMENT, tmp_path)[0]
     assert program.configs[2].optimizer.generator.learning_rate == 1e-3
