@@ -32,13 +32,14 @@ class Fakes(NamedTuple):
 
     Attributes:
       batch: generated images and their labels.
-      pull_back: function from `jax.vjp`, from the gradient with respect to the images
-        to the gradient with respect to the generator's parameters.
+      pull_back: function from `jax.vjp`, from the gradients with respect to the images
+        and to the loss that the generator sowed, whose mean over the images of a pack
+        counts, to the gradient with respect to the generator's parameters.
       batch_stats: generator's running statistics after the pass.
     """
 
     batch: Images
-    pull_back: Callable[[jax.Array], tuple[Any]]
+    pull_back: Callable[[tuple[jax.Array, jax.Array]], tuple[Any]]
     batch_stats: Any
 
 
@@ -157,16 +158,17 @@ def generate(
     dropout_keys = [dropout_key]  # without packing it is used as it is
     dropout_keys += [jax.random.fold_in(dropout_key, member) for member in members[1:]]
 
-    def run(params: Any) -> tuple[jax.Array, Any]:
+    def run(params: Any) -> tuple[tuple[jax.Array, jax.Array], Any]:
         passes = [
             generator.apply(params, latents[member], labels[member], member_key)
             for member, member_key in zip(members, dropout_keys, strict=True)
         ]
         stats = [one.batch_stats for one in passes]
         mean = jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *stats)
-        return jnp.stack([one.output for one in passes]), mean
+        loss = sum(one.loss for one in passes) / len(passes)
+        return (jnp.stack([one.output for one in passes]), loss), mean
 
-    images, pull_back, batch_stats = jax.vjp(run, generator.params, has_aux=True)
+    (images, _), pull_back, batch_stats = jax.vjp(run, generator.params, has_aux=True)
     return Fakes(Images(images, labels), pull_back, batch_stats)
 
 
@@ -321,7 +323,7 @@ def generator_gradient(
         return loss + judged.loss, metrics
 
     image_grads, metrics = jax.grad(loss_fn, has_aux=True)(fakes.batch.images)
-    (grads,) = fakes.pull_back(image_grads)
+    (grads,) = fakes.pull_back((image_grads, jnp.ones(())))
     gradient = Gradient(grads, fakes.batch_stats, metrics)
     return average_replicas(gradient, recipe.axis_name)
 

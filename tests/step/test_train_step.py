@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from gan_jax.step import sampling, states, train_step
@@ -16,6 +17,7 @@ from tests.step.support import (
     GENERATOR,
     LATENTS,
     RECIPE,
+    SIZE,
     make_batch,
     make_state,
     run_step,
@@ -164,6 +166,41 @@ def test_train_step_equals_two_separately_differentiated_losses(options):
         chex.assert_trees_all_close(
             one.batch_stats, other.batch_stats, rtol=1e-4, atol=1e-6
         )
+
+
+class Sowing(nn.Module):
+    """A generator that sows half of its weight times the square of its kernel."""
+
+    weight: float
+
+    @nn.compact
+    def __call__(self, latents, labels=None, *, train):
+        kernel = self.param("kernel", nn.initializers.normal(), (LATENTS, SIZE * SIZE))
+        self.sow("losses", "decay", self.weight / 2 * jnp.sum(kernel**2))
+        return jnp.tanh(latents @ kernel).reshape(-1, SIZE, SIZE, 1)
+
+
+@pytest.mark.parametrize("packing", [1, 2])
+def test_losses_that_the_generator_sows_are_trained_with(packing):
+    # Their gradient is the weight times the kernel, however many images are packed.
+    def kernels(weight):
+        state = states.create(
+            jax.random.key(0),
+            Sowing(weight),
+            DISCRIMINATOR,
+            generator_tx=optax.sgd(0.1),
+            discriminator_tx=optax.sgd(0.1),
+            latent_size=LATENTS,
+            image_shape=(SIZE, SIZE, packing),
+        )
+        batch = make_batch(examples=packing)
+        step = jax.jit(functools.partial(run_step, packing=packing))
+        new, _ = step(state, batch, jax.random.key(3))
+        return state.generator.params["kernel"], new.generator.params["kernel"]
+
+    _, without = kernels(0.0)
+    before, after = kernels(2.0)
+    np.testing.assert_allclose(after - without, -0.1 * 2 * before, rtol=0, atol=1e-6)
 
 
 def test_metrics_are_those_of_the_losses():
