@@ -69,7 +69,8 @@ def leaving_at_once(
       status: exit status.
 
     Yields:
-      A function after whose call the signal is left to the handlers.
+      A function to call once another handler is installed. Until then the signal ends
+      the process; afterwards only that handler runs.
     """
     reads, writes = os.pipe()
     os.set_blocking(writes, False)
