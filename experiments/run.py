@@ -9,8 +9,8 @@ This one writes the table, the pictures and the page:
 Trials that are done are not run again, trials that were killed go on, and the table
 says which trials diverged.
 
-Ctrl-C and SIGTERM save the trials that are running. The exit status is then 75, and the
-same command goes on.
+Ctrl-C and SIGTERM save the trials that are running. The exit status is then 75, not
+130, and the same command goes on.
 """
 
 import collections

@@ -79,7 +79,8 @@ def _value(flag: flags.Flag[Any]) -> str:
 
 def _describe(flag: flags.Flag[Any]) -> str:
     """A flag's lines in the help: its name, what it does, its range and default."""
-    sentences = [re.sub(r"^<.*?>: ", "", flag.help or "")]  # absl lists enums there
+    # absl lists enums before the help, and says of lists that they may be repeated.
+    sentences = [re.sub(r"^<.*?>: |;\s+repeat this option.*", "", flag.help or "")]
     low, high = (
         getattr(flag.parser, bound, None) for bound in ("lower_bound", "upper_bound")
     )

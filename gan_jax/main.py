@@ -15,7 +15,7 @@ With --workdir=gs://BUCKET/RUN or s3://BUCKET/RUN the run trains in a local fold
 is copied to the bucket meanwhile. On another machine the same command fetches it first.
 
 While a run trains, Ctrl-C and SIGTERM save a checkpoint first. The exit status is then
-75, which tells a scheduler to start the same command again.
+75, not 130, which tells a scheduler to start the same command again.
 """
 
 import contextlib
