@@ -1,9 +1,9 @@
 """The memory that a run takes, estimated from shapes before anything is allocated.
 
 The estimates leave much out, so that hardly a run is refused that would have fitted:
-they are meant to be lower bounds. For networks of a few units on large images they are
-not, since XLA fuses more there than was measured: with 8 units, 16 images in a pack and
-a batch of 512, they say 111 MiB where XLA takes 78 MiB on a CPU.
+they are meant to be lower bounds. For networks of a few units they may be too high: for
+configs/gan.py with 8 units, 16 images in a pack and a batch of 512, the estimate is 111
+MiB where XLA takes 78 MiB on a CPU.
 """
 
 from collections.abc import Sequence

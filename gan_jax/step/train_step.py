@@ -165,7 +165,7 @@ def generate(
         ]
         stats = [one.batch_stats for one in passes]
         mean = jax.tree.map(lambda *leaves: sum(leaves) / len(leaves), *stats)
-        loss = sum(one.loss for one in passes) / len(passes)
+        loss = sum((one.loss for one in passes), start=jnp.zeros(())) / len(passes)
         return (jnp.stack([one.output for one in passes]), loss), mean
 
     (images, _), pull_back, batch_stats = jax.vjp(run, generator.params, has_aux=True)
