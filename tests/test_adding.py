@@ -228,7 +228,7 @@ def test_an_experiment(tmp_path, monkeypatch):
     assert runner.run_all(programs, processes=1)
     collect.collect("mine", experiment, tmp_path / "runs", folder)
     text = (folder / "README.md").read_text()
-    assert text.startswith("# Mine\n\nWhat does a smaller rate do?\n")
+    assert text.startswith("# Mine\n\n**Question.** What does a smaller rate do?\n")
     assert "2 of 2 runs finished" in text
     assert "12.5" in text and "Someone 2026, table 1" in text
 

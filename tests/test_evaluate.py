@@ -95,7 +95,7 @@ def test_the_training_images_give_the_floor(run, command):
         (["--step=4,x"], "step is 4,x, but must be numbers"),
         (["--step=3"], "no checkpoint of step 3 in .*those of steps .2, 4."),
         (["--images=none.npz"], "none.npz holds no images .*No such file"),
-        (["--metrics=fid"], "there is no metric 'fid', there are: frechet"),
+        (["--metrics=fad"], "there is no metric 'fad', there are: frechet"),
         (["--num_images=1"], "num_images is 1, but must be at least 2"),
         (["--best"], "no checkpoint in .*best: there is none"),
         (["--neighbours=/"], "--neighbours is /, which is a folder: add the name"),

@@ -124,8 +124,8 @@ def dying_save(patch, *, step):
     copies, save = [], checkpoints.Checkpoints.save
     patch.setattr(mirror.Mirror, "start", lambda self: copies.append(self.copy))
 
-    def save_and_die(self, saved, *arguments):
-        save(self, saved, *arguments)
+    def save_and_die(self, saved, *arguments, **options):
+        save(self, saved, *arguments, **options)
         self.wait()
         for copy in copies:
             copy()

@@ -66,6 +66,7 @@ def test_prepared_data_are_said_to_be_ready(config):
 
 def test_images_that_scores_need_are_said_too(config, tmp_path):
     config.data.update(name="mnist", data_dir=str(tmp_path), manual_dir="")
+    config.data.num_classes = 10
     config.eval_every_steps = 2
     train, test = dry_run.describe_data(config, data.foresee(config.data))
     assert "split train: at most 60,000 images" in train
@@ -74,12 +75,15 @@ def test_images_that_scores_need_are_said_too(config, tmp_path):
     assert test.endswith("Scores need it.")
 
 
+MNIST = {"name": "mnist", "num_classes": 10}
+
+
 @pytest.mark.parametrize(
     "fields, count, reads",
     [
         ({"name": "folder", "num_classes": 0}, 3, "3 files below"),
-        ({"name": "mnist", "split": "test[:100]"}, 10_000, "from the raw files"),
-        ({"name": "mnist", "split": "train+test"}, None, "from the raw files"),
+        ({**MNIST, "split": "test[:100]"}, 10_000, "from the raw files"),
+        ({**MNIST, "split": "train+test"}, None, "from the raw files"),
         ({"name": "stacked_mnist", "channels": 3}, 128_000, "TFDS prepares"),
     ],
 )

@@ -138,7 +138,7 @@ def test_a_penalty_for_each_image_needs_logits_of_each_image(
     "settings, message",
     [
         ({"num_images": 2}, "frechet_distance needs at least 10 images, not 2"),
-        ({"metrics": "fid"}, "no metric 'fid', there are: frechet_distance"),
+        ({"metrics": "fid"}, "fid is what the metric frechet_distance gives with"),
         ({"metrics": "label_accuracy"}, "extractor knows no classes"),
         ({"metrics": "modes"}, "the data are no mixture of Gaussians"),
         ({"extractor": "mnist"}, "are .16, 16, 1., but .* trained on .28, 28, 1."),

@@ -90,8 +90,8 @@ def stop_after(step, monkeypatch):
     """Lets a run die once the checkpoint of `step` is on disk."""
     save = checkpoints.Checkpoints.save
 
-    def save_and_die(self, saved, *args):
-        save(self, saved, *args)
+    def save_and_die(self, saved, *args, **options):
+        save(self, saved, *args, **options)
         self.wait()
         if saved == step:
             raise KeyboardInterrupt
