@@ -196,7 +196,8 @@ def writing_whole(path: Path) -> Iterator[BinaryIO]:
     Raises:
       OSError: the file cannot be written; an earlier file at `path` stays.
     """
-    unfinished = path.with_name(path.name + ".tmp")
+    # Hidden, so it is no user's file, and always the same, so a kill leaves only one.
+    unfinished = path.with_name(f".{path.name}.tmp")
     try:
         with unfinished.open("wb") as file:
             yield file

@@ -67,6 +67,12 @@ def test_a_file_that_cannot_be_written_is_named_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_picture_leaves_its_neighbours_alone(tmp_path):
+    (tmp_path / "image.png.tmp").write_text("mine")
+    images.save_png(tmp_path / "image.png", np.zeros((4, 4, 1), np.uint8))
+    assert (tmp_path / "image.png.tmp").read_text() == "mine"
+
+
 def test_a_folder_of_images_leaves_its_neighbours_alone(tmp_path):
     mine = tmp_path / "faces.tmp" / "photo.jpg"
     mine.parent.mkdir()
