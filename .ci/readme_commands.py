@@ -67,7 +67,7 @@ NOT_RUN = {
     "--config.data.manual_dir=DIR": "needs a folder of images; "
     "tests/data/test_folder.py reads some, tests/test_configs.py trains the config",
     "python -m gan_jax.evaluate --workdir=runs/dcgan_folder --manual_dir=DIR": "needs "
-    "the run of the line above; tests/test_evaluate.py scores a run on own images",
+    "the run of the line above; tests/test_evaluate.py scores one on an array",
     "python -m gan_jax.main --config=configs/dcgan.py:celeba "
     "--config.data.manual_dir=DIR": "needs the 1.4 GB of CelebA; "
     "tests/data/test_tfds.py reads a made-up one, tests/test_configs.py trains it",

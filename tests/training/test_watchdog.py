@@ -362,6 +362,19 @@ def test_a_run_that_heeds_its_labels_says_so(shared_folder, tmp_path):
     assert all(0.1 < line["label_distance"] < 3 for line in lines)
 
 
+def fail_once(patch, at):
+    """Lets a watchdog stop its run once, at this step."""
+    observe, failures = watchdog.Watchdog.observe, []
+
+    def observe_and_fail(self, step, means, saved):
+        observe(self, step, means, saved)
+        if step == at and not failures:
+            failures.append(step)
+            raise watchdog.FailedError("Made up.", rule="made_up", step=at)
+
+    patch.setattr(watchdog.Watchdog, "observe", observe_and_fail)
+
+
 @pytest.mark.slow
 def test_a_failed_run_is_set_back_and_goes_on_with_other_latents(
     shared_folder, tmp_path, monkeypatch
@@ -372,16 +385,8 @@ def test_a_failed_run_is_set_back_and_goes_on_with_other_latents(
     train.train_and_evaluate(config, tmp_path / "unbroken")
 
     def train_and_fail_once(workdir):
-        observe, failures = watchdog.Watchdog.observe, []
-
-        def fail_at_6(self, step, means, saved):
-            observe(self, step, means, saved)
-            if step == 6 and not failures:
-                failures.append(step)
-                raise watchdog.FailedError("Made up.", rule="made_up", step=6)
-
         with monkeypatch.context() as patch:
-            patch.setattr(watchdog.Watchdog, "observe", fail_at_6)
+            fail_once(patch, at=6)
             assert train.train_and_evaluate(config, workdir)
 
     config.watchdog.retries = 1
@@ -436,14 +441,6 @@ def test_a_signal_while_a_retry_is_prepared_is_heeded(
 ):
     config = support.make_dense_config(shared_folder)
     config.num_train_steps, config.watchdog.retries = 16, 1
-    observe, failures = watchdog.Watchdog.observe, []
-
-    def fail_at_6(self, step, means, saved):
-        observe(self, step, means, saved)
-        if step == 6 and not failures:
-            failures.append(step)
-            raise watchdog.FailedError("Made up.", rule="made_up", step=6)
-
     module, name = {
         "closing": (log.Outputs, "close"),
         "set back": (train, "_set_back"),
@@ -455,7 +452,7 @@ def test_a_signal_while_a_retry_is_prepared_is_heeded(
         os.kill(os.getpid(), signal.SIGTERM)
         return function(*arguments)
 
-    monkeypatch.setattr(watchdog.Watchdog, "observe", fail_at_6)
+    fail_once(monkeypatch, at=6)
     monkeypatch.setattr(module, name, send_and_do)
     with interrupt.leaving_at_once(signal.SIGTERM, "left", status=75) as stay:
         done = train.train_and_evaluate(config, tmp_path / "run", on_first_call=stay)
