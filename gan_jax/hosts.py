@@ -88,6 +88,7 @@ class Job:
             self.close()
             raise ValueError(problem)
         for process, connection in self._connections.items():
+            connection.settimeout(None)
             thread = threading.Thread(target=self._watch, args=(connection, process))
             thread.daemon = True
             thread.start()
@@ -200,7 +201,6 @@ class Job:
             time.sleep(_RETRY_SECONDS)
 
     def _watch(self, connection: socket.socket, process: int) -> None:
-        connection.settimeout(None)
         try:
             farewell = connection.recv(1)
         except OSError:

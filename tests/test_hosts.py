@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from unittest import mock
 
 import pytest
 
@@ -114,6 +115,15 @@ def meet(*jobs, seconds=60.0, port=None):
 
 def test_all_processes_meet():
     assert meet(*(hosts.Job(process, 4) for process in range(4))) == [None] * 4
+
+
+def test_a_thread_that_starts_after_the_job_was_left_ends_in_silence(monkeypatch):
+    threads = mock.Mock()
+    monkeypatch.setattr(hosts, "threading", threads)
+    assert meet(hosts.Job(0, 2), hosts.Job(1, 2)) == [None, None]
+    for call in threads.Thread.call_args_list:
+        call.kwargs["target"](*call.kwargs["args"])
+    assert threads.Thread.call_count == 2
 
 
 def test_those_that_do_not_arrive_are_named_to_all_that_did():
