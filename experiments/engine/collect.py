@@ -113,11 +113,9 @@ def index(text: str) -> str:
     rows = []
     for path in sorted(INDEX.parent.glob("*/results.json")):
         name, saved = path.parent.name, results.read(path)
-        shown = sorted(_pictures(path.parent))
+        experiment, shown = trials.load(name), _pictures(path.parent)
         seconds = sum(x.seconds for x in saved.results if x.status == "finished")
-        rows.append(
-            page.index_row(name, trials.load(name), saved.results, shown[:1], seconds)
-        )
+        rows.append(page.index_row(name, experiment, saved.results, shown, seconds))
     pages = {
         path.parent.name: path.read_text()
         for path in sorted(INDEX.parent.glob("*/README.md"))

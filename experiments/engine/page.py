@@ -153,10 +153,10 @@ def index_row(
     name: str,
     experiment: Experiment,
     results: Sequence[Result],
-    pictures: Sequence[str],
+    pictures: Collection[str],
     seconds: float,
 ) -> str:
-    """The experiment's line in experiments/README.md; the first picture is shown."""
+    """The experiment's line in experiments/README.md, with its page's first picture."""
     with _template(name, experiment, results) as template:
         context = template.new_context()
         question, answer = (
@@ -165,7 +165,10 @@ def index_row(
             else NOT_RUN
             for block in ("question", "answer")
         )
-    picture = f"[![{name}]({name}/{pictures[0]})]({name}/README.md)" if pictures else ""
+    dots = [
+        file for part in experiment.parts if (file := f"{part}_dots.png") in pictures
+    ]
+    picture = f"[![{name}]({name}/{dots[0]})]({name}/README.md)" if dots else ""
     link = f"[{name}]({name}/README.md)"
     return f"| {' | '.join((link, question, answer, picture, _duration(seconds)))} |"
 

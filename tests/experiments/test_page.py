@@ -195,10 +195,11 @@ def test_the_page_says_where_each_run_was_made():
 
 
 def test_the_index_gets_a_row_between_its_comments():
-    row = page.index_row("rings", EXPERIMENT, RESULTS, ["a.png"], 7_200)
+    shown = ["ring_samples.png", "grid_dots.png", "ring_dots.png"]
+    row = page.index_row("rings", EXPERIMENT, RESULTS, shown, 7_200)
     assert row == (
         "| [rings](rings/README.md) | Does it cover? | It covers 50.0 % | "
-        "[![rings](rings/a.png)](rings/README.md) | 2.0 h |"
+        "[![rings](rings/ring_dots.png)](rings/README.md) | 2.0 h |"
     )
     start = f"top\n{page.INDEX_START}\nold\n{page.INDEX_END}\n"
     text = f"{start}{page.PAGES_START}\nold\n{page.PAGES_END}\nbottom\n"
