@@ -89,8 +89,8 @@ def line(
     scale: float,
     style: Mapping[str, str],
 ) -> None:
-    """Draws the mean of the runs over the steps that all of them have."""
-    tables = [dict(run) for run in runs if run]
+    """Draws the mean over the steps that all runs have, but for runs scored once."""
+    tables = [dict(run) for run in runs if len(run) > 1]
     steps = sorted(set.intersection(*map(set, tables))) if tables else []
     values = scale * np.array([[table[step] for step in steps] for table in tables])
     values = np.where(np.isfinite(values), values, np.nan)

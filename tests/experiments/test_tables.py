@@ -3,12 +3,13 @@
 import csv
 import io
 import math
+from unittest import mock
 
 import numpy as np
 from PIL import Image
 import pytest
 
-from experiments.engine import pictures, plots, results, summary, tables
+from experiments.engine import marks, pictures, plots, results, summary, tables
 from experiments.engine.spec import (
     Column,
     Experiment,
@@ -208,6 +209,15 @@ def test_plots_montage_and_animation_appear_and_are_small(tmp_path):
     with Image.open(tmp_path / "a.gif") as gif:
         assert gif.n_frames == 3
     assert all(p.stat().st_size < 100_000 for p in [*paths, tmp_path / "m.png"])
+
+
+def test_a_run_that_was_scored_once_leaves_the_curve_of_the_others():
+    panel = mock.Mock()
+    runs = [[(3, 9.0)], [(1, 0.1), (3, 0.2)], [(1, 0.3), (2, 0.9), (3, 0.4)]]
+    marks.line(panel, runs, 10, {"color": "red"})
+    steps, mean = panel.plot.call_args.args
+    assert steps == [1, 3]
+    np.testing.assert_allclose(mean, [2.0, 3.0], rtol=1e-12)
 
 
 def test_pictures_refuse_nothing_and_names_without_a_step(tmp_path):
