@@ -9,6 +9,7 @@ is fetched at any moment goes on like one that was killed.
 from collections.abc import Callable, Collection, Iterator
 import contextlib
 import hashlib
+import json
 import os
 from pathlib import Path
 import secrets
@@ -24,7 +25,7 @@ from gan_jax.run import bucket, files, listing
 STAGING = "~/.cache/gan_jax/buckets"  # has a folder for each address that was trained
 SECONDS = 15.0  # between two looks at what has changed
 WRITER = "writer.txt"  # in the bucket: the process that copies to it
-_COPIED = "copied"  # beside the local folder, once all of it was in the bucket
+_COPIED = "copied"  # beside the local folder, once it was in the bucket: see _record
 
 
 def staging_folder(address: str) -> Path:
@@ -87,6 +88,8 @@ class Mirror:
         self._sent: dict[str, tuple[int, int]] = {}  # size and time of other files
         self._there: set[str] = set()  # checkpoints with files in the bucket
         self._whole: set[str] = set()  # those that are complete there
+        # Those that were copied from here or fetched, with digests of their SHA256SUMS.
+        self._sums: dict[str, str] = {}
         self._over = threading.Event()
         self._thread = threading.Thread(
             target=self._keep_copying, name="bucket", daemon=True
@@ -107,8 +110,13 @@ class Mirror:
             checkpoints = (bucket.checkpoint_of(name) for name in names)
             self._there = {one for one in checkpoints if one}
             self._whole = bucket.complete(names)
+            self._sums = self._read_record()
             if not self._goes_on_here(names):
                 self._fetch(names)
+            here = {one: self._digest(one) for one in self._whole}
+            self._sums = {one: x for one, x in here.items() if x} | self._sums
+            if self._sums:
+                self._record()
         except OSError as error:
             raise OSError(
                 f"{self._bucket.address} cannot be used: {bucket.cause(error)}. Check "
@@ -135,9 +143,35 @@ class Mirror:
         steps = bucket.steps(self._whole, "checkpoints")
         if not is_run or not steps:
             return is_run
-        name = f"checkpoints/{steps[-1]}{bucket.SUMS}"
-        here = self._local / name
-        return here.is_file() and here.read_bytes() == self._bucket.read(name)
+        newest = f"checkpoints/{steps[-1]}"
+        there = _sha256(self._bucket.read(newest + bucket.SUMS) or b"")
+        here = listing.steps(self._local / "checkpoints")
+        is_later = max(here, default=0) > steps[-1]
+        # A folder that has gone on may have deleted what it had in common.
+        is_ahead = is_later and there == self._sums.get(newest)
+        return is_ahead or there == self._digest(newest)
+
+    def _digest(self, one: str) -> str | None:
+        """The SHA-256 of a local checkpoint's SHA256SUMS; None without the file."""
+        path = self._local / f"{one}{bucket.SUMS}"
+        try:
+            return _sha256(path.read_bytes())
+        except FileNotFoundError:
+            return None
+
+    def _record(self) -> None:
+        """Writes down which checkpoints the bucket has, or will have, from here.
+
+        The next process tells by it whether the bucket's newest checkpoint is one that
+        this folder has deleted since.
+        """
+        files.write_whole(self._local.parent / _COPIED, json.dumps(self._sums))
+
+    def _read_record(self) -> dict[str, str]:
+        try:
+            return dict(json.loads((self._local.parent / _COPIED).read_bytes()))
+        except (FileNotFoundError, ValueError):  # it was empty at first
+            return {}
 
     def _fetch(self, names: Collection[str]) -> None:
         """Puts the run in the bucket in the place of the local folder."""
@@ -163,6 +197,7 @@ class Mirror:
                 aside,
             )
         fresh.rename(self._local)
+        self._sums = {}
         self._sent = {name: about for name, _, about in self._changed_files()}
 
     def start(self) -> None:
@@ -201,19 +236,28 @@ class Mirror:
             for step in listing.steps(self._local / folder)
         }
         sums = {}
-        for one in sorted(kept - self._whole):
+        for one in sorted(one for one in kept if not self._is_copied(one)):
             content = self._send_arrays(one)
             if content is not None:
                 sums[one] = content
         for name, content, about in self._changed_files():
             self._bucket.write(name, content)
             self._sent[name] = about
+        self._sums |= {one: _sha256(content) for one, content in sums.items()}
+        self._record()
         for one, content in sums.items():
             self._bucket.write(one + bucket.SUMS, content)
             self._whole.add(one)
         for one in sorted(self._there - kept):
             self._remove_checkpoint(one)
-        (self._local.parent / _COPIED).touch()
+
+    def _is_copied(self, one: str) -> bool:
+        """Whether the bucket has a checkpoint as it is here, or it is here no more.
+
+        After a retry a run may save a step anew, with other arrays.
+        """
+        here = self._digest(one)
+        return here is None or (one in self._whole and here == self._sums.get(one))
 
     def _claim(self) -> None:
         """Writes this process into the bucket, or checks that it is still there."""
@@ -256,6 +300,7 @@ class Mirror:
     def _remove_checkpoint(self, one: str) -> None:
         self._bucket.remove(one + bucket.SUMS)  # what is left is no checkpoint
         self._whole.discard(one)
+        self._sums.pop(one, None)
         for name in self._bucket.names():
             if bucket.checkpoint_of(name) == one:
                 self._bucket.remove(name)
@@ -309,3 +354,7 @@ class Mirror:
                 self.end()
             except OSError as error:
                 logging.warning("%s", error)
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -313,14 +313,14 @@ def test_a_folder_that_is_behind_is_set_aside(address, caplog):
     assert f"was set aside as {aside}" in caplog.text
 
 
-def test_a_folder_of_another_run_is_set_aside(address):
+def test_a_folder_of_another_run_is_set_aside(address, tmp_path):
     local = mirror.staging_folder(address)
     make_run(local)
     save(local, 1, content="other arrays")
     save(local, 2, content="other arrays")
     remote = bucket.Bucket(address)
-    make_run(local.parent / "right", 1)
-    mirror.Mirror(remote, local.parent / "right").end()
+    make_run(tmp_path / "right", 1)
+    mirror.Mirror(remote, tmp_path / "right").end()
     with mirror.staged(address, is_writer=True):
         text = (local / "checkpoints" / "1" / listing.SUMS).read_text()
     assert text == "arrays of step 1"
@@ -346,6 +346,50 @@ def test_a_folder_that_is_ahead_is_kept(address):
     with mirror.staged(address, is_writer=True) as (local, _):
         assert listing.steps(local / "checkpoints") == [1, 2]
     assert "checkpoints/2/SHA256SUMS" in files_in(address)
+
+
+def test_a_folder_that_is_ahead_by_more_than_it_keeps_is_kept(address, outage):
+    """As after hours in which the bucket did not answer."""
+    with mirror.staged(address, is_writer=True) as (local, _):
+        make_run(local, 1)
+    for steps in ((2, 3), (4, 5)):  # the second time from a fetched folder
+        with (
+            pytest.raises(OSError, match="run the same command again on this machine"),
+            mirror.staged(address, is_writer=True) as (local, _),
+        ):
+            shutil.rmtree(local / "checkpoints")
+            for step in steps:
+                save(local, step)
+            outage(True)
+        outage(False)
+        with mirror.staged(address, is_writer=True) as (local, _):
+            assert listing.steps(local / "checkpoints") == [*steps]
+        found = bucket.complete(files_in(address))
+        assert found == {f"checkpoints/{step}" for step in steps}
+        shutil.rmtree(local.parent)
+
+
+def test_a_folder_that_is_ahead_of_another_machines_run_is_set_aside(address, tmp_path):
+    with mirror.staged(address, is_writer=True) as (local, _):
+        make_run(local, 1)
+    shutil.rmtree(local / "checkpoints")
+    save(local, 3)
+    make_run(tmp_path / "other", 1, 2)
+    mirror.Mirror(bucket.Bucket(address), tmp_path / "other").end()
+    with mirror.staged(address, is_writer=True) as (local, _):
+        assert listing.steps(local / "checkpoints") == [1, 2]
+
+
+def test_a_step_that_is_saved_anew_after_a_retry_is_copied_again(tmp_path, address):
+    local = tmp_path / "run"
+    make_run(local, 1, 2)
+    copier = mirror.Mirror(bucket.Bucket(address), local)
+    copier.copy()
+    shutil.rmtree(local / "checkpoints" / "2")
+    save(local, 2, content="arrays of other latents")
+    copier.copy()
+    copied = {x: y for x, y in files_in(address).items() if x != mirror.WRITER}
+    assert copied == files_of(local)
 
 
 def test_a_bucket_that_was_emptied_is_refused(address):
