@@ -170,9 +170,14 @@ def rate_factor(
       A schedule of optax, or None if the factor is always 1.
 
     Raises:
-      ValueError: the warm-up ends after the fall begins.
+      ValueError: the warm-up ends after the fall begins, or after the run.
     """
     falling = 0 if schedule == "constant" else max(1, round(decay_share * num_steps))
+    if not falling and warmup_steps > num_steps:
+        raise ValueError(
+            f"optimizer.warmup_steps is {warmup_steps}, but the run has {num_steps} "
+            f"steps: set --config.optimizer.warmup_steps to at most {num_steps}."
+        )
     if warmup_steps > num_steps - falling:
         raise ValueError(
             f"optimizer.warmup_steps is {warmup_steps}, but of {num_steps} steps the "
@@ -233,8 +238,8 @@ def create(
       values: arguments that replace those of the config; they may be traced.
 
     Raises:
-      ValueError: the name is unknown, an argument is unknown or out of range, or the
-        optimiser or the run cannot have the schedule.
+      ValueError: the name is unknown, an argument is unknown, out of range or without
+        effect, or the optimiser or the run cannot have the schedule.
     """
     path = f"optimizer.{network}"
     section = checks.section(checks.section(config, "optimizer"), network)
@@ -252,6 +257,12 @@ def create(
         )
     ranges = {argument: known[argument] for argument in arguments}
     checks.check_fields(section, ranges, path=path)
+    if name != "adam" and arguments.get("nesterov") and not arguments.get("momentum"):
+        raise ValueError(
+            f"{path}.nesterov is True, but its momentum is 0, and then there is none "
+            f"that Nesterov's form could change: give {path} a momentum, or set "
+            "nesterov to False, in the config file."
+        )
     arguments |= dict(values or {})
     rate = _scheduled_rate(config, network, arguments.pop("learning_rate"))
     return OPTIMIZERS[name](learning_rate=rate, **arguments)

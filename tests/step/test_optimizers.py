@@ -125,6 +125,14 @@ def test_optimizers_go_on_from_a_saved_state(name):
             {"name": "rmsprop", "b1": 0.5},
             "'rmsprop' does not take b1, but learning_rate",
         ),
+        (
+            {"name": "sgd", "nesterov": True},
+            "generator.nesterov is True, but its momentum is 0",
+        ),
+        (
+            {"name": "rmsprop", "nesterov": True, "momentum": 0.0},
+            "generator.nesterov is True, but its momentum is 0",
+        ),
     ],
 )
 def test_create_refuses_what_it_does_not_know(section, message):
@@ -205,6 +213,7 @@ def test_a_rate_under_vmap_follows_the_schedule():
         (SGD, "step", 0, "schedule is 'step', but must be one of constant, linear, co"),
         (SGD, "linear", -1, "warmup_steps is -1, but must be at least 0"),
         (SGD, "linear", 6, "warmup_steps is 6, but of 10 steps the rate falls .* 5"),
+        (SGD, "constant", 11, r"is 11, but the run has 10 steps: .* at most 10\."),
         (
             {"name": "keras_rmsprop", "learning_rate": 0.1},
             "linear",
