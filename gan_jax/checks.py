@@ -94,7 +94,7 @@ def one_of(names: Collection[str]) -> Range:
 
 
 def each(single: Range, most: int = 32) -> Range:
-    """A value or a list of 1 to `most` values, each of them in the range `single`."""
+    """Lists of 1 to `most` values, each of them in the range `single`."""
     words = f"1 to {most} numbers in brackets, each {single.words}"
     return Range(
         words,

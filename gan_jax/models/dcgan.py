@@ -185,8 +185,8 @@ class Discriminator(nn.Module):
       num_classes: K, labels are in [0, K).
       embedding_size: length of a label's learned vector.
       auxiliary_weight: factor of the classifier's loss.
-      norm: "batch"; "layer"; or "none" and "spectral" (on every kernel), where
-        convolutions have biases.
+      norm: "batch"; "layer"; or "none" and "spectral" (on every kernel but that of the
+        label's channel), where convolutions have biases.
       norm_ends: apply norm "batch" or "layer" to the first map too. Applied to all
         layers, it "resulted in sample oscillation and model instability".
       activation: "leaky_relu", or "relu" against "use LeakyReLU activation in the

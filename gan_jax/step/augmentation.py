@@ -3,8 +3,10 @@
 Zhao et al. 2020, DiffAugment (arXiv 2006.10738), section 3.2: real and generated images
 are transformed in both updates, and the generator's gradient goes through the
 transformation. The ranges are those of the authors' code
-(github.com/mit-han-lab/data-efficient-gans). As there, what a translation brings in and
-a cutout leaves is 0, the grey between black and white.
+(github.com/mit-han-lab/data-efficient-gans), but pixels are rounded down here and to
+the nearest there: images of 28 pixels are shifted by at most 3 here and by 4 there. As
+there, what a translation brings in and a cutout leaves is 0, the grey between black and
+white.
 """
 
 from collections.abc import Callable, Sequence
