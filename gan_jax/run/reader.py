@@ -163,7 +163,7 @@ def _shapes(
 def _check(config: ConfigDict, *, advice: str = ADVICE) -> None:
     """Refuses values of a run's config with which no image can be drawn."""
     shape = ("image_size", "channels", "num_classes")
-    state = ("generator_steps", "packing", "ema_decay")
+    state = ("generator_steps", "packing", "ema_decay", "lecam_weight")
     for path, ranges in {
         "data": {name: data.RANGES[name] for name in shape},
         "model": sampling.RANGES,

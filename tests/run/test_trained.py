@@ -279,6 +279,7 @@ def test_a_run_of_an_earlier_version_that_cannot_be_read_is_refused(
         ("data", "image_size", 10**6, "data.image_size is 1000000, but must be"),
         ("data", "num_classes", None, "data.num_classes is None, but must be a whole"),
         ("recipe", "ema_decay", "x", "recipe.ema_decay is 'x', but must be a number"),
+        ("recipe", "lecam_weight", None, "lecam_weight is None, but must be a number"),
         ("recipe", "packing", 10**9, "recipe.packing is 1000000000, but must be"),
         ("model", "generator", 3, "the config has no section generator"),
         ("model", "discriminator", {}, "no field model.discriminator.condition"),
