@@ -118,6 +118,11 @@ def _check_exclusions(config: ConfigDict) -> None:
             "of the plane are no images that could be augmented: set "
             "--config.recipe.augment=''."
         )
+    if config.data.flip and config.data.channels == 2:
+        raise ValueError(
+            "data.flip is True, but data.channels is 2 and points of the plane are no "
+            "images that could be mirrored: set --config.data.flip=False."
+        )
     if recipe.packing > 1 and conditional:
         raise ValueError(
             f"recipe.packing is {recipe.packing} and the discriminator is conditional, "

@@ -86,6 +86,12 @@ def test_points_are_not_augmented(tiny_config):
         recipes.create(tiny_config, axis_name=None)
 
 
+def test_points_are_not_mirrored(tiny_config):
+    tiny_config.data.update(channels=2, flip=True)
+    with pytest.raises(ValueError, match="flip is True, but .* plane .*flip=False"):
+        recipes.create(tiny_config, axis_name=None)
+
+
 @pytest.mark.parametrize("penalty", ["r2", "r1_r2"])
 def test_penalties_on_generated_images_and_labels_exclude_each_other(
     tiny_config, penalty
