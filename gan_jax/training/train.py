@@ -153,8 +153,8 @@ def _set_back(
 ) -> None:
     """Sets a failed run back to its last good checkpoint, and records that.
 
-    What the run writes itself after that step goes when it is opened again, see
-    writer.Writer; what scored its later checkpoints goes here.
+    Later lines, and a later best checkpoint, go when the run is opened again, see
+    writer.open_writer. Later pictures, and what scored later checkpoints, go here.
     """
     folder = workdir / "checkpoints"
     step = watchdog.last_good_step(checkpoints.steps(folder), error.step) or 0
@@ -162,6 +162,9 @@ def _set_back(
         # Recorded last: a run that is killed before that fails and comes here again.
         checkpoints.delete_after(folder, step)
         files.drop_lines_after(workdir / files.LATER_SCORES, step)
+        for drawn_at, picture in files.sample_grids(workdir).items():
+            if drawn_at > step:
+                picture.unlink()
         record = {"step": step, "rule": error.rule, "failed_at": error.step}
         files.append_line(workdir / files.RETRIES, record)
     logging.warning(

@@ -456,7 +456,9 @@ def test_a_signal_while_a_retry_is_prepared_is_heeded(
     monkeypatch.setattr(module, name, send_and_do)
     with interrupt.leaving_at_once(signal.SIGTERM, "left", status=75) as stay:
         done = train.train_and_evaluate(config, tmp_path / "run", on_first_call=stay)
-    assert not done and checkpoints.steps(tmp_path / "run" / "checkpoints")[-1] < 16
+    last = checkpoints.steps(tmp_path / "run" / "checkpoints")[-1]
+    assert not done and last < 16
+    assert max(files.sample_grids(tmp_path / "run")) <= last
 
 
 @pytest.mark.slow
