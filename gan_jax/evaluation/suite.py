@@ -430,7 +430,7 @@ METRICS: Mapping[str, Metric] = {
     "linear_probe": Metric(
         linear_probe,
         {"linear_probe": 1},
-        ["discriminator", "several_classes"],
+        ["discriminator", "held_out", "several_classes"],
         is_cheap=False,
         formulas=[
             probe.discriminator_features,
@@ -444,7 +444,7 @@ METRICS: Mapping[str, Metric] = {
             **{f"probe_{count}": 1 for count in LABELLED},
             **{f"pixels_{count}": 0 for count in LABELLED},
         },
-        ["discriminator", "several_classes", "enough_labels"],
+        ["discriminator", "held_out", "several_classes", "enough_labels"],
         is_cheap=False,
         formulas=[probe.label_subset, probe.linear_probe],
     ),

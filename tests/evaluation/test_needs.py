@@ -38,6 +38,10 @@ def test_a_conditional_run_on_digits_has_all_metrics_of_images():
         ({"two_of_each_class": False}, {"intra_class_frechet_distance"}),
         ({"has_discriminator": False}, {"linear_probe", "label_efficiency"}),
         (
+            {"is_held_out": False},  # else a probe would be tested on what it learned
+            {"memorisation", "linear_probe", "label_efficiency"},
+        ),
+        (
             {"num_classes": 1, "num_read": 1, "has_labels": False},
             {
                 "label_accuracy",
