@@ -102,6 +102,11 @@ class Scorer:
         dataset = data_lib.create(_with_split(data, split))
         indices = _subset(len(dataset.images), settings.num_images, seed=0)
         images = np.asarray(dataset.images[indices])
+        # The training images that are not among the real ones, by their indices.
+        self._among_real = split == data.split
+        self.free = np.arange(len(self.training.images))
+        if self._among_real:
+            self.free = np.setdiff1d(self.free, indices)
         self._is_held_out = not splits.overlap(split, data.split)
         self._validation = functools.cache(
             functools.partial(_read_validation, data, self.training, split)
@@ -182,15 +187,17 @@ class Scorer:
     def score_training(self) -> Scores:
         """Scores of training images in the place of generated ones.
 
-        Those that choose a metric's width are left out if there are enough others.
+        Those that they are compared with are left out, and so are those that choose a
+        metric's width if there are enough others.
 
         Raises:
           ValueError: there are too few training images.
         """
         images, labels, _ = self.training
-        kept = np.arange(len(images))
-        if len(images) > 2 * suite.VALIDATION:
-            kept = np.setdiff1d(kept, _choosing(self._data, len(images)))
+        choosing = _choosing(len(images), among_real=self._among_real)
+        kept = np.setdiff1d(self.free, choosing)
+        if len(kept) < self._settings.draws * self._settings.num_images:
+            kept = self.free
         return self._score_images(images, labels, kept)
 
     def score_images(self, images: np.ndarray, labels: np.ndarray | None) -> Scores:
@@ -223,9 +230,12 @@ class Scorer:
         if len(among) < draws * num:
             parts = f"in each of {draws} draws" if draws > 1 else "were asked for"
             advice = "--num_images or --draws" if draws > 1 else "--num_images"
+            apart = (
+                "" if len(among) == len(images) else " that are not among the real ones"
+            )
             raise ValueError(
-                f"there are {len(among)} images to score, but {num} {parts}: give "
-                f"more, or lower {advice}."
+                f"there are {len(among)} images to score{apart}, but {num} {parts}: "
+                f"give more, or lower {advice}."
             )
         if self.training.num_classes == 1:
             labels = None
@@ -342,23 +352,24 @@ def _read_validation(
     """Images to choose a metric's width on: those that the run's split leaves out.
 
     They are training images where it leaves none out, or where the scores compare with
-    just these.
+    some of these.
     """
     left_out = splits.rest(data.split)
-    if left_out and left_out != split:
+    if left_out and not splits.overlap(left_out, split):
         images = data_lib.create(_with_split(data, left_out)).images
         return images[: suite.VALIDATION]
-    return training.images[_choosing(data, len(training.images))]
+    chosen = _choosing(len(training.images), among_real=split == data.split)
+    return training.images[chosen]
 
 
-def _choosing(data: ConfigDict, size: int) -> np.ndarray:
+def _choosing(size: int, *, among_real: bool) -> np.ndarray:
     """Indices of the training images that choose a width if no others can.
 
-    They are the last ones. A folder or an array may be sorted by class and has no test
-    split: there they are random, and not among the real images if there are enough.
+    They are the last ones. If the real images are training images, as those of a folder
+    or an array, which may be sorted by class, they are random, and not among the real
+    images if there are enough.
     """
-    is_whole = data_lib.held_out_split(data) == "train"
-    order = _subset(size, size, seed=0) if is_whole else np.arange(size)
+    order = _subset(size, size, seed=0) if among_real else np.arange(size)
     return order[-suite.VALIDATION :]
 
 

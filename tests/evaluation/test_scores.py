@@ -117,8 +117,12 @@ def test_the_width_is_chosen_on_images_that_the_run_leaves_out(
     found = scores._read_validation(config, create(config), "test")
     np.testing.assert_array_equal(found, np.arange(chooses, chooses + 1_000))
     config.split = "train[:50000]"  # scored against what is left out: choose elsewhere
-    found = scores._read_validation(config, create(config), "train[50000:]")
-    np.testing.assert_array_equal(found, np.arange(49_000, 50_000))
+    for scored in ("train[50000:]", "train[50000:55000]"):
+        found = scores._read_validation(config, create(config), scored)
+        np.testing.assert_array_equal(found, np.arange(49_000, 50_000))
+    config.split = "train"  # scored against training images
+    found = scores._read_validation(config, create(config), "train")
+    assert not np.intersect1d(found, scores._subset(60_000, 59_000, seed=0)).size
 
 
 @pytest.fixture
@@ -136,7 +140,7 @@ def sorted_config(config, tmp_path):
 
 def test_a_width_is_chosen_on_all_classes_of_a_sorted_array(sorted_config):
     scorer = make_scorer(sorted_config, num_images=2_000)
-    chosen = scores._choosing(sorted_config.data, 3_000)
+    chosen = scores._choosing(3_000, among_real=True)
     shares = np.bincount(scorer.training.labels[chosen]) / 1_000
     np.testing.assert_allclose(shares, 1 / 3, rtol=0, atol=0.05)
     real = scores._subset(3_000, 2_000, seed=0)
@@ -151,10 +155,28 @@ def test_training_images_to_score_have_all_classes_of_a_sorted_array(
     monkeypatch.setattr(
         scores.Scorer, "_score", lambda self, draw, *rest: seen.append(draw(0))
     )
-    make_scorer(sorted_config, num_images=2_000).score_training()
+    make_scorer(sorted_config, num_images=1_000).score_training()
     ((images, labels),) = seen
-    assert len(images) == 2_000
-    np.testing.assert_allclose(np.bincount(labels) / 2_000, 1 / 3, rtol=0, atol=0.05)
+    assert len(images) == 1_000
+    np.testing.assert_allclose(np.bincount(labels) / 1_000, 1 / 3, rtol=0, atol=0.05)
+
+
+def test_training_images_to_score_are_not_those_that_they_are_compared_with(
+    config, tmp_path
+):
+    images = np.arange(60, dtype=np.uint8)[:, None, None, None]
+    images = np.broadcast_to(images, (60, 16, 16, 1))
+    np.savez(tmp_path / "images.npz", images=images, labels=np.arange(60) % 3)
+    config.data.manual_dir = str(tmp_path / "images.npz")
+    seen = []
+    scorer = make_scorer(config, num_images=30)
+    scorer._score = lambda draw, *rest: seen.append(draw(0)[0])
+    scorer.score_training()
+    places = np.concatenate([scorer.real.images, *seen])[:, 0, 0, 0]
+    np.testing.assert_array_equal(np.sort(places), np.arange(60))
+    message = "29 images to score that are not among the real ones, but 31 were"
+    with pytest.raises(ValueError, match=message):
+        make_scorer(config, num_images=31).score_training()
 
 
 def test_draws_from_given_images_have_no_image_in_common(config):
