@@ -34,7 +34,7 @@ def results(part_name: str, part: spec.Part) -> Iterator[spec.Result]:
     """Yields a result for each reference row of the part and each seed.
 
     Raises:
-      ValueError: evaluation.num_images is larger than the training set of a row REAL.
+      ValueError: the training set is too small for a row REAL.
     """
     if not part.references:
         return
@@ -82,17 +82,23 @@ def _numbers(
 def _real(
     scorer: scores.Scorer, config: ConfigDict, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Training data in the place of generated data."""
+    """Training data in the place of generated data, for all draws."""
     images, labels, _ = scorer.training
-    num_images = config.evaluation.num_images
-    if num_images > len(images):
+    count, free = _count(config), scorer.free
+    if count > len(free):
         raise ValueError(
-            f"evaluation.num_images is {num_images}, but the training set has only "
-            f"{len(images)} images for the reference row {spec.REAL!r}: lower it in "
-            "experiment.py, or leave the row out of Part.references."
+            f"the evaluation draws {count} images for the reference row {spec.REAL!r}, "
+            f"but the training set has only {len(free)} that are not among the real "
+            "images: lower evaluation.num_images in experiment.py, or leave the row "
+            "out of Part.references."
         )
-    chosen = rng.choice(len(images), num_images, replace=False)
+    chosen = rng.choice(free, count, replace=False)
     return np.asarray(images[chosen]), labels[chosen]
+
+
+def _count(config: ConfigDict) -> int:
+    """The number of images of all draws."""
+    return int(config.evaluation.num_images * config.evaluation.draws)
 
 
 def _uniform(
@@ -100,7 +106,7 @@ def _uniform(
 ) -> tuple[np.ndarray, None]:
     """Points drawn uniformly from the region of a mixture."""
     low, high = region(data_lib.MIXTURES[config.data.name].means)
-    points = rng.uniform(low, high, (config.evaluation.num_images, 2))
+    points = rng.uniform(low, high, (_count(config), 2))
     return points.astype(np.float32)[:, None, None], None
 
 

@@ -6,6 +6,7 @@ import pytest
 from experiments.engine import references, spec
 from experiments.engine.spec import Column, Part
 from gan_jax import data as data_lib
+from gan_jax.evaluation import scores
 
 pytestmark = pytest.mark.slow
 
@@ -74,6 +75,30 @@ def test_real_images_score_without_a_discriminator():
     assert found[0].numbers != found[1].numbers
 
 
+@pytest.mark.parametrize("reference", [spec.REAL, spec.UNIFORM])
+def test_all_draws_have_images_that_are_not_compared_with(reference, monkeypatch):
+    seen = []
+
+    def score(scorer, images, labels):
+        seen.append(np.concatenate([scorer.real.images, images]).reshape(-1, 2))
+        return scores.Scores({}, None, {}, 0.0)
+
+    monkeypatch.setattr(scores.Scorer, "score_images", score)
+    monkeypatch.setattr(references, "SEEDS", range(1))
+    draws = {"num_images": 20_000, "draws": 3, "split": "train"}
+    part = Part(
+        "Points",
+        "configs/ring.py:grid",
+        {"GAN": {}},
+        COLUMNS,
+        overrides={f"evaluation.{name}": value for name, value in draws.items()},
+        references=(reference,),
+    )
+    list(references.results("points", part))
+    (points,) = seen
+    assert len(points) == len(np.unique(points, axis=0)) == 80_000
+
+
 @pytest.mark.parametrize("reference", [spec.UNIFORM, spec.UNTRAINED])
 def test_references_have_the_cheap_metrics(reference, monkeypatch):
     monkeypatch.setattr(references, "SEEDS", range(1))
@@ -95,9 +120,9 @@ def test_more_images_than_the_training_set_has_are_refused():
         "configs/ring.py",
         {"GAN": {}},
         COLUMNS,
-        overrides={"evaluation.num_images": 200_000},
+        overrides={"evaluation.num_images": 50_001, "evaluation.draws": 2},
         references=(spec.REAL,),
     )
-    message = "num_images is 200000, but the training set has only .* row 'real': lower"
+    message = "draws 100002 images for the reference row 'real', .* 100000 .*: lower"
     with pytest.raises(ValueError, match=message):
         next(references.results("points", part))
