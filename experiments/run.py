@@ -53,7 +53,8 @@ _COLLECT = flags.DEFINE_bool(
     "collect",
     False,
     "The page, its tables and its pictures are written from the runs in --workdir, and "
-    "nothing is run.",
+    "nothing is run. A run that was copied without its checkpoints counts as finished "
+    "if the scores of its last step are recorded.",
 )
 _OUTPUT = flags.DEFINE_string(
     "output",
@@ -115,7 +116,7 @@ def _show_forecast(todo: Sequence[trials.Program]) -> None:
             flop = cost.flop * config.num_train_steps
             totals[trial.part] += flop
             seconds = flop / rate
-            left += 0 if status in ("finished", "failed") else seconds
+            left += 0 if trials.is_done(config, workdir) else seconds
             print(
                 f"{number:4} {trial.folder}: {cost.generator_parameters:,} and "
                 f"{cost.discriminator_parameters:,}, {cost.flop / 1e9:.3g}, "

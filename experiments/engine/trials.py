@@ -40,12 +40,17 @@ class Program(NamedTuple):
           ValueError: a trial's folder belongs to a run with another config.
         """
         pairs = zip(self.configs, self.workdirs, strict=True)
-        return all(_is_done(*pair) for pair in pairs)
+        return all(is_done(*pair) for pair in pairs)
 
 
-def _is_done(config: ConfigDict, workdir: Path) -> bool:
+def is_done(config: ConfigDict, workdir: Path) -> bool:
+    """Whether a trial is not run again: it has its last checkpoint, or has failed.
+
+    Raises:
+      ValueError: the folder belongs to a run with another config.
+    """
     _refuse_changed(config, workdir)
-    return _is_finished(config, workdir) or bool(sweep.failure(workdir))
+    return _has_last_checkpoint(config, workdir) or bool(sweep.failure(workdir))
 
 
 def _refuse_changed(config: ConfigDict, workdir: Path) -> None:
@@ -59,7 +64,7 @@ def _refuse_changed(config: ConfigDict, workdir: Path) -> None:
         ) from None
 
 
-def _is_finished(config: ConfigDict, workdir: Path) -> bool:
+def _has_last_checkpoint(config: ConfigDict, workdir: Path) -> bool:
     return config.num_train_steps in checkpoints.steps(workdir / "checkpoints")
 
 
@@ -279,7 +284,8 @@ def result(trial: spec.Trial, config: ConfigDict, workdir: Path) -> spec.Result:
 
     A trial with the checkpoint of its last step is finished, also if it has a mark of
     failure: earlier versions marked finished trials too, when another start of them was
-    refused.
+    refused. So is a trial with the scores of its last step, whose folder may have been
+    copied without the checkpoints.
 
     Raises:
       ValueError: the folder belongs to a run with another config, or a file in it is
@@ -296,7 +302,11 @@ def result(trial: spec.Trial, config: ConfigDict, workdir: Path) -> spec.Result:
         (step - before) / line["steps_per_second"]
         for before, step, line in zip(steps, steps[1:], lines, strict=False)
     )
-    is_finished = _is_finished(config, workdir)
+    is_finished = _has_last_checkpoint(config, workdir) or any(
+        # The average is scored after the raw generator, and the table shows it.
+        name.startswith(spec.RAW) or not config.recipe.ema_decay
+        for name in records.get(config.num_train_steps, ())
+    )
     failure = None if is_finished else sweep.failure(workdir)
     if is_finished:
         status = "finished"

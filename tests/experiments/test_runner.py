@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+import shutil
 import signal
 import subprocess
 import sys
@@ -189,6 +190,31 @@ def test_the_raw_generator_keeps_its_numbers_beside_the_average(tmp_path):
     found = trials.result(trial, config, workdir)
     assert found.numbers == {"high_quality": 0.4, "raw high_quality": 0.3}
     assert found.curves["raw high_quality"] == [(20, 0.1), (40, 0.3)]
+
+
+def test_runs_copied_without_checkpoints_are_collected(finished, tmp_path):
+    ignore = shutil.ignore_patterns("checkpoints")
+    copy = shutil.copytree(finished, tmp_path / "copy", ignore=ignore)
+    assert all_results(EXPERIMENT, copy) == all_results(EXPERIMENT, finished)
+    (program,) = trials.programs(EXPERIMENT, copy, only="points/packed")
+    assert not program.is_done  # nothing could be drawn from it
+    files.drop_lines_after(program.workdirs[0] / files.SCORES, 39)
+    one, other = (trials.result(*run) for run in zip(*program, strict=True))
+    assert (one.status, other.status) == ("unfinished", "finished")
+
+
+def test_the_scores_of_a_last_step_are_whole_with_those_of_the_average(tmp_path):
+    averaged = with_rows(slow={"recipe.ema_decay": 0.9})
+    (program,) = trials.programs(averaged, tmp_path)
+    (trial,), (config,), (workdir,) = program
+    workdir.mkdir(parents=True)
+    status = []
+    for kind in trials.KINDS:
+        numbers = {"high_quality": {"value": 0.1}}
+        record = {"step": 40, "generator": kind, "protocol": {}, "numbers": numbers}
+        files.append_line(workdir / files.SCORES, record)
+        status.append(trials.result(trial, config, workdir).status)
+    assert status == ["missing", "finished"]
 
 
 def test_a_search_chooses_on_data_of_its_own():
