@@ -1,6 +1,6 @@
 """Writes an experiment's page, table, results and pictures from its trials' folders."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from experiments.engine import (
@@ -54,14 +54,15 @@ def collect(
 
 
 def _find_results(
-    experiment: spec.Experiment, workdir: Path, earlier: Iterable[spec.Result]
+    experiment: spec.Experiment, workdir: Path, earlier: Sequence[spec.Result]
 ) -> list[spec.Result]:
     """The results from the trials' folders, or else from `earlier`, in table order.
 
-    Reference rows that `earlier` lacks are computed.
+    So is the choice of a search. Reference rows that `earlier` lacks are computed.
     """
     known = {}
-    for program in trials.programs(experiment, workdir):
+    decided = trials.decided(experiment, earlier)
+    for program in trials.programs(experiment, workdir, decided=decided):
         for trial, config, folder in zip(*program, strict=True):
             known[trial] = results.rounded(trials.result(trial, config, folder))
     for one in earlier:

@@ -248,6 +248,28 @@ def test_a_row_takes_a_decided_choice_where_no_search_was_run(tmp_path):
     assert not trials.programs(experiment, tmp_path, only=only)
 
 
+def test_a_run_of_a_decided_choice_replaces_that_of_the_page(tmp_path):
+    search = spec.Search({"a": {}, "b": {}}, "high_quality", (9,))
+    part = EXPERIMENT.parts["points"]._replace(search=search, rows={"slow": {}})
+    experiment = EXPERIMENT._replace(parts={"points": part})
+    page = [
+        spec.Result(
+            spec.Trial("points", "slow", choice, seed),
+            "finished",
+            numbers={"high_quality": value},
+        )
+        for choice, seed, value in [("a", 9, 0.1), ("b", 9, 0.2), ("b", 0, 0.3)]
+    ]
+    folder = tmp_path / page[-1].trial.folder
+    folder.mkdir(parents=True)
+    numbers = {"high_quality": {"value": 0.4}}
+    record = {"step": 40, "generator": "raw", "protocol": {}, "numbers": numbers}
+    files.append_line(folder / files.SCORES, record)
+    found = collect._find_results(experiment, tmp_path, page)
+    values = {one.trial.seed: one.numbers.get("high_quality") for one in found}
+    assert values == {9: 0.2, 0: 0.4, 1: None}
+
+
 def test_cores_are_shared_out_and_never_stretched():
     have = sorted(os.sched_getaffinity(0))
     assert runner.shares(len(have), 1) == [[core] for core in have]
