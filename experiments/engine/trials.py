@@ -17,6 +17,10 @@ from gan_jax.training import sweep, vmapped
 
 FOLDER = Path(__file__).parent.parent  # experiments/
 KINDS = ("raw", "averaged")  # generators that are scored, in this order
+PROTOCOL = {  # fields that decide what a score means, and that a run may change
+    f"evaluation.{name}"
+    for name in ("extractor", "num_images", "draws", "split", "statistics", "seed")
+}
 
 
 class Program(NamedTuple):
@@ -54,14 +58,36 @@ def is_done(config: ConfigDict, workdir: Path) -> bool:
 
 
 def _refuse_changed(config: ConfigDict, workdir: Path) -> None:
-    """Refuses a folder whose run was trained with another config than the trial's."""
+    """Refuses a folder whose run was trained or scored by another config."""
     try:
         config_file.check(workdir, config)
+        _check_protocol(config, workdir)
     except ValueError as error:
         raise ValueError(
             f"{error} For a trial of an experiment, restore its row in experiment.py, "
             "or move its folder away to train it anew."
         ) from None
+
+
+def _check_protocol(config: ConfigDict, workdir: Path) -> None:
+    """Refuses scores that do not compare with those of the trial's config.
+
+    gan_jax.main lets a run go on with another section evaluation, since each score has
+    its protocol beside it. A table has no place for that.
+    """
+    if not (workdir / "config.json").exists():
+        return
+    before = config_file.read(workdir)
+    differing = config_file.differences(before, config_file.as_json(config))
+    changed = [
+        f"{name} was {old!r}, now {new!r}"
+        for name, (old, new) in differing.items()
+        if name in PROTOCOL and old != config_file.MISSING
+    ]
+    if changed:
+        raise ValueError(
+            f"{workdir} has scores of another protocol: {'; '.join(changed)}."
+        )
 
 
 def _has_last_checkpoint(config: ConfigDict, workdir: Path) -> bool:

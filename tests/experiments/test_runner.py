@@ -331,6 +331,18 @@ def test_results_of_another_config_are_refused(finished):
         all_results(changed, finished)
 
 
+@pytest.mark.parametrize(
+    "field, value", [("num_images", 60), ("split", "train"), ("seed", 1)]
+)
+def test_results_of_another_protocol_are_refused(field, value, finished):
+    overrides = TINY | {f"evaluation.{field}": value}
+    part = EXPERIMENT.parts["points"]._replace(overrides=overrides)
+    changed = EXPERIMENT._replace(parts={"points": part})
+    message = rf"evaluation.{field} was .* now {value!r}.* restore its row in exper"
+    with pytest.raises(ValueError, match=message):
+        all_results(changed, finished)
+
+
 def test_a_run_without_fields_that_were_added_since_is_collected(finished):
     path = finished / "points" / "slow" / "seed_0" / "config.json"
     text = path.read_text()
