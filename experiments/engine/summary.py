@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.engine.published import VALUES, Published
-from experiments.engine.spec import NOTHING, Part, Result
+from experiments.engine.spec import NOTHING, RAW, Part, Result
 from gan_jax.evaluation import estimate, suite
 
 
@@ -63,6 +63,11 @@ class Row(NamedTuple):
     never: int = 0
 
 
+def direction(number: str) -> int:
+    """+1 if more is better, -1 if less is, also for the raw generator's number."""
+    return suite.direction(number.removeprefix(RAW))
+
+
 def choose(
     part_name: str, part: Part, results: Iterable[Result]
 ) -> dict[str, str | None]:
@@ -76,7 +81,7 @@ def choose(
     """
     if part.search is None:
         return dict.fromkeys(part.rows, "")
-    sign = suite.direction(part.search.number)
+    sign = direction(part.search.number)
     if sign == 0:
         raise ValueError(
             f"the search of part {part_name!r} goes by {part.search.number}, of which "
@@ -141,7 +146,7 @@ def _passing(part: Part, finished: Sequence[Result]) -> tuple[dict[int, int], in
     if part.threshold is None:
         return {}, 0
     number, value = part.threshold
-    sign = suite.direction(number)
+    sign = direction(number)
     firsts = [
         next(
             (step for step, x in run.curves.get(number, ()) if sign * (x - value) > 0),

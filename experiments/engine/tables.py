@@ -7,8 +7,13 @@ import pandas as pd
 from experiments.engine import pairs
 from experiments.engine.published import Published
 from experiments.engine.spec import Column, Experiment, Part, Result
-from experiments.engine.summary import Cell, Row, search_cells, summarise
-from gan_jax.evaluation import suite
+from experiments.engine.summary import (
+    Cell,
+    Row,
+    direction,
+    search_cells,
+    summarise,
+)
 
 NONE = "-"  # is shown if there is no number
 CSV_FIELDS = (
@@ -157,7 +162,7 @@ def _passing_title(part: Part) -> str:
     number, value = part.threshold
     columns = {column.number: column for column in part.columns}
     column = columns.get(number, Column(number, number.replace("_", " ")))
-    side = "above" if suite.direction(number) > 0 else "below"
+    side = "above" if direction(number) > 0 else "below"
     return f"{column.title} {side} {value * column.scale:g} by step (seeds)"
 
 

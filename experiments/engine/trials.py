@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 from experiments.engine import spec, summary
 from gan_jax import checks, own_parts
+from gan_jax import data as data_lib
 from gan_jax.evaluation import suite
 from gan_jax.run import checkpoints, config_file, files
 from gan_jax.training import sweep, vmapped
@@ -133,19 +134,35 @@ def load_config(name: str) -> ConfigDict:
     return config
 
 
-def _check_numbers(part: spec.Part, config: ConfigDict) -> None:
-    """Refuses a column, a curve or a search of a number that no metric gives."""
-    names = config.evaluation.metrics.split(",")
-    known = suite.numbers(filter(own_parts.is_named, names))
-    wanted = [*(column.number for column in part.columns), *part.curves]
-    for number in [*wanted, *([part.search.number] if part.search else [])]:
-        plain = number.removeprefix(spec.RAW)
-        if plain not in known:
-            raise ValueError(
-                f"the part {part.title!r} shows the number {plain!r}"
-                f"{checks.nearest(plain, known)}, but the metrics give "
-                f"{', '.join(known)}: change experiment.py."
-            )
+def _check_part(part: spec.Part, config: ConfigDict) -> None:
+    """Refuses numbers that no metric gives, and rows that there are not."""
+    own = filter(own_parts.is_named, config.evaluation.metrics.split(","))
+    shown = [*(column.number for column in part.columns), *part.curves]
+    judged = [one.number for one in (part.search, part.threshold) if one]
+    judging = [number for number in suite.numbers() if suite.direction(number)]
+    for numbers, known in (shown, suite.numbers(own)), (judged, judging):
+        for number in numbers:
+            plain = number.removeprefix(spec.RAW)
+            if plain not in known:
+                raise ValueError(
+                    f"the part {part.title!r} shows or goes by the number {plain!r}"
+                    f"{checks.nearest(plain, known)}, but it can be one of "
+                    f"{', '.join(known)}: change experiment.py."
+                )
+    is_mixture = config.data.name in data_lib.MIXTURES
+    references = [*([spec.UNIFORM] if is_mixture else []), spec.UNTRAINED, spec.REAL]
+    for field, names, rows in (
+        ("compared", (*part.compared, *part.compared.values()), list(part.rows)),
+        ("published", part.published, list(part.rows)),
+        ("references", part.references, references),
+    ):
+        for name in names:
+            if name not in rows:
+                raise ValueError(
+                    f"Part.{field} of the part {part.title!r} names {name!r}"
+                    f"{checks.nearest(name, rows)}, but there are {', '.join(rows)}: "
+                    "change experiment.py."
+                )
 
 
 def make_config(part: spec.Part, trial: spec.Trial) -> ConfigDict:
@@ -207,8 +224,8 @@ def programs(
 
     Raises:
       ValueError: two trials have the same folder, a folder belongs to a run with
-        another config, there is no such config or number, or an override names a field
-        that the config does not have.
+        another config, there is no such config, number or row, or an override names a
+        field that the config does not have.
     """
     chosen = {**decided, **_chosen(experiment, workdir, foresee=foresee)}
     searched = set(spec.searches(experiment))
@@ -225,7 +242,7 @@ def programs(
             )
         part = experiment.parts[trial.part]
         config = make_config(part, trial)
-        _check_numbers(part, config)
+        _check_part(part, config)
         key = f"{trial.part} {trial in searched} {shared_fields(config)}"
         joined.setdefault(key, []).append((trial, config, workdir / trial.folder))
     found = []

@@ -20,6 +20,7 @@ from experiments.engine import (
     runner,
     spec,
     summary,
+    tables,
     trials,
 )
 from gan_jax.run import files
@@ -147,11 +148,49 @@ def test_configs_have_short_names_and_an_unknown_one_is_refused():
         {"columns": (spec.Column("high_qualty", "quality"),)},
         {"columns": (spec.Column(f"{spec.RAW}high_qualty", "quality"),)},
         {"curves": ("high_qualty",)},
+        {"threshold": spec.Threshold("high_qualty", 0.5)},
     ],
 )
 def test_a_number_that_no_metric_gives_is_refused(fields, tmp_path):
     part = EXPERIMENT.parts["points"]._replace(**fields)
     with pytest.raises(ValueError, match="'high_qualty' .did you mean 'high_quality'"):
+        trials.programs(spec.Experiment(parts={"points": part}), tmp_path)
+
+
+def test_a_threshold_of_a_number_without_a_better_direction_is_refused(tmp_path):
+    threshold = spec.Threshold("ms_ssim", 0.5)
+    part = EXPERIMENT.parts["points"]._replace(threshold=threshold)
+    with pytest.raises(ValueError, match="by the number 'ms_ssim'.* change experiment"):
+        trials.programs(spec.Experiment(parts={"points": part}), tmp_path)
+
+
+def test_a_search_may_go_by_the_raw_generator(tmp_path):
+    search = spec.Search({"a": {}}, f"{spec.RAW}high_quality", (9,))
+    threshold = spec.Threshold(f"{spec.RAW}high_quality", 0.5)
+    part = EXPERIMENT.parts["points"]._replace(search=search, threshold=threshold)
+    assert trials.programs(spec.Experiment(parts={"points": part}), tmp_path)
+    assert summary.summarise("points", part, [])
+    assert "high quality above 0.5" in tables.to_markdown(part, [])
+
+
+@pytest.mark.parametrize(
+    "fields, message",
+    [
+        ({"compared": {"slow": "fats"}}, "compared .* names 'fats' .did you mean 'fas"),
+        ({"compared": {"fats": "fast"}}, "compared .* names 'fats' .did you mean 'fas"),
+        ({"published": {"fats": ()}}, "published .* 'fats' .did you mean 'fast'"),
+        ({"references": ("reel",)}, "references .* names 'reel' .did you mean 'real'"),
+        (
+            {"references": ("uniform",), "config": "gan", "overrides": {}},
+            "names 'uniform', but there are untrained, real: change experiment.py",
+        ),
+    ],
+)
+def test_a_row_that_there_is_not_is_refused(fields, message, tmp_path):
+    columns = (spec.Column("modes", "modes"),)
+    part = EXPERIMENT.parts["points"]._replace(rows={"slow": {}, "fast": {}})
+    part = part._replace(columns=columns, **fields)
+    with pytest.raises(ValueError, match=message):
         trials.programs(spec.Experiment(parts={"points": part}), tmp_path)
 
 
