@@ -14,9 +14,10 @@ Ctrl-C and SIGTERM save the trials that are running. The exit status is then 75,
 """
 
 import collections
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 import functools
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 import tqdm
@@ -153,44 +154,22 @@ def _options() -> dict[str, object]:
     return options
 
 
-def _submit(
-    find: Callable[..., list[trials.Program]],
-    workdir: Path,
-    *,
-    cluster: str,
-    cores: int,
-) -> int:
-    """Runs the programs as jobs: to their end for "local", otherwise it starts them.
+def _start_jobs(
+    todo: Sequence[trials.Program], *, cluster: str, workdir: Path, cores: int
+) -> list[Any]:
+    """The jobs of the programs that are not done, which are named on the terminal."""
+    options, folder = _options(), workdir / "jobs"
+    jobs = runner.submit(todo, folder, cluster=cluster, options=options, cores=cores)
+    print(f"{len(jobs)} jobs, their output in {folder}: ", end="")
+    print(", ".join(str(job.job_id) for job in jobs))
+    return jobs
 
-    Args:
-      find: finds the programs, which are more once a search has made its choice.
-      workdir: folder of the experiment.
-      cluster: "slurm" or "local".
-      cores: number of cores of a job.
 
-    Returns:
-      The exit status: 0, or command.UNFINISHED if a signal came and runs were saved.
-    """
-    todo, options = find(), _options()
-    while not all(program.is_done for program in todo):
-        jobs = runner.submit(
-            todo, workdir / "jobs", cluster=cluster, options=options, cores=cores
-        )
-        print(f"{len(jobs)} jobs, their output in {workdir / 'jobs'}: ", end="")
-        print(", ".join(str(job.job_id) for job in jobs))
-        if cluster != "local":
-            if _count_trials(find(foresee=True)) > _count_trials(todo):
-                print(
-                    "A search has not made its choice yet: give the same command again "
-                    "when these jobs are done, for the runs of the table."
-                )
-            return 0
-        outcomes = [job.result() for job in jobs]
-        if not all(outcomes):
-            print("interrupted: the same command continues the experiment.")
-            return command.UNFINISHED
-        todo = find()
-    return 0
+def _run_jobs(todo: Sequence[trials.Program], *, workdir: Path, cores: int) -> bool:
+    """Runs the programs as jobs of this machine, as runner.run_all runs them."""
+    jobs = _start_jobs(todo, cluster="local", workdir=workdir, cores=cores)
+    outcomes = [job.result() for job in jobs]
+    return all(outcomes)
 
 
 def _count_trials(found: Sequence[trials.Program]) -> int:
@@ -242,13 +221,21 @@ def main() -> int:
         output = Path(_OUTPUT.value or workdir / "page")
         collect.collect(_EXPERIMENT.value, experiment, workdir, output)
         print(f"the page is {output / 'README.md'}")
-    elif _CLUSTER.value:
-        return _submit(find, workdir, cluster=_CLUSTER.value, cores=cores)
+    elif _CLUSTER.value == "slurm":
+        _start_jobs(todo, cluster="slurm", workdir=workdir, cores=cores)
+        if _count_trials(find(foresee=True)) > _count_trials(todo):
+            print(
+                "A search has not made its choice yet: give the same command again "
+                "when these jobs are done, for the runs of the table."
+            )
     else:
-        if _PROCESSES.value == 1:
+        run = functools.partial(runner.run_all, processes=_PROCESSES.value, cores=cores)
+        if _CLUSTER.value:
+            run = functools.partial(_run_jobs, workdir=workdir, cores=cores)
+        elif _PROCESSES.value == 1:
             runner.keep_to(*runner.shares(1, cores))
         while not all(program.is_done for program in todo):
-            if not runner.run_all(todo, processes=_PROCESSES.value, cores=cores):
+            if not run(todo):
                 print("interrupted: the same command continues the experiment.")
                 return command.UNFINISHED
             todo = find()  # has more trials once a search has made its choice

@@ -54,13 +54,13 @@ def results(part_name: str, part: spec.Part) -> Iterator[spec.Result]:
 def _without_discriminator(settings: ConfigDict) -> ConfigDict:
     """The evaluation section without the metrics that need a discriminator.
 
-    "cheap" and "all" stay, since they stand for the metrics that can be computed.
+    The names of groups stay, since they stand for the metrics that can be computed.
     """
     names = settings.metrics.split(",")
     alone = [
         name
         for name in names
-        if name in ("cheap", "all") or "discriminator" not in suite.get(name).needs
+        if name in suite.GROUPS or "discriminator" not in suite.get(name).needs
     ]
     settings = settings.copy_and_resolve_references()
     settings.metrics = ",".join(alone)

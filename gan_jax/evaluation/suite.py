@@ -449,6 +449,7 @@ METRICS: Mapping[str, Metric] = {
         formulas=[probe.label_subset, probe.linear_probe],
     ),
 }
+GROUPS = ("cheap", "all")  # names that stand for several metrics, see `select`
 
 # The names that papers give to these numbers if the features are Inception's.
 INCEPTION_NAMES = {
@@ -540,7 +541,7 @@ def select(names: Sequence[str], *, available: Iterable[str], num: int) -> list[
     available = set(available)
     chosen = set()
     for name in names:
-        if name in ("cheap", "all"):
+        if name in GROUPS:
             chosen |= {
                 key
                 for key, metric in METRICS.items()
