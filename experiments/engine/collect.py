@@ -44,8 +44,7 @@ def collect(
     results.write(path, found, made_on=earlier.made_on)
     (output / "table.csv").write_text(tables.to_csv(experiment, found))
     for part_name, part in experiment.parts.items():
-        if any(one.numbers for one in found if one.trial.part == part_name):
-            plots.draw(part_name, part, found, output)
+        plots.draw(part_name, part, found, output)
         if part.grids:
             _draw_samples(part_name, part, found, workdir, output)
     write_page(name, experiment, output)

@@ -34,7 +34,10 @@ STYLE = {
 
 
 def draw(name: str, part: Part, results: Sequence[Result], folder: Path) -> list[Path]:
-    """Writes the plots for which a part has results, and returns their paths."""
+    """Writes the plots for which a part has results, and returns their paths.
+
+    The others are removed if they are there, since they show earlier results.
+    """
     mine = [result for result in results if result.trial.part == name]
     finished = [result for result in mine if result.status == "finished"]
     curves = [r.curves.get(number, ()) for r in finished for number in part.curves]
@@ -44,9 +47,12 @@ def draw(name: str, part: Part, results: Sequence[Result], folder: Path) -> list
         ("lines", lines, any(len(curve) > 1 for curve in curves)),
         ("sensitivity", sensitivity, part.search is not None and bool(finished)),
     ):
+        path = folder / f"{name}_{kind}.png"
         if is_there:
-            written.append(folder / f"{name}_{kind}.png")
-            plot(name, part, mine, written[-1])
+            plot(name, part, mine, path)
+            written.append(path)
+        else:
+            path.unlink(missing_ok=True)
     return written
 
 
