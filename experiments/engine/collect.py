@@ -147,7 +147,7 @@ def _draw_samples(
     }
     for trial in (one.trial for one in found):
         if trial in first:
-            paths = sorted((workdir / trial.folder / "samples").glob("*.png"))
+            paths = list(files.sample_grids(workdir / trial.folder).values())
             frames |= {trial.row: paths} if paths else {}
             config = trials.make_config(part, trial)
     if not frames:

@@ -639,14 +639,16 @@ def test_the_page_shows_samples_of_the_present_choice(tmp_path, monkeypatch):
     for one in found:
         folder = tmp_path / one.trial.folder / "samples"
         folder.mkdir(parents=True)
-        (folder / "step_0000020.png").touch()
+        for name in ("step_9999980", "step_10000000", "thumbnail"):
+            (folder / f"{name}.png").touch()
     drawn = []
     monkeypatch.setattr(
         collect.pictures, "animate", lambda frames, _: drawn.append(frames)
     )
     collect._draw_samples("points", part, found, tmp_path, tmp_path)
     chosen = tmp_path / "points" / "one" / "b" / "seed_0" / "samples"
-    assert drawn == [{"one": [chosen / "step_0000020.png"]}]
+    names = ["step_9999980.png", "step_10000000.png"]
+    assert drawn == [{"one": [chosen / name for name in names]}]
 
 
 def call(*arguments):
