@@ -201,6 +201,11 @@ def main() -> int:
             "copy it to the bucket when they are done."
         )
     workdir = Path(place)
+    if workdir.is_file():
+        raise ValueError(
+            f"--workdir is {place}, which is a file, but trials run in a folder: give "
+            "one, which is made if it does not exist."
+        )
     cores = experiment.cores if _CORES.value is None else _CORES.value
     find = functools.partial(
         trials.programs,

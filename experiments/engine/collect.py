@@ -36,13 +36,23 @@ def collect(
       experiment: experiment that was run.
       workdir: folder of the trials.
       output: folder of the page, which is made if it does not exist.
+
+    Raises:
+      ValueError: a run or the earlier results cannot be read, or a page cannot be made.
+      OSError: the folder or a file in it cannot be written.
     """
-    output.mkdir(parents=True, exist_ok=True)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(
+            f"the page's folder {output} cannot be made: {files.cause(error)}; give "
+            "another one as --output."
+        ) from None
     path = output / "results.json"
     earlier = results.read(path) if path.exists() else results.Saved("", [])
     found = _find_results(experiment, workdir, earlier.results)
     results.write(path, found, made_on=earlier.made_on)
-    (output / "table.csv").write_text(tables.to_csv(experiment, found))
+    files.write_whole(output / "table.csv", tables.to_csv(experiment, found))
     for part_name, part in experiment.parts.items():
         plots.draw(part_name, part, found, output)
         if part.grids:

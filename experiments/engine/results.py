@@ -45,11 +45,21 @@ def write(path: Path, results: Iterable[Result], *, made_on: str) -> None:
 
 
 def read(path: Path) -> Saved:
-    """The contents of a file that `write` made."""
-    saved = json.loads(path.read_text(encoding="utf-8"))
-    known = saved.get("environments", ())
-    lines = [_from_json(line, known) for line in saved["results"]]
-    return Saved(saved["made_on"], lines)
+    """The contents of a file that `write` made.
+
+    Raises:
+      ValueError: the file is damaged, for example by the marks of a merge.
+    """
+    try:
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        known = saved.get("environments", ())
+        lines = [_from_json(line, known) for line in saved["results"]]
+        return Saved(saved["made_on"], lines)
+    except (AttributeError, LookupError, OSError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path} is damaged ({error}): restore it from a copy, or remove it and "
+            "collect all runs again."
+        ) from None
 
 
 def _dumps(line: dict[str, Any]) -> str:

@@ -690,9 +690,23 @@ def test_the_command_says_what_it_would_run(tmp_path):
             ["--experiment=losses", "--workdir=gs://a/b"],
             "--workdir is gs://a/b, but trials run in a local folder: give one",
         ),
+        (
+            ["--experiment=parzen", "--workdir=README.md"],
+            "--workdir is README.md, which is a file, but trials run in a folder",
+        ),
+        (
+            ["--experiment=parzen", "--collect", "--output=README.md"],
+            "the page's folder README.md cannot be made: File exists; give another",
+        ),
+        (
+            ["--experiment=parzen", "--collect"],
+            "page/results.json is damaged (Expecting value: ",
+        ),
     ],
 )
 def test_mistakes_are_answered_in_a_sentence(arguments, message, tmp_path):
+    (tmp_path / "page").mkdir()
+    (tmp_path / "page" / "results.json").write_text("<<<<<<< ours")
     done = call(f"--workdir={tmp_path}", *arguments)
     assert done.returncode == 1 and message in done.stderr
     assert "Traceback" not in done.stderr and done.stderr.startswith("error: ")
