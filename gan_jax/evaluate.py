@@ -280,7 +280,7 @@ def _score_images(scorer: scores.Scorer) -> scores.Scores:
 
 def _save_pairs(path: Path, run: trained.Run, training: np.ndarray) -> None:
     images = run.sample(PAIRS, seed=run.config.seed)
-    flat = (x.reshape(len(x), -1).astype(np.float32) for x in (images, training))
+    flat = (x.reshape(len(x), -1) for x in (images, training))
     _, nearest = neighbours.nearest(*flat)
     pairs = np.stack([images, training[nearest]], axis=1)
     grid = images_lib.make_grid(pairs.reshape(-1, *images.shape[1:]), columns=10)

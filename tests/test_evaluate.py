@@ -74,6 +74,32 @@ def test_every_checkpoint_and_generator_has_a_column_and_a_record(
     ]
 
 
+PAIRS = """
+from pathlib import Path
+import sys
+from types import SimpleNamespace
+import numpy as np
+from gan_jax import evaluate
+
+def nearest(queries, references):
+    assert np.shares_memory(references, training)
+    return None, np.zeros(len(queries), int)
+
+training = np.zeros((5, 16, 16, 1), np.uint8)
+evaluate.neighbours.nearest = nearest
+sample = lambda num, seed: np.zeros((num, 16, 16, 1), np.uint8)
+run = SimpleNamespace(sample=sample, config=SimpleNamespace(seed=0))
+evaluate._save_pairs(Path(sys.argv[1]), run, training)
+"""
+
+
+def test_pairs_copy_no_training_images(tmp_path):
+    """Those of CelebA at 64 pixels would take 8 GB as floats."""
+    path = tmp_path / "pairs.png"
+    subprocess.run([sys.executable, "-c", PAIRS, str(path)], check=True)
+    assert path.exists()
+
+
 def test_the_scores_of_a_run_in_a_bucket_are_sent_back(run, command, tmp_path):
     place = shutil.copytree(run, tmp_path / "run")
     (place / "scores.jsonl").write_text('{"step": 2}\n')
