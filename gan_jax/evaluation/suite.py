@@ -199,7 +199,11 @@ def ms_ssim(sets: Sets) -> Iterable[Result]:
 
 
 def sliced_wasserstein(sets: Sets) -> Iterable[Result]:
-    """The sliced Wasserstein distance, averaged over the pyramid's levels."""
+    """The sliced Wasserstein distance, averaged over the pyramid's levels.
+
+    It takes the first 2,000 real and generated images, since it is the slowest of the
+    cheap metrics.
+    """
     count = min(SLICED, len(sets.real.images), len(sets.fake.images))
     levels = sliced_wasserstein_lib.sliced_wasserstein(
         sets.real.images[:count], sets.fake.images[:count], seed=sets.seed
@@ -212,7 +216,11 @@ def _flat(images: np.ndarray) -> np.ndarray:
 
 
 def memorisation(sets: Sets) -> Iterable[Result]:
-    """The ratio of distances to training images, and the share of near images."""
+    """The ratio of distances to training images, and the share of near images.
+
+    The first 1,000 generated and real images are compared with the first 60,000
+    training images, in pixels.
+    """
     found = neighbours.memorisation(
         _flat(sets.fake.images[:MEMORISED]),
         _flat(sets.training[:TRAINING]),
@@ -223,7 +231,11 @@ def memorisation(sets: Sets) -> Iterable[Result]:
 
 
 def parzen_log_likelihood(sets: Sets) -> Iterable[Result]:
-    """Parzen log-likelihood of real images; other real images choose the width."""
+    """Parzen log-likelihood of real images; other real images choose the width.
+
+    The other images are at most 1,000 of those that the run's split leaves out, or else
+    of the training images.
+    """
     found = parzen.parzen_log_likelihood(
         sets.fake.images, sets.validation()[:VALIDATION], sets.real.images
     )
