@@ -39,10 +39,19 @@ def format_number(value: float, column: Column) -> str:
     return f"{value * column.scale:z.{column.digits}f}"
 
 
-def format_cell(cell: Cell, column: Column) -> str:
-    """The cell, such as "6.3 ± 0.5" or "inf (2 of 5 seeds)", or a dash if empty."""
+def format_cell(cell: Cell, column: Column, *, seeds: int = 0) -> str:
+    """The cell, such as "6.3 ± 0.5" or "inf (2 of 5 seeds)", or a dash if empty.
+
+    Args:
+      cell: cell of the column.
+      column: column with the unit and the digits.
+      seeds: number of seeds that the reader expects; a mean of fewer has their number
+        beside it.
+    """
     if cell.mean is None:
         return NONE
+    if len(cell.values) < seeds:
+        return f"{format_cell(cell, column)} over {len(cell.values)} of {seeds} seeds"
     shown = format_number(cell.mean, column)
     if cell.not_finite:
         return f"{shown} ({cell.not_finite} of {len(cell.values)} seeds)"
@@ -89,7 +98,7 @@ def to_markdown(part: Part, rows: Sequence[Row]) -> str:
         columns.append(("choice", [row.choice or NONE for row in rows]))
     for index, column in enumerate(part.columns):
         texts = [
-            format_cell(row.cells[column.number], column)
+            format_cell(row.cells[column.number], column, seeds=row.seeds)
             if row.seeds or index
             else "no finished run"
             for row in rows
@@ -134,7 +143,7 @@ def search_to_markdown(
         for choice in part.search.choices:
             name = f"**{choice}**" if choice == row.choice else choice
             texts = [
-                format_cell(cells[choice], column)
+                format_cell(cells[choice], column, seeds=len(part.search.seeds))
                 for cells, column in zip(found, part.columns, strict=True)
             ]
             lines.append([row.name, name, *texts])

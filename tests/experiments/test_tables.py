@@ -140,6 +140,32 @@ def test_the_table_counts_failures_and_keeps_rows_without_a_run():
     ]
 
 
+def test_a_cell_of_fewer_seeds_than_its_row_says_so():
+    both = {"coverage": 0.5, "frechet_distance": 1.0}
+    found = [made("GAN", 0, both), made("GAN", 1, both), made("GAN", 2, both)]
+    found[2] = made("GAN", 2, {"coverage": 0.5})  # an earlier version had no distance
+    table = tables.to_markdown(PART, summary.summarise("ring", PART, found))
+    assert table.splitlines()[2] == (
+        "| GAN | 50.0 ± 0.0 | 1.00 ± 0.00 over 2 of 3 seeds | 3 |"
+    )
+
+
+def test_the_search_says_of_how_many_seeds_a_mean_is():
+    part = PART._replace(search=SEARCH, rows={"GAN": {}}, columns=PART.columns[1:])
+    found = [
+        made("GAN", seed, {"frechet_distance": value}, choice=choice)
+        for choice, seed, value in [("slow", 10, 2.0), ("slow", 11, 2.0)]
+    ]
+    found += [made("GAN", 10, {"frechet_distance": 1.0}, choice="fast")]
+    found += [made("GAN", 11, choice="fast", error="the run has diverged")]
+    rows = summary.summarise("ring", part, found)
+    lines = tables.search_to_markdown("ring", part, found, rows).splitlines()
+    assert lines[2:] == [
+        "| GAN | **slow** | 2.00 ± 0.00 |",
+        "| GAN | fast | 1.00 over 1 of 2 seeds |",
+    ]
+
+
 def test_the_table_says_by_which_step_a_threshold_was_passed():
     curves = [[(1, 9.0), (2, 4.0)], [(1, 3.0), (2, 6.0)], [(1, 9.0), (2, 5.0)]]
     numbers = {"coverage": 0.5, "frechet_distance": 1.0}
