@@ -357,12 +357,13 @@ def result(trial: spec.Trial, config: ConfigDict, workdir: Path) -> spec.Result:
         status = "failed"
     else:
         status = "unfinished" if lines else "missing"
-    last = max(records, default=0)
+    # The table shows the last step of a finished trial, and no other in its place.
+    last = config.num_train_steps if is_finished else max(records, default=0)
     return spec.Result(
         trial,
         status,
         error=failure["error"] if failure else "",
-        step=last,
+        step=last if last in records else 0,
         numbers=records.get(last, {}),
         curves={
             name: [

@@ -325,6 +325,15 @@ def test_an_environment_names_the_accelerators(monkeypatch):
     assert ", 2 NVIDIA H100 and 3 runs a program" in environment.describe(runs=3)
 
 
+def test_a_lost_last_score_is_not_replaced_by_an_earlier_one(finished):
+    path = finished / "points" / "slow" / "seed_0" / files.SCORES
+    before = path.read_text()
+    files.drop_lines_after(path, 39)
+    found = all_results(EXPERIMENT, finished)[0]
+    path.write_text(before)
+    assert (found.status, found.step, found.numbers) == ("finished", 0, {})
+
+
 def test_what_evaluate_adds_changes_no_number(finished):
     path = finished / "points" / "slow" / "seed_0" / "evaluations.jsonl"
     before = path.read_text()
