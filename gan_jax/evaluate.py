@@ -312,9 +312,16 @@ def main() -> None:
     """Scores a run, which is fetched if it lies in a bucket.
 
     Raises:
-      ValueError: the run, the data or the settings cannot be scored.
+      ValueError: the run, the data or the settings cannot be scored, or flags exclude
+        each other.
       OSError: the picture of neighbours cannot be written, or a bucket cannot be read.
     """
+    for flag in (_STEP, _BEST):
+        if _IMAGES.value and flag.value:
+            raise ValueError(
+                f"--images scores no checkpoint, so it does not go with --{flag.name}: "
+                "leave one of them out."
+            )
     with bucket.fetched(_WORKDIR.value, _choose()) as workdir:
         _score(workdir)
         if not _IMAGES.value:

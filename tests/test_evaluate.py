@@ -129,6 +129,8 @@ def test_the_training_images_give_the_floor(run, command):
             ["--neighbours=pairs.png", "--images=training"],
             "--neighbours shows images .* does not go with --images: leave one",
         ),
+        (["--images=training", "--step=2"], "--images scores no .* --step: leave one"),
+        (["--images=training", "--best"], "--images scores no .* --best: leave one"),
     ],
 )
 def test_a_users_mistake_is_one_sentence(run, command, flags, message):
