@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 import difflib
+import errno
 import functools
 import importlib
 import importlib.machinery
@@ -37,6 +38,23 @@ def _raised_here(error: BaseException) -> bool:
     """Whether gan_jax raised the error, whose message then needs no traceback."""
     frames = traceback.extract_tb(error.__traceback__)
     return bool(frames) and not OURS.isdisjoint(Path(frames[-1].filename).parents)
+
+
+def _unreachable(error: Exception) -> str:
+    """Says which path the system refuses to look for; "" if the error is another one.
+
+    `exists`, `is_file` and `is_dir` of pathlib raise such an error, wherever they are
+    called with a user's path.
+    """
+    refusals = (errno.EACCES, errno.ENAMETOOLONG)
+    if not isinstance(error, OSError) or error.errno not in refusals:
+        return ""
+    if traceback.extract_tb(error.__traceback__)[-1].name != "stat":
+        return ""
+    return (
+        f"{error.filename} cannot be reached: {error.strerror}; give another path, or "
+        "make the folders above it readable."
+    )
 
 
 def _is_worth_showing(record: standard_logging.LogRecord) -> bool:
@@ -170,9 +188,9 @@ def _find_config(value: str) -> str:
     name, colon, preset = value.partition(":")
     if re.fullmatch(r"\w+", name):
         for folder in (Path("configs"), _shipped_configs()):
-            if (folder / f"{name}.py").is_file():
+            if os.path.isfile(folder / f"{name}.py"):  # Path.is_file may raise
                 return f"{folder / name}.py{colon}{preset}"
-    if Path(name).is_file():
+    if os.path.isfile(name):
         return value
     known = {path.stem for path in _shipped_configs().glob("*.py")} - {"default"}
     near = difflib.get_close_matches(Path(name).stem, known, n=1, cutoff=0.4)
@@ -286,8 +304,9 @@ def run(main: Callable[[], int | None]) -> None:
     A user's mistake exits with status 1, or 2 if a flag or a config's name is wrong,
     and Ctrl-C with 130.
 
-    A ValueError or OSError that gan_jax itself raised is printed as one sentence. Any
-    other error is a bug and keeps its traceback. With --verbosity=1 every error does.
+    A ValueError or OSError that gan_jax itself raised is printed as one sentence, and
+    so is a path that the system refuses to look for. Any other error is a bug and keeps
+    its traceback. With --verbosity=1 every error does.
     """
 
     def guarded(argv: list[str]) -> None:
@@ -301,9 +320,10 @@ def run(main: Callable[[], int | None]) -> None:
         except KeyboardInterrupt:
             interrupt.leave()
         except (ValueError, OSError) as error:
-            if everything or not _raised_here(error):
+            message = str(error) if _raised_here(error) else _unreachable(error)
+            if everything or not message:
                 raise
-            _exit(str(error), MISTAKE)
+            _exit(message, MISTAKE)
         if status:
             sys.exit(status)
 

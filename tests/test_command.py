@@ -114,6 +114,28 @@ def test_which_log_lines_are_shown(path, level, is_shown):
     assert command._is_worth_showing(record) == is_shown
 
 
+TOO_LONG = "a" * 300  # longer than a file's name can be
+
+
+@pytest.mark.parametrize(
+    "module, flags, code",
+    [
+        ("main", ["--config=configs/gan.py", f"--workdir={TOO_LONG}"], 1),
+        ("main", ["--config=gan", f"--workdir={TOO_LONG}", "--dry_run"], 1),
+        ("main", [f"--config={TOO_LONG}"], 2),
+        ("runs", [f"--under={TOO_LONG}"], 1),
+        ("sample", ["--workdir=run", f"--output={TOO_LONG}.png"], 1),
+    ],
+)
+def test_a_path_that_cannot_be_looked_for_is_a_mistake(module, flags, code):
+    # A folder that the user may not enter does the same, but root may enter all.
+    done = run(*flags, module=f"gan_jax.{module}")
+    assert done.returncode == code, done.stderr
+    assert len(done.stderr.splitlines()) == 1 and "Traceback" not in done.stderr
+    sentence = f"{TOO_LONG}.*cannot be reached: File name too long; give another path"
+    assert re.search(sentence if code == 1 else f"no config {TOO_LONG}", done.stderr)
+
+
 def test_a_bug_keeps_its_traceback(tmp_path):
     (tmp_path / "broken.py").write_text("def get_config():\n    return 1 / 0\n")
     done = run(f"--config={tmp_path / 'broken.py'}")
