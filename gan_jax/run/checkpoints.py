@@ -183,10 +183,14 @@ class Checkpoints:
             yield
         except Exception as error:
             cause = " ".join(str(error).split())[:200]
+            last = self.latest_step()
+            good, onward = "There is no earlier one", ""
+            if last is not None:
+                good = f"The last good one is that of step {last}"
+                onward = " to go on from there"
             raise OSError(
-                f"a checkpoint could not be written to {self._directory}: {cause}. The "
-                f"last good one is that of step {self.latest_step()}; mend this, and "
-                "run the same command again to go on from there."
+                f"a checkpoint could not be written to {self._directory}: {cause}. "
+                f"{good}; mend this, and run the same command again{onward}."
             ) from error
 
 

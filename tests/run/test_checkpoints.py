@@ -282,6 +282,16 @@ def test_a_failed_save_names_the_folder_and_the_last_good_step(saved, monkeypatc
     assert saved.all_steps() == [1]
 
 
+def test_a_failed_first_save_names_no_step(saved, monkeypatch):
+    monkeypatch.setattr(
+        checkpoints.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(9, 9, 0)
+    )
+    with pytest.raises(
+        OSError, match=r"make room\. There is no earlier one; mend this,"
+    ):
+        saved.save(1, make_state(1.0))
+
+
 def test_a_disk_without_room_is_named_before_anything_is_written(saved, monkeypatch):
     fill(saved, 1)
     monkeypatch.setattr(
