@@ -201,7 +201,7 @@ def _read_raw_lines(path: Path) -> list[bytes]:
     try:
         with open(open_own_file(path, os.O_RDONLY), "rb") as file:
             return file.read().splitlines(keepends=True)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
         raise ValueError(

@@ -143,6 +143,15 @@ def test_training_goes_on_from_the_newest_good_checkpoint(
     assert_trees_equal(checkpoints.read(folder), whole)
 
 
+def test_a_file_in_the_place_of_the_folder_is_named(shared_folder, tmp_path):
+    config = support.make_dense_config(shared_folder)
+    (tmp_path / "file").write_text("mine")
+    for place in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(OSError, match=f"^cannot write the run's folder {place}: "):
+            train.train_and_evaluate(config, place)
+    assert (tmp_path / "file").read_text() == "mine"
+
+
 def test_a_second_training_of_the_same_folder_is_refused(
     shared_folder, tmp_path, monkeypatch
 ):
