@@ -252,11 +252,26 @@ def _find_configs(argv: list[str]) -> list[str]:
     return words
 
 
+def _expand_home(argv: list[str]) -> list[str]:
+    """The command line with the home folder where a flag's path begins with ~.
+
+    A shell leaves the ~ of --workdir=~/run as it is. Fields of a config keep theirs:
+    what reads them expands it, and config.json then has no user's name.
+    """
+    pattern = re.compile(r"(--?\w+=)(~(?:/.*)?)", re.DOTALL)
+    matches = [pattern.fullmatch(word) for word in argv]
+    return [
+        match[1] + os.path.expanduser(match[2]) if match else word
+        for match, word in zip(matches, argv, strict=True)
+    ]
+
+
 def _parse(argv: list[str]) -> list[str]:
     if not {*HELP}.isdisjoint(argv):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `head` closes the pipe
         print(help_text())
         sys.exit(0)
+    argv = _expand_home(argv)
     if "config" in flags.FLAGS:
         argv = _find_configs(argv)
     try:

@@ -136,6 +136,19 @@ def test_a_path_that_cannot_be_looked_for_is_a_mistake(module, flags, code):
     assert re.search(sentence if code == 1 else f"no config {TOO_LONG}", done.stderr)
 
 
+def test_a_path_that_begins_with_a_tilde_is_in_the_home_folder(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    given = ["main", "--workdir=~/a b", "-output=~", "--config=~/x.py:y", "~/x"]
+    expanded = [
+        "--workdir=/home/me/a b",
+        "-output=/home/me",
+        "--config=/home/me/x.py:y",
+    ]
+    assert command._expand_home(given) == ["main", *expanded, "~/x"]
+    left = ["--workdir=./~/x", "--config.data.manual_dir=~/x", "--output=x~/y"]
+    assert command._expand_home(left) == left
+
+
 def test_a_bug_keeps_its_traceback(tmp_path):
     (tmp_path / "broken.py").write_text("def get_config():\n    return 1 / 0\n")
     done = run(f"--config={tmp_path / 'broken.py'}")
