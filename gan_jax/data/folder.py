@@ -48,7 +48,8 @@ def load(config: ConfigDict) -> cache.Dataset:
 
     A sub-folder that holds a usable image, at any depth, is a class. Classes are
     numbered in the order of their names; images directly in the folder are a class
-    before these. Hidden files are ignored. A file that cannot be used is skipped with a
+    before these. Hidden files are ignored. A link to a folder is not followed, and a
+    warning names it; a link to a file is. A file that cannot be used is skipped with a
     warning that names it, and one log line counts all skipped files. A changed folder
     is read again.
 
@@ -94,6 +95,13 @@ def _list_files(folder: pathlib.Path) -> Sequence[pathlib.Path]:
     files = []
     for place, folders, names in os.walk(folder, onerror=warn):
         folders[:] = [name for name in folders if _is_visible(name)]
+        for path in (pathlib.Path(place, name) for name in folders):
+            if path.is_symlink():  # os.walk passes over it
+                logging.warning(
+                    "Skipped folder %s: it is a link, which is not followed; put a copy"
+                    " of the folder in its place",
+                    path,
+                )
         files += [pathlib.Path(place, name) for name in names if _is_visible(name)]
     return sorted(files, key=lambda path: (_class_name(folder, path), path))
 

@@ -135,6 +135,20 @@ def save_bad_files(folder):
     }
 
 
+def test_a_linked_folder_is_named_and_left_out(config, folder, tmp_path, caplog):
+    for place in (folder / "cats", tmp_path / "elsewhere"):
+        place.mkdir()
+        save(place / "x.png", PHOTO)
+    (folder / "dogs").symlink_to(tmp_path / "elsewhere")
+    (folder / ".hidden").symlink_to(tmp_path / "elsewhere")
+    with caplog.at_level(logging.INFO, logger="absl"):
+        dataset = data.create(config)
+    assert len(dataset.images) == 1 and ".hidden" not in caplog.text
+    assert (
+        f"Skipped folder {folder / 'dogs'}: it is a link, which is not" in caplog.text
+    )
+
+
 def test_bad_files_are_named_and_counted_and_the_rest_is_read(config, folder, caplog):
     save(folder / "a_good.png", PHOTO)
     reasons = save_bad_files(folder)
