@@ -254,6 +254,21 @@ def _choose() -> bucket.Choose:
     return bucket.choose_checkpoints(folder, _steps(Path(), folder))
 
 
+def _check_steps(workdir: Path) -> None:
+    """Refuses a step of --step that has no good checkpoint, before any is scored.
+
+    Raises:
+      ValueError: there is no such checkpoint, or it is damaged.
+    """
+    if not _STEP.value or _STEP.value == ["all"] or _IMAGES.value:
+        return
+    folder = "best" if _BEST.value else "checkpoints"
+    good = reader.steps(workdir, folder=folder)
+    for step in _steps(workdir, folder):
+        if step not in good:
+            reader.load(workdir, step, folder=folder, allow_code=_ALLOW_CODE.value)
+
+
 def _generators(workdir: Path) -> Iterator[tuple[str, trained.Run]]:
     """The named generators of each step: raw, and averaged where the run keeps it."""
     folder = "best" if _BEST.value else "checkpoints"
@@ -333,6 +348,7 @@ def _score(workdir: Path) -> None:
     config = _read_config(workdir)
     if _PAIRS.value:
         _check_pairs(config.data)
+    _check_steps(workdir)
     parallel.use_compilation_cache("")
     scorer = _create_scorer(config)
     columns = {}

@@ -141,6 +141,14 @@ def test_a_users_mistake_is_one_sentence(run, command, flags, message):
     assert re.search(message, lines[0])
 
 
+def test_a_missing_step_is_refused_before_another_is_scored(run, command, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "run")
+    (copy / "scores.jsonl").unlink(missing_ok=True)
+    done = command(copy, "--step=4,3", "--metrics=frechet_distance")
+    assert done.returncode == 1 and "no checkpoint of step 3 in" in done.stderr
+    assert not (copy / "scores.jsonl").exists()
+
+
 @pytest.mark.parametrize("preset", [None, "grid"])
 def test_pairs_of_points_are_refused_before_anything_is_computed(
     preset, command, tmp_path
