@@ -86,7 +86,7 @@ GIB = 2**30
         ("optimizer.discriminator.learning_rate", float("nan"), "is nan, .*at least 0"),
         ("optimizer.discriminator.b1", 2.0, r"discriminator.b1 is 2.0, .*in .0, 1."),
         ("optimizer.schedule", "step", "schedule is 'step', .*one of constant, linear"),
-        ("optimizer.warmup_steps", 5, "warmup_steps is 5, but of 4 steps the rate"),
+        ("optimizer.warmup_steps", 5, "warmup_steps is 5, but the run has 4 steps"),
         (
             "optimizer.decay_share",
             0.0,
