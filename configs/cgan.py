@@ -28,8 +28,8 @@ The presets differ in how the label enters; projection also has another norm and
   is best and name no number of epochs: here it is 250. What else they leave open is as
   in the preset `paper` of configs/gan.py, the scale of the latents and the range of the
   initial kernels among it. Images are drawn with dropout too, which the paper does not
-  say: the generator comes to ignore its latents, and without dropout each label gives a
-  single image. Their latents are uniform in [0, 1), which the biases can undo.
+  say: one generator of three came to ignore its latents, and without dropout each label
+  gave a single image. Their latents are uniform in [0, 1), which the biases can undo.
 
 Row r of the sample grid is class r modulo the number of classes. The averaged generator
 draws it; the raw one is kept beside it. The networks of the presets for MNIST are those
